@@ -1,0 +1,23 @@
+"""relaygw: a mail relay and gateway on Twisted. This docstring is the map.
+
+Life of a message, in the order of the folders (a test fails where a name below no longer exists):
+
+    relaygw.ingress    a listener accepts; the ESMTP state machine; limits, TLS, AUTH
+    relaygw.filters    each phase (connect, hello, mail, rcpt, data) asks the chain; filters answer verdicts
+    relaygw.spool      content + record committed; only now does the client read 250
+    relaygw.queue      a record falls due; recipients that share a route travel together
+    relaygw.egress     sign, choose host and TLS policy, talk; one outcome per recipient
+    relaygw.queue      outcomes folded into the record: done, retry at, or report (a new message, null sender)
+    relaygw.mailbox    what is delivered here is read back over POP3 and IMAP4
+    relaygw.journal    every step above is one event of a closed set, under one id, from connect to final reply
+
+    relaygw.core        pure: values and decisions; time, randomness and DNS are arguments
+    relaygw.interfaces  the plug points, on one page
+    relaygw.dns         dnspython's resolver driven by Twisted
+    relaygw.tap, relaygw.config   the only places that know every part
+
+Layers point downwards only: ingress, filters, queue, egress, mailbox, control → core, interfaces; siblings meet in
+relaygw.tap. A test walks the imports.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,38 @@
+"""The border between our `async def` and Twisted's Deferreds, in one place."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def deferred(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Deferred[T]]:
+    """Make an `async def` into a function that Twisted can call: it starts at once and returns a Deferred."""
+
+    @wraps(function)
+    def starter(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        return Deferred.fromCoroutine(function(*args, **kwargs))
+
+    return starter
+
+
+async def _await(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+def as_deferred(awaitable: Awaitable[T]) -> Deferred[T]:
+    """A Deferred for any awaitable: a Deferred as it is, a coroutine started at once."""
+    if isinstance(awaitable, Deferred):
+        return awaitable
+    return Deferred.fromCoroutine(_await(awaitable))
+
+
+async def resolve(value: T | Awaitable[T]) -> T:
+    """The value of something answered "now or later"."""
+    if isinstance(value, Awaitable):
+        return await value
+    return value

@@ -1,0 +1,1 @@
+"""The `relaygw` command; each verb is a module."""

@@ -1,0 +1,1 @@
+"""The operator's socket: HTTP and JSON, metrics, and the console page."""

@@ -1,0 +1,60 @@
+"""Message content as the layers hand it on: bytes, readable in pieces, never all at once unless small.
+
+The files behind large contents belong to the spool; core sees only this protocol.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import attrs
+
+CHUNK = 64 * 1024
+"""Octets per piece when content is read from a file."""
+
+MAX_HEADER = 1024 * 1024
+"""Octets of header section we look at; a larger one is refused at the end of data."""
+
+
+@runtime_checkable
+class Content(Protocol):
+    """Header section, empty line, body; CRLF line ends, no dot-stuffing."""
+
+    @property
+    def size(self) -> int:
+        """Octets in all."""
+        ...
+
+    @property
+    def head(self) -> bytes:
+        """The header section with its final CRLF, without the empty line (at most MAX_HEADER octets)."""
+        ...
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        """The bytes from offset `start`, in pieces of any size. May read a file: a large one off the reactor thread."""
+        ...
+
+
+def split_head(data: bytes) -> bytes:
+    """The header section of `data`: up to and including the CRLF before the empty line; all of it if there is none."""
+    if data.startswith(b"\r\n"):
+        return b""
+    end = data.find(b"\r\n\r\n", 0, MAX_HEADER)
+    return data[: end + 2] if end >= 0 else data[:MAX_HEADER]
+
+
+@attrs.frozen(eq=False)
+class BytesContent:
+    """Content held in memory."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
+    def head(self) -> bytes:
+        return split_head(self.data)
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        yield self.data[start:] if start else self.data

@@ -1,0 +1,199 @@
+"""The closed set of events: every step of a message's life is one of these, written to the journal.
+
+An event says what happened in the operator's words. `session` and `queue_id` tie it to its message; "" where it
+has none. No event carries a password, token or key. Texts from peers stay data: the writer encodes them.
+"""
+
+import attrs
+
+from relaygw.core.outcome import Outcome
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """`session` is the SMTP session's id, `queue_id` the message's; "" where the event has none."""
+
+    session: str = ""
+    queue_id: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Connected(Event):
+    """A client was accepted."""
+
+    listener: str
+    client: str
+    port: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Disconnected(Event):
+    """The session ended. `cause` is "quit", "lost", "timeout", "too many errors", "shutdown" …"""
+
+    cause: str
+    commands: int = 0
+    seconds: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class Secured(Event):
+    """A TLS handshake succeeded on a listener."""
+
+    version: str
+    cipher: str
+
+
+@attrs.frozen(kw_only=True)
+class LoggedIn(Event):
+    login: str
+    mechanism: str
+
+
+@attrs.frozen(kw_only=True)
+class LoginRefused(Event):
+    """`login` as the client gave it; never what it gave as a password."""
+
+    login: str
+    mechanism: str
+    client: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Judged(Event):
+    """A filter answered something other than a bare pass, or found a result worth keeping. `shadow`: without effect."""
+
+    filter: str
+    phase: str
+    action: str
+    reason: str
+    recipient: str = ""
+    shadow: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class FilterBroke(Event):
+    """A filter raised or ran out of time; `on_error` is what was done instead."""
+
+    filter: str
+    phase: str
+    error: str
+    on_error: str
+
+
+@attrs.frozen(kw_only=True)
+class Refused(Event):
+    """A command was answered 4xx or 5xx. `reply` is what the peer read, `reason` what the log says."""
+
+    command: str
+    reply: str
+    reason: str = ""
+    sender: str = ""
+    recipient: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Accepted(Event):
+    """The message is committed: the promise of 250 (or: a report or local message entered the spool)."""
+
+    origin: str
+    sender: str
+    recipients: tuple[str, ...]
+    size: int
+    message_id: str = ""
+    client: str = ""
+    login: str = ""
+    listener: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Discarded(Event):
+    """A filter decided that the message is taken and thrown away."""
+
+    reason: str
+    sender: str
+    recipients: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Attempted(Event):
+    """One attempt ended for one recipient."""
+
+    outcome: Outcome
+    transport: str
+    route: str
+    attempts: int
+    seconds: float
+    next_due: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Reported(Event):
+    """A DSN was made: `kind` is "failure", "delay", "success" … `report_id` the queue id of the new message."""
+
+    kind: str
+    report_id: str
+    recipients: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Unreported(Event):
+    """A recipient failed and nobody may be told (null reverse-path, NOTIFY=NEVER)."""
+
+    recipients: tuple[str, ...]
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Completed(Event):
+    """No recipient waits any more: the record left the spool."""
+
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class Operated(Event):
+    """An operator held, released, retried or removed a message."""
+
+    verb: str
+    reason: str = ""
+    recipients: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class MailboxOpened(Event):
+    """A POP3 or IMAP4 login opened a mailbox."""
+
+    protocol: str
+    login: str
+    client: str
+
+
+@attrs.frozen(kw_only=True)
+class TaskFailed(Event):
+    """A background task of the service failed; `error` names the exception and its place."""
+
+    task: str
+    error: str
+
+
+@attrs.frozen(kw_only=True)
+class Started(Event):
+    """The service listens."""
+
+    version: str
+    listeners: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Stopped(Event):
+    """The service has drained and stops."""
+
+    unfinished: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Reloaded(Event):
+    """The configuration was read again; `errors` non-empty: nothing changed."""
+
+    errors: tuple[str, ...] = ()

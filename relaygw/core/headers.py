@@ -1,0 +1,69 @@
+"""The header section as bytes: fields found, read and unfolded without parsing the message (RFC 5322 2.2).
+
+Fast enough for every message: no email.parser on the way of a message. Nothing here changes a byte.
+"""
+
+from collections.abc import Iterator
+
+import attrs
+
+
+@attrs.frozen
+class Field:
+    """One header field: `name` as written, `raw` the whole field with its folds and final line end."""
+
+    name: bytes
+    raw: bytes
+
+    @property
+    def value(self) -> bytes:
+        """What follows the colon, unfolded, without white space around it."""
+        return unfold(self.raw[self.raw.find(b":") + 1 :])
+
+
+def unfold(value: bytes) -> bytes:
+    """Line ends that are followed by white space disappear (RFC 5322 2.2.3)."""
+    return value.replace(b"\r\n", b"").replace(b"\n", b"").strip(b" \t")
+
+
+def fields(head: bytes) -> Iterator[Field]:
+    """The fields of a header section in order. A line that is no field and no fold becomes a Field named b""."""
+    lines = head.split(b"\n")
+    if lines and lines[-1] == b"":
+        lines.pop()
+    start: list[bytes] = []
+    for line in lines:
+        if start and line[:1] in (b" ", b"\t"):
+            start.append(line)
+            continue
+        if start:
+            yield _field(start)
+        start = [line]
+    if start:
+        yield _field(start)
+
+
+def _field(lines: list[bytes]) -> Field:
+    raw = b"\n".join(lines) + b"\n"
+    name, colon, _ = lines[0].partition(b":")
+    name = name.rstrip(b" \t")
+    return Field(name if colon and name and b" " not in name else b"", raw)
+
+
+def values(head: bytes, name: bytes) -> list[bytes]:
+    """The values of all fields of this name (any case), unfolded, from the top."""
+    wanted = name.lower()
+    if wanted + b":" not in head.lower():
+        return []
+    return [field.value for field in fields(head) if field.name.lower() == wanted]
+
+
+def first(head: bytes, name: bytes) -> bytes:
+    """The value of the topmost field of this name, b"" where there is none."""
+    found = values(head, name)
+    return found[0] if found else b""
+
+
+def count(head: bytes, name: bytes) -> int:
+    """How many fields of this name there are."""
+    return len(values(head, name))

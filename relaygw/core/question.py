@@ -1,0 +1,65 @@
+"""DNS questions as values, so that SPF, DMARC and MX logic can be sans-IO generators.
+
+An inquiry yields a Question and is sent its Answer; it returns its result. The same code runs under
+the resolver (`relaygw.dns.consult`), under a dict in tests and inside `relaygw explain`.
+An answer is always a value: a server that fails or does not answer is AnswerStatus.FAILED, never an exception.
+"""
+
+import enum
+from collections.abc import Generator
+from typing import TypeVar
+
+import attrs
+
+
+class AnswerStatus(enum.Enum):
+    FOUND = "found"
+    NO_DATA = "no data"  # the name exists, without this type (RFC 2308 2.2)
+    NO_NAME = "no name"  # NXDOMAIN (RFC 2308 2.1)
+    FAILED = "failed"  # SERVFAIL, REFUSED, timeout, malformed: ask again later
+
+
+@attrs.frozen(order=True)
+class Exchange:
+    """One MX record: `host` in lower case without the final dot; "" is the null MX (RFC 7505)."""
+
+    preference: int
+    host: str
+
+
+@attrs.frozen
+class Tlsa:
+    """One TLSA record (RFC 6698 2.1)."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
+
+
+Data = bytes | str | Exchange | Tlsa
+"""TXT: bytes, its strings joined. A, AAAA, PTR, CNAME, NS: str, lower case, no final dot. MX: Exchange. TLSA: Tlsa."""
+
+
+@attrs.frozen
+class Question:
+    """`name` without the final dot, in A-labels; `type` such as "TXT", "MX", "A"."""
+
+    name: str
+    type: str
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """`ttl` in seconds; `authentic` is the AD bit of a validating resolver; `reason` says why it failed."""
+
+    status: AnswerStatus
+    records: tuple[Data, ...] = ()
+    ttl: int = 0
+    authentic: bool = False
+    reason: str = ""
+
+
+T = TypeVar("T")
+Inquiry = Generator[Question, Answer, T]
+"""A computation that asks DNS questions one at a time and returns a T."""

@@ -1,0 +1,96 @@
+"""The record: what the spool keeps of a message beside its content. Frozen; the lifecycle evolves it.
+
+Times are POSIX seconds (float, UTC).
+"""
+
+import enum
+
+import attrs
+
+from relaygw.core.address import Address
+from relaygw.core.envelope import Envelope, Recipient
+from relaygw.core.outcome import Outcome
+
+
+class Progress(enum.Enum):
+    """Where one recipient stands. All but WAITING are final."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    REPORTED = "reported"  # failed or expired, and the sender was told (or must not be)
+    REMOVED = "removed"  # by an operator
+
+
+@attrs.frozen(kw_only=True)
+class RecipientState:
+    """`due` is when the next attempt may start; `last` the latest outcome; `warned` when a delay DSN was sent."""
+
+    recipient: Recipient
+    progress: Progress = Progress.WAITING
+    attempts: int = 0
+    due: float = 0.0
+    last: Outcome | None = None
+    warned: float | None = None
+
+    @property
+    def address(self) -> Address:
+        return self.recipient.address
+
+
+class Origin(enum.Enum):
+    """How a message came into the spool."""
+
+    RECEIVED = "received"
+    REPORT = "report"  # a DSN of ours
+    LOCAL = "local"  # injected by an operator or a plugin
+
+
+@attrs.frozen(kw_only=True)
+class Record:
+    """`queue_id` names the message in the journal for its whole life; `session_id` the session that brought it.
+
+    `envelope.recipients` is as received; `recipients` holds each one's state, in the same order.
+    `held` is the reason nothing is attempted, "" when free. `message_id` is the Message-ID field's value or "".
+    `header_from` is the domain of the From field in lower case, or "" (DKIM signing is chosen by it).
+    `size` counts all octets of the content, our fields on top included.
+    """
+
+    queue_id: str
+    envelope: Envelope
+    arrived: float
+    recipients: tuple[RecipientState, ...]
+    size: int = 0
+    session_id: str = ""
+    client: str = ""
+    hello: str = ""
+    listener: str = ""
+    login: str = ""
+    message_id: str = ""
+    header_from: str = ""
+    origin: Origin = Origin.RECEIVED
+    held: str = ""
+    quarantined: bool = False
+
+    @property
+    def waiting(self) -> tuple[RecipientState, ...]:
+        return tuple(state for state in self.recipients if state.progress is Progress.WAITING)
+
+    @property
+    def finished(self) -> bool:
+        return not self.waiting
+
+    @property
+    def due(self) -> float:
+        """The earliest time any recipient is due; infinity when held or finished."""
+        waiting = self.waiting
+        return min(state.due for state in waiting) if waiting and not self.held else float("inf")
+
+
+@attrs.frozen(kw_only=True)
+class Route:
+    """`transport` names a configured transport; `parameters` are its own, as the configuration gave them, sorted
+    by name (hashable: recipients with equal routes travel together). `name` is the rule that chose it."""
+
+    transport: str
+    parameters: tuple[tuple[str, object], ...] = ()
+    name: str = ""

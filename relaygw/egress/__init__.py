@@ -1,0 +1,1 @@
+"""Rewrite, sign, choose host and TLS policy, talk; one outcome per recipient."""

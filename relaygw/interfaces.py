@@ -1,0 +1,196 @@
+"""Every plug point, on one page. `verifyObject` refuses a plugin that does not fit, at start, with a clear word.
+
+A plugin is named in the configuration as an entry point (groups relaygw.filters, relaygw.rewriters,
+relaygw.transports, relaygw.tables, relaygw.directories) or as `module:object`. The object is called as
+`object(options, services)`: its own table of options from the configuration, and Services. What it returns must
+provide the interface. The parts we ship enter by the same door.
+
+Methods said to answer "now or later" may return the value or an awaitable (coroutine, Deferred) of it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import attrs
+from zope.interface import Attribute, Interface
+
+from relaygw.core.address import Address
+from relaygw.core.content import Content
+from relaygw.core.envelope import Envelope
+from relaygw.core.outcome import Outcome
+from relaygw.core.question import Answer, Question
+from relaygw.core.record import RecipientState, Record, Route
+from relaygw.core.session import Transaction
+from relaygw.core.verdict import Phase, Verdict
+
+
+class IResolver(Interface):
+    """Answers DNS questions; failure is a value."""
+
+    def ask(question: Question) -> Awaitable[Answer]:
+        """Never raises for anything the network does."""
+
+
+class IFilter(Interface):
+    """A question about a session, a transaction or its content. It decides; it cannot change anything."""
+
+    phases: frozenset[Phase] = Attribute("The phases in which `check` wants to be asked.")
+
+    def check(phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
+        """The verdict, now or later. In phases connect and hello the envelope is empty."""
+
+
+class IRewriter(Interface):
+    """A change asked for by name, made once, before the commit."""
+
+    def rewrite(envelope: Envelope, head: bytes) -> tuple[Envelope, bytes]:
+        """The new envelope and header section; either may be returned as it was."""
+
+
+class ITransport(Interface):
+    """One way to hand messages on. It sees one attempt at a time and nothing of the queue."""
+
+    def destination(route: Route, recipient: Address) -> str:
+        """What concurrency is counted by: recipients of one record with one destination travel in one attempt."""
+
+    def deliver(attempt: "Attempt") -> Awaitable[tuple[Outcome, ...]]:
+        """Exactly one outcome per recipient of the attempt. What it raises counts as deferred for all of them."""
+
+    def stop() -> Awaitable[None]:
+        """Close what is open. Called once, when no attempt runs."""
+
+
+class ISpool(Interface):
+    """Durable store of records and their content. No method assumes that this process is the only one.
+
+    A claimed record belongs to the claimer until its lease ends. All methods raise SpoolError when the store fails.
+    """
+
+    def sink() -> "ISink":
+        """Where the content of one arriving message is written before its commit."""
+
+    def commit(record: Record, sink: "ISink", prefix: bytes, lease: float) -> Awaitable[Content]:
+        """Store record and `prefix` + the sink's bytes; when it answers, both survive power loss.
+
+        The record is already claimed until `lease` (0: not claimed). Answers the content as stored.
+        """
+
+    def settle(settlement: "Settlement") -> Awaitable[None]:
+        """Store the changed record, or remove it with its content when finished; add new messages; all or nothing."""
+
+    def claim(now: float, lease: float, limit: int) -> Awaitable[tuple[Record, ...]]:
+        """At most `limit` records due by `now` and claimed by nobody, now claimed until `lease`; earliest due first."""
+
+    def release(queue_id: str) -> Awaitable[None]:
+        """Give a claim back without a change."""
+
+    def next_due() -> Awaitable[float]:
+        """When the next unclaimed record falls due (infinity: never)."""
+
+    def record(queue_id: str) -> Awaitable[Record | None]:
+        """The record as last committed."""
+
+    def content(queue_id: str) -> Awaitable[Content | None]:
+        """The content as last committed. It stays readable while the record exists."""
+
+    def records(after: str, limit: int) -> Awaitable[tuple[Record, ...]]:
+        """A page of records in order of queue id, those greater than `after`."""
+
+    def count() -> Awaitable[int]:
+        """How many records there are."""
+
+    def close() -> Awaitable[None]:
+        """Finish what was begun, give all claims back, and let go."""
+
+
+class ISink(Interface):
+    """The content of one arriving message: in memory while small, spilled to a file beyond a limit."""
+
+    size: int = Attribute("Octets written so far.")
+
+    def write(data: bytes) -> None:
+        """Append; raises SpoolError when the disk is full or fails."""
+
+    def content() -> Content:
+        """What was written so far, readable until commit or abort."""
+
+    def abort() -> None:
+        """Forget it. Harmless after a commit or a second time."""
+
+
+class ITable(Interface):
+    """A lookup: key → values."""
+
+    def lookup(key: str) -> tuple[str, ...] | Awaitable[tuple[str, ...]]:
+        """The values, now or later; empty when the key is not there. Raises when the table cannot be asked."""
+
+
+class IDirectory(Interface):
+    """Who exists here. For credentials it also offers `twisted.cred` checkers."""
+
+    checkers: tuple[Any, ...] = Attribute("ICredentialsChecker objects, whose avatar id is the account's name.")
+
+    def account(address: Address) -> "Account | None | Awaitable[Account | None]":
+        """The account that receives mail for a local address, now or later; None: no such mailbox."""
+
+    def named(login: str) -> "Account | None | Awaitable[Account | None]":
+        """The account that logs in under this name, now or later."""
+
+
+class SpoolError(Exception):
+    """The spool could not do what was asked (disk full, I/O error, closed). Temporary by definition: 4xx."""
+
+
+@attrs.frozen(kw_only=True)
+class Account:
+    """`name` is the login; `addresses` what it receives and may send as; `mailbox` its mailbox's directory name."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    mailbox: str
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """What a transport gets: some recipients of one record, one route, the content. `started` in POSIX seconds."""
+
+    record: Record
+    recipients: tuple[RecipientState, ...]
+    route: Route
+    content: Content
+    started: float
+
+
+@attrs.frozen(kw_only=True)
+class NewMessage:
+    """A message made by ourselves, such as a DSN."""
+
+    record: Record
+    content: bytes
+
+
+@attrs.frozen(kw_only=True)
+class Settlement:
+    """One step of a message's life, committed as a whole. A finished record is removed with its content.
+
+    `release` gives the claim back (the record waits for its next due time)."""
+
+    record: Record
+    added: tuple[NewMessage, ...] = ()
+    release: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Services:
+    """What a plugin may use. `spawn(name, awaitable)` runs a background task, journals its failure, cancels it at stop."""
+
+    hostname: str
+    resolver: Any  # IResolver
+    reactor: Any  # IReactorTime, IReactorTCP …
+    state: str  # the state directory
+    spawn: Callable[[str, Awaitable[Any]], None]
+    settings: Any = None  # relaygw.config.schema.Config, for the parts we ship
+
+
+Options = Mapping[str, Any]
+"""A plugin's own table of options, as TOML gave it."""

@@ -1,0 +1,1 @@
+"""Changes asked for by name in the configuration, made once, before the commit."""

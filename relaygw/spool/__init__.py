@@ -1,0 +1,1 @@
+"""Content and record, committed before the client reads 250 (ISpool)."""

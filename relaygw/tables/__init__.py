@@ -1,0 +1,1 @@
+"""Lookups (ITable) and directories (IDirectory): who exists, and how they prove it."""
