@@ -1,0 +1,39 @@
+"""What every test may use. Real peers are asked for by name: they skip with a reason, or fail where CI demands them."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/lib/postfix/sbin", "/usr/local/sbin"])
+
+
+def need(command: str) -> str:
+    """The path of a real peer's program; skips the test where it is missing, fails it under RELAYGW_REQUIRE_PEERS=1."""
+    found = shutil.which(command, path=_SEARCH)
+    if found is None:
+        message = f"needs the program {command!r}, which is not installed"
+        if os.environ.get("RELAYGW_REQUIRE_PEERS") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+@pytest.fixture
+def peer() -> Callable[[str], str]:
+    """`peer("swaks")` is the path of swaks; see `need`."""
+    return need
+
+
+@pytest.fixture
+def vectors() -> Path:
+    """The folder of test data made by others (RELAYGW_VECTORS); skips where it is not set, fails in CI."""
+    folder = os.environ.get("RELAYGW_VECTORS")
+    if not folder:
+        message = "RELAYGW_VECTORS does not name the folder of test vectors"
+        if os.environ.get("RELAYGW_REQUIRE_PEERS") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return Path(folder)
