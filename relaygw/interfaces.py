@@ -182,7 +182,7 @@ class Settlement:
 
 @attrs.frozen(kw_only=True)
 class Services:
-    """What a plugin may use. `spawn(name, awaitable)` runs a background task, journals its failure, cancels it at stop."""
+    """What a plugin may use. `spawn(name, awaitable)` runs a background task; its failure is journaled, stop cancels it."""
 
     hostname: str
     resolver: Any  # IResolver

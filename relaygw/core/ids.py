@@ -1,4 +1,4 @@
-"""Names for sessions and messages: sortable by time, unguessable enough not to collide, safe in any log or file name."""
+"""Names for sessions and messages: sortable by time, hard to guess, safe in any log or file name."""
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
