@@ -1,0 +1,148 @@
+"""Relaying, end to end: smtp-source → server → smtp-sink, relaygw and Postfix + OpenDKIM in turn, several rounds.
+
+    python benchmarks/relay.py [--rounds 5] [--messages 3000] [--json]
+
+Both sign RSA-2048, both are durable before the 250, both write their logs. A rate counts until the sink has taken the
+last message. Figures are medians of the rounds; this kind of machine is noisy, so read the ratios.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import rig
+
+CASES = {"2 KB": (2048, 20), "100 KB": (102400, 20)}
+
+
+@attrs.define
+class Figures:
+    """What one server showed: per case a list over the rounds."""
+
+    rate: dict[str, list[float]] = attrs.field(factory=dict)
+    cpu: dict[str, list[float]] = attrs.field(factory=dict)
+    memory: list[float] = attrs.field(factory=list)
+    p50: list[float] = attrs.field(factory=list)
+    p99: list[float] = attrs.field(factory=list)
+    syncs: float = 0.0
+
+
+class Peak:
+    """The highest PSS seen while a block runs, sampled four times a second."""
+
+    def __init__(self, roots: list[int]) -> None:
+        self.roots, self.megabytes, self._end = roots, 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.25):
+            self.megabytes = max(self.megabytes, rig.pss_megabytes(self.roots))
+
+    def __enter__(self) -> "Peak":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+def _throughput(server: rig.Server, sink: rig.Sink, size: int, sessions: int, messages: int) -> tuple[float, float]:
+    """Delivered messages per second, and CPU milliseconds per message."""
+    target, cpu, started = sink.messages + messages, rig.cpu_seconds(server.roots), time.monotonic()
+    rig.source(server.port, messages=messages, size=size, sessions=sessions)
+    if not sink.wait(target, 300):
+        sys.exit(f"{server.name}: only {sink.messages} of {target} messages came out")
+    seconds = time.monotonic() - started
+    time.sleep(0.5)  # what is done after the last delivery is part of the price
+    return messages / seconds, (rig.cpu_seconds(server.roots) - cpu) * 1000 / messages
+
+
+def _latency(server: rig.Server, sink: rig.Sink, seconds: float) -> tuple[float, float]:
+    target = sink.messages + int(100 * seconds)
+    client = [sys.executable, str(Path(__file__).with_name("latency.py")), str(server.port), "100", str(seconds), "2048"]
+    times = json.loads(subprocess.run(client, check=True, capture_output=True, timeout=300).stdout)
+    sink.wait(target, 60)
+    return statistics.median(times), times[int(len(times) * 0.99)]
+
+
+def _measure(context: AbstractContextManager[rig.Server], sink: rig.Sink, figures: Figures, messages: int) -> str:
+    with context as server:
+        rig.source(server.port, messages=100, size=2048, sessions=10)
+        sink.wait(sink.messages + 1, 10)
+        time.sleep(1)
+        with Peak(server.roots) as peak:
+            for case, (size, sessions) in CASES.items():
+                count = messages if size < 10_000 else messages // 3
+                rate, cpu = _throughput(server, sink, size, sessions, count)
+                figures.rate.setdefault(case, []).append(rate)
+                figures.cpu.setdefault(case, []).append(cpu)
+        p50, p99 = _latency(server, sink, 10.0)
+        figures.p50.append(p50)
+        figures.p99.append(p99)
+        figures.memory.append(peak.megabytes)
+        if not figures.syncs:
+            count = 500
+            target = sink.messages + count
+            made = rig.syncs(server, lambda: _send_and_wait(server, sink, count, target))
+            figures.syncs = made / count
+        return server.name
+
+
+def _send_and_wait(server: rig.Server, sink: rig.Sink, count: int, target: int) -> None:
+    rig.source(server.port, messages=count, size=2048, sessions=20)
+    sink.wait(target, 120)
+
+
+def _row(label: str, ours: float, theirs: float, unit: str) -> dict[str, Any]:
+    return {"figure": label, "unit": unit, "relaygw": ours, "peer": theirs, "ratio": ours / theirs if theirs else 0.0}
+
+
+def table(ours: Figures, theirs: Figures) -> list[dict[str, Any]]:
+    """One row a figure, with the ratio of medians (relaygw : peer)."""
+    middle = statistics.median
+    rows = []
+    for case in CASES:
+        rows.append(_row(f"delivered, {case}, 20 sessions", middle(ours.rate[case]), middle(theirs.rate[case]), "/s"))
+        rows.append(_row(f"CPU per message, {case}", middle(ours.cpu[case]), middle(theirs.cpu[case]), "ms"))
+    rows.append(_row("connect to 250, p50 at 100/s", middle(ours.p50), middle(theirs.p50), "ms"))
+    rows.append(_row("connect to 250, p99 at 100/s", middle(ours.p99), middle(theirs.p99), "ms"))
+    rows.append(_row("peak memory (PSS)", middle(ours.memory), middle(theirs.memory), "MB"))
+    rows.append(_row("syncs per message, 20 sessions", ours.syncs, theirs.syncs, ""))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--messages", type=int, default=3000, help="per round at 2 KB; a third of it at 100 KB")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    sink, ours, theirs = rig.Sink(), Figures(), Figures()
+    try:
+        for number in range(options.rounds):
+            for make, figures in ((rig.relaygw, ours), (rig.postfix, theirs)):
+                name = _measure(make(sink.port), sink, figures, options.messages)
+                rates = ", ".join(f"{case} {figures.rate[case][-1]:.0f}/s" for case in CASES)
+                print(f"round {number + 1}: {name}: {rates}, p99 {figures.p99[-1]:.1f} ms", file=sys.stderr)
+    finally:
+        sink.stop()
+    rows = table(ours, theirs)
+    if options.json:
+        print(json.dumps({"rounds": options.rounds, "peer": "Postfix + OpenDKIM", "rows": rows}, indent=2))
+        return
+    print(f"{'':38}{'relaygw':>12}{'Postfix + OpenDKIM':>22}{'ratio':>9}")
+    for row in rows:
+        print(f"{row['figure']:38}{row['relaygw']:9.2f} {row['unit']:3}{row['peer']:18.2f} {row['unit']:3}{row['ratio']:9.2f}")
+
+
+if __name__ == "__main__":
+    main()

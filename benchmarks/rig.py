@@ -1,0 +1,341 @@
+"""The bench: real processes on loopback, and what they cost. Every server under test offers the same four things:
+start, an address to send to, the processes that belong to it, stop.
+
+CPU is user + system time of all of a server's processes, their ended children included; memory is the
+proportional set size (PSS), which counts shared pages once. Needs root (Postfix wants it) and Linux's /proc.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+SENDER = "sender@example.test"
+RECIPIENT = "rcpt@dest.test"
+_SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/lib/postfix/sbin"])
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def program(name: str) -> str:
+    """The path of a peer's program; ends the benchmark with a clear word where it is missing."""
+    found = shutil.which(name, path=_SEARCH)
+    if found is None:
+        sys.exit(f"the benchmark needs {name!r}: install Debian's postfix, opendkim, opendkim-tools and strace")
+    return found
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, seconds: float = 30.0) -> None:
+    """Return when something greets on the port with an SMTP banner."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as probe:
+            probe.settimeout(5)
+            if probe.recv(3) == b"220":
+                return
+        time.sleep(0.05)
+    sys.exit(f"nothing greets on port {port} after {seconds:.0f} s")
+
+
+def descendants(root: int) -> list[int]:
+    """The process and everything below it."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                stat = (entry / "stat").read_text()
+                parent = int(stat.rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    found, todo = [], [root]
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        todo.extend(children.get(pid, ()))
+    return found
+
+
+def cpu_seconds(roots: list[int]) -> float:
+    """User and system seconds so far of these processes, what is below them, and their ended children."""
+    total = 0
+    for root in roots:
+        for pid in descendants(root):
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                total += sum(int(field) for field in fields[11:15])
+    return total / _TICK
+
+
+def pss_megabytes(roots: list[int]) -> float:
+    """Proportional set size of these processes and what is below them."""
+    total = 0
+    for root in roots:
+        for pid in descendants(root):
+            with contextlib.suppress(OSError):
+                match = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)
+                total += int(match[1]) if match else 0
+    return total / 1024
+
+
+class Sink:
+    """smtp-sink as the next hop; counts what it takes."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.messages = 0
+        self._process = subprocess.Popen(
+            [program("smtp-sink"), "-4", "-u", "nobody", "-c", "-m", "1000", f"127.0.0.1:{self.port}", "1024"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        threading.Thread(target=self._count, daemon=True).start()
+        wait_for_port(self.port)
+
+    def _count(self) -> None:
+        assert self._process.stdout is not None
+        tail = b""
+        while piece := os.read(self._process.stdout.fileno(), 65536):
+            tail = (tail + piece)[-200:]
+            # The last counter in sight may be cut; the one before it is whole.
+            whole = re.findall(rb"mesg=(\d+)(?=\D)", tail + b"\r" if tail[-1:].isdigit() else tail)
+            if whole:
+                self.messages = int(whole[-1])
+
+    def wait(self, messages: int, seconds: float) -> bool:
+        """Whether the sink has taken this many within the time."""
+        end = time.monotonic() + seconds
+        while self.messages < messages and time.monotonic() < end:
+            time.sleep(0.005)
+        return self.messages >= messages
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+@attrs.define
+class Server:
+    """A running server under test: `roots` are the processes whose trees belong to it."""
+
+    name: str
+    port: int
+    roots: list[int]
+    stop: object
+    folder: Path
+
+
+_POSTFIX_MAIN = """\
+compatibility_level = 3.6
+queue_directory = {folder}/spool
+data_directory = {folder}/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = bench.example.test
+mydestination =
+mynetworks = 127.0.0.0/8
+relayhost = [127.0.0.1]:{sink}
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+smtp_dns_support_level = disabled
+disable_dns_lookups = yes
+alias_maps =
+alias_database =
+maillog_file = /var/log/relaygw-bench-postfix-{number}.log
+maillog_file_prefixes = /var/log
+smtpd_client_connection_count_limit = 0
+default_process_limit = 200
+{milter}
+"""
+
+_POSTFIX_MASTER = """\
+127.0.0.1:{port} inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+local unix - n n - - local
+virtual unix - n n - - virtual
+lmtp unix - - n - - lmtp
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+_OPENDKIM = """\
+Socket local:{folder}/milter/socket
+UMask 000
+UserID opendkim
+Mode s
+Domain example.test
+Selector s1
+KeyFile {folder}/dkim.pem
+Canonicalization relaxed/relaxed
+InternalHosts 127.0.0.1
+Syslog yes
+Background no
+OversignHeaders From
+RequireSafeKeys no
+"""
+
+
+def _start_opendkim(folder: Path) -> subprocess.Popen[bytes]:
+    key = folder / "dkim.pem"
+    subprocess.run([program("openssl"), "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+    shutil.chown(key, "opendkim")
+    key.chmod(0o600)
+    milter = folder / "milter"
+    milter.mkdir()
+    shutil.chown(milter, "opendkim")
+    configuration = folder / "opendkim.conf"
+    configuration.write_text(_OPENDKIM.format(folder=folder))
+    process = subprocess.Popen([program("opendkim"), "-f", "-x", str(configuration)], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 10
+    while not (milter / "socket").exists():
+        if time.monotonic() > end or process.poll() is not None:
+            sys.exit("opendkim did not start")
+        time.sleep(0.02)
+    return process
+
+
+@contextlib.contextmanager
+def postfix(sink_port: int, *, opendkim: bool = True) -> Iterator[Server]:
+    """Postfix on a folder and port of its own, relaying everything to the sink; signing through OpenDKIM's milter."""
+    with tempfile.TemporaryDirectory(prefix="bench-postfix-") as name:
+        folder, port = Path(name), free_port()
+        folder.chmod(0o755)
+        milter = subprocess.Popen([program("true")])
+        milter_lines = ""
+        if opendkim:
+            milter = _start_opendkim(folder)
+            milter_lines = f"smtpd_milters = unix:{folder}/milter/socket\nmilter_default_action = tempfail\n"
+        conf = folder / "conf"
+        conf.mkdir()
+        (folder / "spool").mkdir()
+        (folder / "data").mkdir()
+        shutil.chown(folder / "data", "postfix")
+        (conf / "main.cf").write_text(
+            _POSTFIX_MAIN.format(folder=folder, sink=sink_port, milter=milter_lines, number=port)
+        )
+        (conf / "master.cf").write_text(_POSTFIX_MASTER.format(port=port))
+        subprocess.run([program("postfix"), "-c", str(conf), "start"], check=True, capture_output=True)
+        try:
+            wait_for_port(port)
+            master = int((folder / "spool/pid/master.pid").read_text())
+            roots = [master] + ([milter.pid] if opendkim else [])
+            yield Server("Postfix + OpenDKIM" if opendkim else "Postfix", port, roots, None, folder)
+        finally:
+            subprocess.run([program("postfix"), "-c", str(conf), "stop"], capture_output=True)
+            if milter.poll() is None:
+                milter.terminate()
+            milter.wait()
+            Path(f"/var/log/relaygw-bench-postfix-{port}.log").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def relaygw(sink_port: int) -> Iterator[Server]:
+    """relaygw as `relaygw init` sets it up, with the sink as its smart-host and its own journal on."""
+    with tempfile.TemporaryDirectory(prefix="bench-relaygw-") as name:
+        folder = Path(name) / "demo"
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        binaries = Path(sys.executable).parent
+        offset = free_port_offset()
+        subprocess.run(
+            [str(binaries / "relaygw"), "init", str(folder), "--domain", "example.test", "--hostname",
+             "bench.example.test", "--smarthost", f"127.0.0.1:{sink_port}", "--trust", "127.0.0.0/8",
+             "--port-offset", str(offset)],
+            check=True, capture_output=True, env=environment,
+        )  # fmt: skip
+        with open(folder / "out.log", "wb") as log:
+            process = subprocess.Popen(
+                [str(binaries / "twistd"), "-n", "--pidfile=", "relaygw", "--config", str(folder / "relaygw.toml")],
+                stdout=log, stderr=log, env=environment, cwd=name,
+            )  # fmt: skip
+        try:
+            wait_for_port(25 + offset)
+            yield Server("relaygw", 25 + offset, [process.pid], None, folder)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def free_port_offset() -> int:
+    """An offset at which all of the standard mail ports (and the console's) are free."""
+    for offset in range(21000, 50000, 1100):
+        if all(_free(port + offset) for port in (25, 587, 465, 143, 993, 110, 995, 8080)):
+            return offset
+    sys.exit("no free range of ports")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def source(port: int, *, messages: int, size: int, sessions: int) -> float:
+    """smtp-source at full speed, one connection per message; the seconds it took."""
+    started = time.monotonic()
+    subprocess.run(
+        [program("smtp-source"), "-4", "-s", str(sessions), "-m", str(messages), "-l", str(size), "-f", SENDER,
+         "-t", RECIPIENT, "-M", "client.example.test", f"127.0.0.1:{port}"],
+        check=True, timeout=600,
+    )  # fmt: skip
+    return time.monotonic() - started
+
+
+def syncs(server: Server, run: object) -> int:
+    """How many fsync and fdatasync calls the server's processes make while `run()` runs, counted by strace."""
+    assert callable(run)
+    pids = [pid for root in server.roots for pid in descendants(root)]
+    with tempfile.NamedTemporaryFile("r") as trace:
+        tracer = subprocess.Popen(
+            [program("strace"), "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", trace.name]
+            + [part for pid in pids for part in ("-p", str(pid))],
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(1.0)
+        try:
+            run()
+        finally:
+            tracer.send_signal(signal.SIGINT)
+            tracer.wait()
+        return len(re.findall(r"(?:fsync|fdatasync)\(", trace.read()))
