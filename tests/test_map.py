@@ -1,0 +1,28 @@
+"""The map in the package's docstring tells the truth: every name in it can be imported."""
+
+import importlib
+import pkgutil
+import re
+
+import pytest
+
+import relaygw
+
+NAMES = sorted(set(re.findall(r"\brelaygw\.[a-z_.]*[a-z_]", relaygw.__doc__ or "")))
+
+
+def test_the_map_has_the_whole_way_of_a_message() -> None:
+    assert {"relaygw.ingress", "relaygw.filters", "relaygw.spool", "relaygw.queue", "relaygw.egress"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_on_the_map_exists(name: str) -> None:
+    importlib.import_module(name)
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = []
+    for module in pkgutil.walk_packages(relaygw.__path__, "relaygw."):
+        if not (importlib.import_module(module.name).__doc__ or "").strip():
+            silent.append(module.name)
+    assert not silent
