@@ -8,11 +8,11 @@ provide the interface. The parts we ship enter by the same door.
 Methods said to answer "now or later" may return the value or an awaitable (coroutine, Deferred) of it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
-from zope.interface import Attribute, Interface
+from zope.interface import Attribute, Interface, implementer
 
 from relaygw.core.address import Address
 from relaygw.core.content import Content
@@ -81,6 +81,12 @@ class ISpool(Interface):
     def claim(now: float, lease: float, limit: int) -> Awaitable[tuple[Record, ...]]:
         """At most `limit` records due by `now` and claimed by nobody, now claimed until `lease`; earliest due first."""
 
+    def take(queue_id: str, now: float, lease: float) -> Awaitable[Record | None]:
+        """Claim this one record, due or not, held or not, until `lease`; None: not there, or claimed at `now`."""
+
+    def renew(queue_ids: Sequence[str], lease: float) -> Awaitable[None]:
+        """Let the claims on these records last until `lease`. Those that are gone are passed over."""
+
     def release(queue_id: str) -> Awaitable[None]:
         """Give a claim back without a change."""
 
@@ -137,10 +143,15 @@ class IDirectory(Interface):
         """The account that logs in under this name, now or later."""
 
 
+class IAccount(Interface):
+    """What a login through the portal is for: ask it for this interface and it answers an Account."""
+
+
 class SpoolError(Exception):
     """The spool could not do what was asked (disk full, I/O error, closed). Temporary by definition: 4xx."""
 
 
+@implementer(IAccount)
 @attrs.frozen(kw_only=True)
 class Account:
     """`name` is the login; `addresses` what it receives and may send as; `mailbox` its mailbox's directory name."""
@@ -190,6 +201,8 @@ class Services:
     state: str  # the state directory
     spawn: Callable[[str, Awaitable[Any]], None]
     settings: Any = None  # relaygw.config.schema.Config, for the parts we ship
+    directory: Any = None  # IDirectory
+    store: Any = None  # relaygw.mailbox.store.Store
 
 
 Options = Mapping[str, Any]
