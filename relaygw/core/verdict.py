@@ -1,6 +1,7 @@
 """What a filter answers. Always a value: a filter that raises or hangs is turned into one by the chain (`on_error`)."""
 
 import enum
+import re
 
 import attrs
 
@@ -8,7 +9,7 @@ from relaygw.core.reply import Reply
 
 
 class Action(enum.Enum):
-    """In the order of the field's words; only PASS lets the next filter speak with effect."""
+    """REJECT, DEFER and DISCARD decide; QUARANTINE and HOLD mark the message and let the next filter speak."""
 
     PASS = "pass"  # noqa: S105
     REJECT = "reject"
@@ -62,3 +63,39 @@ def reject(reason: str, reply: Reply | None = None) -> Verdict:
 def defer(reason: str, reply: Reply | None = None) -> Verdict:
     """Ask the client to come back: 451 4.7.1 unless `reply` says otherwise."""
     return Verdict(action=Action.DEFER, reason=reason, reply=reply or Reply(451, "4.7.1", reason))
+
+
+_FIELD = re.compile(rb"[!-9;-~]{1,200}:[^\0\r\n]*(?:\r\n[ \t][^\0\r\n]*)*\r\n\Z")
+_MAX_LINE = 998  # RFC 5322 2.1.1
+
+
+def flaw(verdict: Verdict) -> str:
+    """What makes a verdict unusable, "" where it is sound. Plugins make verdicts; nobody else checks them."""
+    if not isinstance(verdict.action, Action):
+        return f"the action is {verdict.action!r}, not an Action"
+    if not isinstance(verdict.fields, tuple) or not isinstance(verdict.auth, tuple):
+        return "fields and auth must be tuples"
+    if not all(isinstance(result, AuthResult) for result in verdict.auth):
+        return "auth holds something else than an AuthResult"
+    return _reply_flaw(verdict.action, verdict.reply) or next(filter(None, map(field_flaw, verdict.fields)), "")
+
+
+def _reply_flaw(action: Action, reply: Reply | None) -> str:
+    wanted = {Action.REJECT: 5, Action.DEFER: 4}.get(action)
+    if reply is None or wanted is None:
+        return ""
+    if not isinstance(reply, Reply):
+        return f"the reply is {type(reply).__name__}, not a Reply"
+    if reply.code // 100 != wanted or (reply.enhanced and not reply.enhanced.startswith(f"{wanted}.")):
+        return f"the reply {reply.code} {reply.enhanced} does not fit the action {action.value}"
+    return ""
+
+
+def field_flaw(field: bytes) -> str:
+    """What makes bytes something else than exactly one header field (RFC 5322 2.2), "" where they are one."""
+    if not isinstance(field, bytes) or _FIELD.match(field) is None:
+        return f"not one header field with CRLF at its end: {field!r:.100}"
+    lines = field[:-2].split(b"\r\n")
+    if any(len(line) > _MAX_LINE for line in lines) or not all(map(bytes.strip, lines)):
+        return f"a header field with a line too long or empty: {field!r:.100}"
+    return ""

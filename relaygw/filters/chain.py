@@ -1,0 +1,237 @@
+"""The filter chain: in each phase every filter that wants it is asked, in the order of the configuration.
+
+REJECT, DEFER and DISCARD end the walk; QUARANTINE and HOLD mark the message and the walk goes on, so that a later
+filter may still refuse it. A filter that raises, runs out of time or answers something that is no verdict is turned
+into its `on_error` and journaled. The chain never grants relaying and never changes the mail.
+
+While all filters of a phase answer at once, `ask` is a plain call; a Deferred exists only where one has to wait.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from relaygw.core.events import Event, FilterBroke, Judged
+from relaygw.core.reply import Reply
+from relaygw.core.session import Role, Transaction
+from relaygw.core.verdict import PASS, Action, AuthResult, Phase, Verdict, flaw
+from relaygw.filters.uses import Mode, OnError, Use
+from relaygw.filters.waiting import Abandoned, Waiting
+
+_DECISIVE = frozenset({Action.REJECT, Action.DEFER, Action.DISCARD})
+
+
+@attrs.frozen(kw_only=True)
+class ChainResult:
+    """What the chain says in one phase, or (`then`) in all phases so far.
+
+    `verdict.action` is PASS, REJECT, DEFER or DISCARD; for REJECT and DEFER `verdict.reply` is always set, and is what
+    the peer reads. `filter` names the filter that decided. `fields` and `auth` are those of all filters asked, in
+    order; `results` what they found, by name. `quarantine` and `hold` are the reasons, "" when not asked for. DISCARD:
+    answer as if accepted and throw away what was asked about.
+    """
+
+    verdict: Verdict = PASS
+    filter: str = ""
+    fields: tuple[bytes, ...] = ()
+    auth: tuple[AuthResult, ...] = ()
+    results: Mapping[str, object] = attrs.field(factory=dict)
+    quarantine: str = ""
+    hold: str = ""
+
+    @property
+    def action(self) -> Action:
+        return self.verdict.action
+
+    def then(self, later: "ChainResult") -> "ChainResult":
+        """This phase's findings joined by a later phase's; a decision already taken stays."""
+        if later is UNTOUCHED:
+            return self
+        if self is UNTOUCHED:
+            return later
+        decided = self if self.action in _DECISIVE else later
+        return ChainResult(
+            verdict=decided.verdict,
+            filter=decided.filter,
+            fields=self.fields + later.fields,
+            auth=self.auth + later.auth,
+            results={**self.results, **later.results},
+            quarantine=self.quarantine or later.quarantine,
+            hold=self.hold or later.hold,
+        )
+
+
+UNTOUCHED = ChainResult()
+"""Nobody had anything to say."""
+
+
+class Chain:
+    """All uses of filters of one configuration.
+
+    `clock` measures the timeouts; `write_event` is the journal's. One chain serves all listeners and sessions.
+    """
+
+    def __init__(self, uses: Sequence[Use], clock: IReactorTime, write_event: Callable[[Event], None]) -> None:
+        self.uses = tuple(uses)
+        self._clock = clock
+        self._write_event = write_event
+        self._plans: dict[tuple[Phase, str, Role], tuple[Use, ...]] = {}
+
+    def ask(self, phase: Phase, transaction: Transaction) -> "ChainResult | Deferred[ChainResult]":
+        """The chain's result, at once where no filter has to wait, otherwise a Deferred that never fails but by cancel.
+
+        In phases connect and hello the transaction has an empty envelope (sender None, no recipients). Cancel the
+        Deferred when the client has gone: the filter being waited for is cancelled, nothing more is asked or journaled.
+        """
+        plan = self._plan(phase, transaction)
+        if not plan:
+            return UNTOUCHED
+        walk = _Walk(phase, transaction, self._write_event)
+        for position, use in enumerate(plan):
+            answer = walk.question(use)
+            if isinstance(answer, Awaitable):
+                return Deferred.fromCoroutine(self._ask_later(walk, plan[position:], answer))
+            if walk.take(use, answer):
+                break
+        return walk.result()
+
+    def _plan(self, phase: Phase, transaction: Transaction) -> tuple[Use, ...]:
+        """The uses to ask; remembered, as there are only as many answers as listeners."""
+        session = transaction.session
+        key = (phase, session.listener, session.role)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = tuple(use for use in self.uses if use.wants(phase, session))
+        return plan
+
+    async def _ask_later(self, walk: "_Walk", plan: tuple[Use, ...], answer: Awaitable[object]) -> ChainResult:
+        """Go on with the walk where it has to wait; `answer` is that of the first use of `plan`."""
+        for use in plan:
+            current: object = answer if use is plan[0] else walk.question(use)
+            if isinstance(current, Awaitable):
+                current = await self._wait(use, current)
+            if walk.take(use, current):
+                break
+        return walk.result()
+
+    async def _wait(self, use: Use, answer: Awaitable[object]) -> object:
+        try:
+            return await Waiting(self._clock, answer, use.timeout).outcome
+        except Abandoned:
+            raise
+        except Exception as error:
+            return error
+
+
+class _Walk:
+    """One phase of one transaction being asked about: what was found so far."""
+
+    def __init__(self, phase: Phase, transaction: Transaction, write_event: Callable[[Event], None]) -> None:
+        self._phase = phase
+        self._transaction = transaction
+        self._write_event = write_event
+        self._found = UNTOUCHED
+
+    def result(self) -> ChainResult:
+        return self._found
+
+    def question(self, use: Use) -> object:
+        """What the filter answers: meant to be a Verdict or an awaitable of one; an exception where it raised."""
+        try:
+            return use.filter.check(self._phase, self._transaction)
+        except Exception as error:
+            return error
+
+    def take(self, use: Use, answer: object) -> bool:
+        """Work the answer of one filter in; True where it decides."""
+        if answer is PASS:
+            return False
+        error = _broken(answer)
+        if error:
+            verdict = self._failed(use, error)
+        else:
+            assert isinstance(answer, Verdict)  # narrowed by _broken
+            verdict = answer
+            self._journal(use, verdict)
+        if use.mode is Mode.SHADOW or verdict is PASS:
+            return False
+        self._keep(use, verdict)
+        return verdict.action in _DECISIVE
+
+    def _failed(self, use: Use, error: str) -> Verdict:
+        """The verdict that a failure stands for (unknown failure is temporary, unless configured otherwise)."""
+        shadow = use.mode is Mode.SHADOW
+        consequence = OnError.SKIP if shadow else use.on_error
+        session, queue_id = self._transaction.session.id, self._transaction.queue_id
+        self._write_event(
+            FilterBroke(
+                session=session,
+                queue_id=queue_id,
+                filter=use.name,
+                phase=self._phase.value,
+                error=error,
+                on_error=consequence.value,
+            )
+        )
+        reason = f"filter {use.name} failed"
+        if consequence is OnError.DEFER:
+            return Verdict(
+                action=Action.DEFER, reason=reason, reply=Reply(451, "4.3.0", "Temporary failure, try again")
+            )
+        return Verdict(action=Action.QUARANTINE, reason=reason) if consequence is OnError.QUARANTINE else PASS
+
+    def _journal(self, use: Use, verdict: Verdict) -> None:
+        if verdict == PASS:
+            return
+        recipient = self._transaction.recipient
+        self._write_event(
+            Judged(
+                session=self._transaction.session.id,
+                queue_id=self._transaction.queue_id,
+                filter=use.name,
+                phase=self._phase.value,
+                action=verdict.action.value,
+                reason=verdict.reason,
+                recipient=str(recipient.address) if recipient is not None else "",
+                shadow=use.mode is Mode.SHADOW,
+            )
+        )
+
+    def _keep(self, use: Use, verdict: Verdict) -> None:
+        found = self._found
+        decides = verdict.action in _DECISIVE
+        reason = verdict.reason or f"filter {use.name}"
+        self._found = ChainResult(
+            verdict=_with_reply(verdict, self._phase) if decides else found.verdict,
+            filter=use.name if decides else found.filter,
+            fields=found.fields + verdict.fields,
+            auth=found.auth + verdict.auth,
+            results=found.results if verdict.result is None else {**found.results, use.name: verdict.result},
+            quarantine=found.quarantine or (reason if verdict.action is Action.QUARANTINE else ""),
+            hold=found.hold or (reason if verdict.action is Action.HOLD else ""),
+        )
+        if verdict.result is not None:
+            results = {**self._transaction.results, use.name: verdict.result}
+            self._transaction = attrs.evolve(self._transaction, results=results)
+
+
+def _broken(answer: object) -> str:
+    """What is wrong with a filter's answer, "" where it is a verdict the chain can use."""
+    if isinstance(answer, Verdict):
+        return flaw(answer)
+    if isinstance(answer, Exception):
+        return f"{type(answer).__name__}: {answer}"[:500]
+    return f"answered {type(answer).__name__} where a Verdict is wanted"
+
+
+def _with_reply(verdict: Verdict, phase: Phase) -> Verdict:
+    """The verdict with the chain's default reply where the filter gave none (RFC 5321 3.1 for the greeting)."""
+    if verdict.reply is not None or verdict.action is Action.DISCARD:
+        return verdict
+    if verdict.action is Action.DEFER:
+        reply = Reply(421 if phase is Phase.CONNECT else 451, "4.7.1", "Try again later")
+    else:
+        reply = Reply(554 if phase is Phase.CONNECT else 550, "5.7.1", "Refused by local policy")
+    return attrs.evolve(verdict, reply=reply)
