@@ -60,6 +60,20 @@ class ITransport(Interface):
         """Close what is open. Called once, when no attempt runs."""
 
 
+class IRouteChecker(Interface):
+    """What a transport may provide besides ITransport: it is asked about its routes when the configuration is read."""
+
+    def check(route: Route) -> tuple[str, ...]:
+        """What is wrong with the route's parameters, one sentence each; empty when nothing is."""
+
+
+class ISigner(Interface):
+    """Signs our own mail at every attempt (DKIM); the content itself stays as it is."""
+
+    def sign(record: Record, content: Content) -> Awaitable[bytes]:
+        """Complete header fields to put on top of the content, b"" where no key of ours is meant for the message."""
+
+
 class ISpool(Interface):
     """Durable store of records and their content. No method assumes that this process is the only one.
 
@@ -193,7 +207,7 @@ class Settlement:
 
 @attrs.frozen(kw_only=True)
 class Services:
-    """What a plugin may use. `spawn(name, awaitable)` runs a background task; its failure is journaled, stop cancels it."""
+    """What a plugin may use. `spawn(name, awaitable)` runs a task beside; its failure is journaled, stop cancels it."""
 
     hostname: str
     resolver: Any  # IResolver
@@ -201,6 +215,7 @@ class Services:
     state: str  # the state directory
     spawn: Callable[[str, Awaitable[Any]], None]
     settings: Any = None  # relaygw.config.schema.Config, for the parts we ship
+    signer: Any = None  # ISigner, for transports that hand mail on to other hosts; None: nothing is signed
     directory: Any = None  # IDirectory
     store: Any = None  # relaygw.mailbox.store.Store
 
