@@ -2,15 +2,31 @@
 etc/relaygw.toml; a test compares the two. Loading, with all errors at once, is `relaygw.config.load`.
 
 Durations are seconds here; the file says "90s", "5m", "4h", "5d" or a number of seconds. Sizes are octets; the file
-says "256K", "50M", "1G" or a number. Paths are absolute here; the file's are relative to the file.
+says "256K", "50M", "1G" or a number. Paths are absolute here; the file's are relative to the file. The kinds in the
+types (relaygw.config.kinds) say what the file may hold. A path that follows from the state directory when it is not
+given is filled in by the loader: only a Config made by hand has None there.
 """
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
+from relaygw.config.kinds import (
+    AnyNetwork,
+    Count,
+    Domain,
+    Duration,
+    DurationOrZero,
+    FilePath,
+    Label,
+    Nameserver,
+    Plugin,
+    Port,
+    Postmaster,
+    Size,
+)
 from relaygw.core.session import Role
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -24,40 +40,41 @@ class ListenerConfig:
     """`endpoint` is a Twisted server endpoint string without TLS; `tls` is "none", "starttls" or "implicit".
 
     `protocol` is "smtp", "pop3" or "imap"; `role` (smtp only) is "mx" or "submission". `auth` is "never",
-    "tls" (offered only under TLS) or "always"; None means "tls", but "never" on an MX.
+    "tls" (offered only under TLS) or "always"; None means "tls", but "never" on an MX
+    (the loader fills it in).
     """
 
-    name: str
+    name: Label
     endpoint: str
-    protocol: str = "smtp"
+    protocol: Literal["smtp", "pop3", "imap"] = "smtp"
     role: Role = Role.MX
-    tls: str = "starttls"
-    auth: str | None = None
-    max_connections: int = 2000
-    max_connections_per_client: int = 100
+    tls: Literal["none", "starttls", "implicit"] = "starttls"
+    auth: Literal["never", "tls", "always"] | None = None
+    max_connections: Count = 2000
+    max_connections_per_client: Count = 100
 
 
 @attrs.frozen(kw_only=True)
 class TlsConfig:
     """PEM files for all listeners; None: no TLS is offered."""
 
-    certificate: str | None = None
-    private_key: str | None = None
-    minimum_version: str = "TLSv1.2"
+    certificate: FilePath | None = None
+    private_key: FilePath | None = None
+    minimum_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
 
 
 @attrs.frozen(kw_only=True)
 class LimitsConfig:
     """Bounds of one SMTP session; timeouts follow RFC 5321 4.5.3.2."""
 
-    message_size: int = 50 * MIB
-    recipients: int = 1000
-    received_fields: int = 50
-    errors: int = 20
-    command_timeout: float = 5 * MINUTE
-    data_timeout: float = 3 * MINUTE
-    session_time: float = 1 * HOUR
-    auth_attempts: int = 3
+    message_size: Size = 50 * MIB
+    recipients: Count = 1000
+    received_fields: Count = 50
+    errors: Count = 20
+    command_timeout: Duration = 5 * MINUTE
+    data_timeout: Duration = 3 * MINUTE
+    session_time: Duration = 1 * HOUR
+    auth_attempts: Count = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -68,12 +85,12 @@ class FilterConfig:
     `mode` is "enforce" or "shadow".
     """
 
-    use: str
-    name: str = ""
+    use: Plugin
+    name: Label = ""
     listeners: tuple[str, ...] = ()
-    timeout: float = 20.0
-    on_error: str = "defer"
-    mode: str = "enforce"
+    timeout: Duration = 20.0
+    on_error: Literal["defer", "skip", "quarantine"] = "defer"
+    mode: Literal["enforce", "shadow"] = "enforce"
     options: Mapping[str, Any] = attrs.field(factory=dict)
 
 
@@ -89,16 +106,16 @@ class MatchConfig:
     sender: tuple[str, ...] = ()
     login: tuple[str, ...] = ()
     listener: tuple[str, ...] = ()
-    client: tuple[Network, ...] = ()
+    client: tuple[AnyNetwork, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
 class RouteConfig:
     """Match → action. `transport` is an entry point's name (mx, smarthost, maildir, discard) or `module:object`;
-    every further key of the table is a parameter of the transport."""
+    every further key of the table is a parameter of the transport; lists among them become tuples."""
 
-    transport: str
-    name: str = ""
+    transport: Plugin
+    name: Label = ""
     match: MatchConfig = MatchConfig()
     parameters: Mapping[str, Any] = attrs.field(factory=dict)
 
@@ -107,56 +124,56 @@ class RouteConfig:
 class DkimKeyConfig:
     """One signing key. `algorithm` follows from the key; every key of a domain signs."""
 
-    domain: str
-    selector: str
-    private_key: str
+    domain: Domain
+    selector: Domain
+    private_key: FilePath
 
 
 @attrs.frozen(kw_only=True)
 class SpoolConfig:
     """`inline_limit`: contents up to it live in the database, larger ones in a synced file of their own."""
 
-    kind: str = "sqlite"
-    path: str | None = None
-    inline_limit: int = 256 * KIB
+    kind: Literal["sqlite", "memory"] = "sqlite"
+    path: FilePath | None = None
+    inline_limit: Size = 256 * KIB
 
 
 @attrs.frozen(kw_only=True)
 class QueueConfig:
     """`retry` are the waits after attempt 1, 2 …; the last repeats until `expire` after arrival."""
 
-    retry: tuple[float, ...] = (5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 2 * HOUR, 4 * HOUR)
-    expire: float = 5 * DAY
-    expire_reports: float = 1 * DAY
-    delay_warning: float = 4 * HOUR
-    concurrency: int = 200
-    destination_concurrency: int = 20
-    attempt_timeout: float = 30 * MINUTE
-    drain_timeout: float = 30.0
+    retry: tuple[Duration, ...] = (5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 2 * HOUR, 4 * HOUR)
+    expire: Duration = 5 * DAY
+    expire_reports: Duration = 1 * DAY
+    delay_warning: Duration = 4 * HOUR
+    concurrency: Count = 200
+    destination_concurrency: Count = 20
+    attempt_timeout: Duration = 30 * MINUTE
+    drain_timeout: DurationOrZero = 30.0
 
 
 @attrs.frozen(kw_only=True)
 class EgressConfig:
     """How we talk to next hops. `tls` is "may" (opportunistic), "encrypt" or "none"; a route may say otherwise."""
 
-    tls: str = "may"
-    connect_timeout: float = 30.0
-    greeting_timeout: float = 5 * MINUTE
-    command_timeout: float = 5 * MINUTE
-    data_timeout: float = 10 * MINUTE
-    idle_timeout: float = 10.0
-    messages_per_connection: int = 100
+    tls: Literal["may", "encrypt", "none"] = "may"
+    connect_timeout: Duration = 30.0
+    greeting_timeout: Duration = 5 * MINUTE
+    command_timeout: Duration = 5 * MINUTE
+    data_timeout: Duration = 10 * MINUTE
+    idle_timeout: DurationOrZero = 10.0
+    messages_per_connection: Count = 100
     ipv6: bool = True
     ipv4: bool = True
-    port: int = 25
+    port: Port = 25
 
 
 @attrs.frozen(kw_only=True)
 class DirectoryConfig:
     """`kind` is "file", an entry point or `module:object`. `users` is the file of names and password hashes."""
 
-    kind: str = "file"
-    users: str | None = None
+    kind: Plugin = "file"
+    users: FilePath | None = None
     options: Mapping[str, Any] = attrs.field(factory=dict)
 
 
@@ -164,9 +181,9 @@ class DirectoryConfig:
 class MailboxConfig:
     """`path` holds one Maildir++ per account; None: `mail` below the state directory."""
 
-    path: str | None = None
-    idle_timeout: float = 30 * MINUTE
-    login_attempts: int = 3
+    path: FilePath | None = None
+    idle_timeout: Duration = 30 * MINUTE
+    login_attempts: Count = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -174,18 +191,19 @@ class DnsConfig:
     """`nameservers` as "address" or "address:port"; empty: those of the system. `zone` answers from an RFC 1035
     zone file instead of the network (tests and rehearsals)."""
 
-    nameservers: tuple[str, ...] = ()
-    timeout: float = 10.0
-    cache_size: int = 50_000
-    zone: str | None = None
+    nameservers: tuple[Nameserver, ...] = ()
+    timeout: Duration = 10.0
+    cache_size: Count = 50_000
+    zone: FilePath | None = None
 
 
 @attrs.frozen(kw_only=True)
 class JournalConfig:
-    """`file` "-" is standard output, "" none. History is kept in the state directory for `history` seconds."""
+    """`file` "-" is standard output, "" none; a relative path is below the state directory. History is kept there for
+    `history` seconds."""
 
     file: str = "journal.jsonl"
-    history: float = 14 * DAY
+    history: Duration = 14 * DAY
 
 
 @attrs.frozen(kw_only=True)
@@ -193,22 +211,23 @@ class ControlConfig:
     """`socket` None: `control.sock` in the state directory. `console` is the endpoint of the web page, "" none;
     it asks for the token in `token_file`."""
 
-    socket: str | None = None
+    socket: FilePath | None = None
     console: str = ""
-    token_file: str | None = None
+    token_file: FilePath | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Config:
     """The whole file. `hostname` is our name in greetings, Received and DSNs; `domains` are local (mailboxes),
-    `relay_domains` are accepted from anyone and routed on; `trusted_networks` may relay without a login."""
+    `relay_domains` are accepted from anyone and routed on; `trusted_networks` may relay without a login. `postmaster`
+    receives what is for our own postmaster; "" means postmaster at the first local domain. `path` is this file."""
 
-    hostname: str
-    state: str
-    domains: tuple[str, ...] = ()
-    relay_domains: tuple[str, ...] = ()
-    trusted_networks: tuple[Network, ...] = ()
-    postmaster: str = ""
+    hostname: Domain
+    state: FilePath
+    domains: tuple[Domain, ...] = ()
+    relay_domains: tuple[Domain, ...] = ()
+    trusted_networks: tuple[AnyNetwork, ...] = ()
+    postmaster: Postmaster = ""
     listeners: tuple[ListenerConfig, ...] = ()
     filters: tuple[FilterConfig, ...] = ()
     routes: tuple[RouteConfig, ...] = ()

@@ -1,0 +1,159 @@
+"""The kinds of value that TOML has no type for: durations, sizes, domains, networks, paths …
+
+A Kind stands in an `Annotated` type of the schema; the reader calls `parse(value, folder)`, which answers the
+value the schema wants or raises ValueError, and tells `allowed` to the operator when it does.
+"""
+
+import ipaddress
+import math
+import os
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import attrs
+
+from relaygw.core.address import normalize_domain, parse_address
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([smhd]))+\Z")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+)\s?([KMG]?)(?:i?B)?\Z")
+_FACTOR = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+_LONGEST = 3650 * 86400.0
+_LABELLED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
+
+
+@attrs.frozen
+class Kind:
+    """`allowed` completes the sentence "allowed is …"."""
+
+    allowed: str
+    parse: Callable[[Any, str], Any]
+
+
+def duration(value: Any) -> float:
+    """Seconds of "90s", "5m", "1h30m", "5d" or a plain number."""
+    if isinstance(value, str) and _DURATION.match(value):
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(value))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        raise ValueError("not a duration")
+    if not math.isfinite(seconds) or not 0 <= seconds <= _LONGEST:
+        raise ValueError("out of range")
+    return seconds
+
+
+def size(value: Any) -> int:
+    """Octets of "256K", "50M", "1G" or a plain number."""
+    if isinstance(value, str):
+        match = _SIZE.match(value)
+        if match:
+            return int(match[1]) * _FACTOR[match[2]]
+    elif isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise ValueError("not a size")
+
+
+def network(text: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network in CIDR form, or one address. Host bits that are set are refused: the network meant is not clear."""
+    return ipaddress.ip_network(_text(text))
+
+
+def nameserver(value: Any) -> str:
+    """`address` or `address:port`; an IPv6 address with a port stands in brackets."""
+    text = _text(value)
+    host, port = text, "53"
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        port = port.removeprefix(":") or "53"
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    ipaddress.ip_address(host)
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("not a port")
+    return text
+
+
+def domain(value: Any) -> str:
+    """A domain name in lower case A-labels; an address literal is none."""
+    text = normalize_domain(_text(value).removesuffix("."))
+    if text.startswith("["):
+        raise ValueError("an address literal")
+    return text
+
+
+def postmaster(value: Any) -> str:
+    return str(parse_address(_text(value))) if value != "" else ""
+
+
+def plugin(value: Any) -> str:
+    """An entry point's name or `module:object`; whether it exists is asked when it is loaded."""
+    text = _text(value)
+    module, colon, name = text.partition(":")
+    names = (*module.split("."), *name.split(".")) if colon else (text.replace("-", "_"),)
+    if not all(part.isidentifier() for part in names):
+        raise ValueError("not a plugin's name")
+    return text
+
+
+def label(value: Any) -> str:
+    text = _text(value)
+    if not _LABELLED.match(text):
+        raise ValueError("not a name")
+    return text
+
+
+def path(value: Any, folder: str) -> str:
+    """An absolute path; a relative one is taken from the folder of the configuration file."""
+    text = _text(value)
+    if not text or "\0" in text:
+        raise ValueError("not a path")
+    return os.path.normpath(os.path.join(folder, text))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not text")
+    return value
+
+
+def _alone(parse: Callable[[Any], Any]) -> Callable[[Any, str], Any]:
+    """A parser that needs no folder; an AddressError is a ValueError already."""
+    return lambda value, _: parse(value)
+
+
+def _positive(value: Any) -> float:
+    seconds = duration(value)
+    if seconds == 0:
+        raise ValueError("zero")
+    return seconds
+
+
+def _integer(low: int, high: int) -> Callable[[Any, str], int]:
+    def parse(value: Any, _: str) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError("out of range")
+        return value
+
+    return parse
+
+
+_A_DURATION = 'a duration such as "90s", "5m", "4h", "5d" or a number of seconds'
+
+Duration = Annotated[float, Kind(f"{_A_DURATION}, more than 0", _alone(_positive))]
+DurationOrZero = Annotated[float, Kind(f"{_A_DURATION}, 0 included", _alone(duration))]
+Size = Annotated[int, Kind('a size such as "256K", "50M", "1G" or a number of octets', _alone(size))]
+Count = Annotated[int, Kind("a whole number, 1 or more", _integer(1, 2**31 - 1))]
+Port = Annotated[int, Kind("a port from 1 to 65535", _integer(1, 65535))]
+Domain = Annotated[str, Kind('a domain name such as "mail.example.com"', _alone(domain))]
+AnyNetwork = Annotated[
+    ipaddress.IPv4Network | ipaddress.IPv6Network,
+    Kind('a network such as "192.0.2.0/24" or "2001:db8::/32" without host bits, or one address', _alone(network)),
+]
+Nameserver = Annotated[str, Kind('an address such as "192.0.2.53" or "192.0.2.53:5300"', _alone(nameserver))]
+FilePath = Annotated[str, Kind("a path; a relative one is taken from the folder of this file", path)]
+Postmaster = Annotated[str, Kind('an address such as "postmaster@example.com", or ""', _alone(postmaster))]
+Plugin = Annotated[str, Kind('the name of a shipped or installed one, or "module:object"', _alone(plugin))]
+Label = Annotated[str, Kind("letters, digits, dots, dashes and underscores", _alone(label))]

@@ -1,0 +1,195 @@
+"""What must hold between the values of a configuration that reads well: names, references, and safety of logins.
+
+Each rule is a generator of faults over a complete Config and says which top-level options it looks at; a rule is
+skipped where one of those could not be read, and so is what it says of an option with a fault of its own: one slip
+is told once.
+"""
+
+import importlib.metadata
+from collections.abc import Callable, Iterable, Iterator
+
+from relaygw.config.problem import Path
+from relaygw.config.schema import Config, ListenerConfig
+from relaygw.config.structure import listed, meant
+from relaygw.core.session import Role
+
+Fault = tuple[Path, str, str]
+Rule = Callable[[Config], Iterator[Fault]]
+
+
+def faults(config: Config, unread: frozenset[str], faulty: frozenset[Path]) -> list[Fault]:
+    """Everything wrong between values. `unread` are the top-level options that could not be read in full, `faulty`
+    the options inside them that have faults of their own already."""
+    found = [fault for rule, needs in RULES for fault in (rule(config) if unread.isdisjoint(needs) else ())]
+    return [fault for fault in found if fault[0] not in faulty]
+
+
+def _repeated(names: Iterable[object]) -> Iterator[tuple[int, int]]:
+    """Places of values seen before, each with the place where it was first seen."""
+    first: dict[object, int] = {}
+    for place, name in enumerate(names):
+        if first.setdefault(name, place) != place:
+            yield place, first[name]
+
+
+def _listener_names(config: Config) -> Iterator[Fault]:
+    if not config.listeners:
+        yield ("listener",), "there is no [[listener]]: nothing could connect", ""
+    for place, before in _repeated(listener.name for listener in config.listeners):
+        name = config.listeners[place].name
+        yield ("listener", place, "name"), f'"{name}" is already the name of listener[{before + 1}]', ""
+    for place, before in _repeated(listener.endpoint for listener in config.listeners):
+        yield ("listener", place, "endpoint"), f"listener[{before + 1}] has the same endpoint", ""
+
+
+def _filter_names(config: Config) -> Iterator[Fault]:
+    for place, before in _repeated(use.name for use in config.filters):
+        hint = "give this use a name of its own"
+        name = config.filters[place].name
+        yield ("filter", place, "name"), f'"{name}" is already the name of filter[{before + 1}]', hint
+
+
+def _route_names(config: Config) -> Iterator[Fault]:
+    """Only names given by hand must differ: an unnamed route goes by its transport's."""
+    for place, before in _repeated(
+        place if route.name == route.transport else route.name for place, route in enumerate(config.routes)
+    ):
+        name = config.routes[place].name
+        yield ("route", place, "name"), f'"{name}" is already the name of route[{before + 1}]', ""
+
+
+def _references(config: Config) -> Iterator[Fault]:
+    listeners = {listener.name: listener for listener in config.listeners}
+    places: list[tuple[Path, tuple[str, ...]]]
+    places = [(("filter", number, "listeners"), use.listeners) for number, use in enumerate(config.filters)]
+    places += [(("route", number, "match"), route.match.listener) for number, route in enumerate(config.routes)]
+    for path, names in places:
+        for name in names:
+            if name not in listeners:
+                hint = meant(name, listeners) or f"known are {listed(sorted(listeners))}"
+                yield path, f'no [[listener]] is named "{name}"', hint
+            elif listeners[name].protocol != "smtp":
+                yield path, f'the listener "{name}" does not speak SMTP', ""
+
+
+def _domains(config: Config) -> Iterator[Fault]:
+    for key, domains in (("domains", config.domains), ("relay_domains", config.relay_domains)):
+        for place, _ in _repeated(domains):
+            yield (key, place), f'"{domains[place]}" is given twice', ""
+    for place, domain in enumerate(config.relay_domains):
+        if domain in config.domains:
+            yield ("relay_domains", place), f'"{domain}" is also one of domains; it can be only one of the two', ""
+
+
+def _listeners(config: Config) -> Iterator[Fault]:
+    for place, listener in enumerate(config.listeners):
+        for key, message, hint in _listener(listener):
+            yield ("listener", place, key), message, hint
+
+
+def _listener(listener: ListenerConfig) -> Iterator[tuple[str, str, str]]:
+    prefix = listener.endpoint.partition(":")[0]
+    if prefix in ("ssl", "tls", "txsan", "le", "lets"):
+        yield "endpoint", f'"{prefix}:" brings TLS of its own', 'write "tcp:…" and tls = "implicit"'
+    elif fault := _endpoint_fault(listener.endpoint):
+        yield "endpoint", f'"{listener.endpoint}" is not a server endpoint: {fault}', "such as tcp:25 or tcp6:25"
+    if listener.protocol == "smtp":
+        return
+    if listener.auth == "never":
+        yield (
+            "auth",
+            f'found "never", but {listener.protocol} is nothing without a login',
+            'allowed are "tls", "always"',
+        )
+    if listener.tls == "none" and listener.auth == "tls":
+        yield "auth", 'nobody could log in: logins wait for TLS and tls is "none"', 'set auth = "always" or offer TLS'
+
+
+def _endpoint_fault(endpoint: str) -> str:
+    """What Twisted says against the endpoint; "" when it takes it. Descriptors handed over at start are not there."""
+    prefix, colon, _ = endpoint.partition(":")
+    if not colon:
+        return "there is no colon in it"
+    if prefix in ("systemd", "fd"):
+        return ""
+    from twisted.internet import endpoints
+
+    read: Callable[[object, str], object] = endpoints.serverFromString
+    try:
+        read(object(), endpoint)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        return str(error).strip("'\"") or type(error).__name__
+    return ""
+
+
+def _tls(config: Config) -> Iterator[Fault]:
+    given = (config.tls.certificate, config.tls.private_key)
+    if any(given) and not all(given):
+        key = "certificate" if config.tls.private_key else "private_key"
+        yield ("tls", key), "certificate and private_key are given together or not at all", ""
+    wanting = [(place, each) for place, each in enumerate(config.listeners) if each.tls != "none"]
+    if wanting and not any(given):
+        place, listener = wanting[0]
+        message = f'"{listener.tls}" needs a certificate, and [tls] names none'
+        yield ("listener", place, "tls"), message, 'set tls.certificate and tls.private_key, or tls = "none"'
+
+
+def _dkim(config: Config) -> Iterator[Fault]:
+    for place, before in _repeated((key.domain, key.selector) for key in config.dkim):
+        key = config.dkim[place]
+        message = f'selector "{key.selector}" of {key.domain} is already that of dkim[{before + 1}]'
+        yield ("dkim", place, "selector"), message, ""
+
+
+def _logins(config: Config) -> Iterator[Fault]:
+    """Logins and local mailboxes need to know who exists."""
+    if config.directory.kind != "file" or config.directory.users:
+        return
+    asking = [each.name for each in config.listeners if each.protocol != "smtp" or each.role is Role.SUBMISSION]
+    if config.domains or asking:
+        reason = f"the listener {listed(asking[:1])} takes logins" if asking else "local domains have mailboxes"
+        yield ("directory", "users"), f"this option must be given: {reason}", ""
+
+
+def _plugins(config: Config) -> Iterator[Fault]:
+    uses: list[tuple[Path, str, str]]
+    uses = [(("filter", place, "use"), "relaygw.filters", use.use) for place, use in enumerate(config.filters)]
+    uses += [
+        (("route", place, "transport"), "relaygw.transports", route.transport)
+        for place, route in enumerate(config.routes)
+    ]
+    if config.directory.kind != "file":
+        uses.append((("directory", "kind"), "relaygw.directories", config.directory.kind))
+    for path, group, name in uses:
+        known = sorted({point.name for point in importlib.metadata.entry_points(group=group)})
+        if ":" not in name and name not in known:
+            hint = meant(name, known) or f'known are {listed(known)}, or write "module:object"'
+            yield path, f'no {group.removeprefix("relaygw.")[:-1]} "{name}" is installed', hint
+
+
+def _rest(config: Config) -> Iterator[Fault]:
+    if not config.queue.retry:
+        yield ("queue", "retry"), "found an empty list; allowed is at least one duration", ""
+    if not (config.egress.ipv4 or config.egress.ipv6):
+        yield ("egress", "ipv4"), "ipv4 and ipv6 are both false: no next hop could be reached", ""
+    if config.control.console and not config.control.token_file:
+        yield ("control", "token_file"), "this option must be given: the console asks for a token", ""
+    if config.control.console and (fault := _endpoint_fault(config.control.console)):
+        yield ("control", "console"), f'"{config.control.console}" is not a server endpoint: {fault}', ""
+    if config.spool.kind == "memory" and config.spool.path:
+        yield ("spool", "path"), 'a spool of kind "memory" has no path', ""
+
+
+RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
+    (_listener_names, ("listener",)),
+    (_listeners, ("listener",)),
+    (_filter_names, ("filter",)),
+    (_route_names, ("route",)),
+    (_references, ("listener", "filter", "route")),
+    (_domains, ("domains", "relay_domains")),
+    (_tls, ("tls", "listener")),
+    (_dkim, ("dkim",)),
+    (_logins, ("listener", "directory")),
+    (_plugins, ("filter", "route", "directory")),
+    (_rest, ("queue", "egress", "control", "spool")),
+)
