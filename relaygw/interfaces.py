@@ -86,11 +86,15 @@ class ISpool(Interface):
     def commit(record: Record, sink: "ISink", prefix: bytes, lease: float) -> Awaitable[Content]:
         """Store record and `prefix` + the sink's bytes; when it answers, both survive power loss.
 
+        From the call on the sink belongs to the spool, also when the commit fails.
         The record is already claimed until `lease` (0: not claimed). Answers the content as stored.
         """
 
     def settle(settlement: "Settlement") -> Awaitable[None]:
-        """Store the changed record, or remove it with its content when finished; add new messages; all or nothing."""
+        """Store the changed record, or remove it with its content when finished; add new messages; all or nothing.
+
+        A record that is gone (removed by an operator, settled before) stays gone: nothing of the settlement is done.
+        """
 
     def claim(now: float, lease: float, limit: int) -> Awaitable[tuple[Record, ...]]:
         """At most `limit` records due by `now` and claimed by nobody, now claimed until `lease`; earliest due first."""
@@ -105,7 +109,7 @@ class ISpool(Interface):
         """Give a claim back without a change."""
 
     def next_due() -> Awaitable[float]:
-        """When the next unclaimed record falls due (infinity: never)."""
+        """When `claim` may answer a record next: it falls due, or the claim on a due one ends (infinity: never)."""
 
     def record(queue_id: str) -> Awaitable[Record | None]:
         """The record as last committed."""

@@ -1,0 +1,129 @@
+"""The files of large contents, one per message, in one directory of the spool.
+
+A file is created without a name anyone else can foresee, written once, synced with its directory before its record is
+committed, and unlinked only after the record's removal is committed. Whatever no record names when the spool is opened
+is left over from a crash and goes. Directory 0700, files 0600.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Collection, Iterable, Iterator
+
+import attrs
+
+from relaygw.core.content import CHUNK, MAX_HEADER, split_head
+from relaygw.interfaces import SpoolError
+
+_SUFFIX = ".content"
+
+
+@contextlib.contextmanager
+def spool_errors(what: str) -> Iterator[None]:
+    """Any failure of the operating system becomes a SpoolError that says what could not be done."""
+    try:
+        yield
+    except OSError as error:
+        raise SpoolError(f"cannot {what}: {error.strerror or error}") from error
+
+
+def sync_directory(path: str) -> None:
+    """Make the entries of a directory survive power loss."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: str) -> None:
+    """The directory, private to us, itself durable; an existing one is made private."""
+    if not os.path.isdir(path):
+        os.makedirs(path, mode=0o700)
+        sync_directory(os.path.dirname(os.path.abspath(path)))
+    os.chmod(path, 0o700)
+
+
+class ContentFiles:
+    """The directory of content files. Names are plain file names within it."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    def create(self) -> tuple[str, int]:
+        """A new empty file: its name and a descriptor to write to."""
+        name = secrets.token_hex(16) + _SUFFIX
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        return name, os.open(self.path(name), flags, 0o600)
+
+    def sync(self, names: Iterable[str]) -> None:
+        """Make these files, each with its directory entry, survive power loss."""
+        for name in names:
+            descriptor = os.open(self.path(name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_directory(self.directory)
+
+    def remove(self, name: str) -> None:
+        """Unlink; one that has gone already or cannot go now is left to the next sweep."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.path(name))
+
+    def sweep(self, wanted: Collection[str]) -> int:
+        """Remove every content file that is not wanted; how many went."""
+        left = [entry.name for entry in os.scandir(self.directory) if entry.name.endswith(_SUFFIX)]
+        orphans = [name for name in left if name not in wanted]
+        for name in orphans:
+            self.remove(name)
+        return len(orphans)
+
+
+@attrs.frozen(eq=False)
+class FileContent:
+    """`prefix` followed by the first `file_size` octets of a file. `_head` saves reading it again; None: not yet known.
+
+    Failures to read are SpoolError.
+    """
+
+    prefix: bytes
+    path: str
+    file_size: int
+    _head: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.prefix) + self.file_size
+
+    @property
+    def head(self) -> bytes:
+        head = read_head(self.path, self.file_size) if self._head is None else self._head
+        return self.prefix + head
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        if start < len(self.prefix):
+            yield self.prefix[start:]
+        with spool_errors("read stored content"), open(self.path, "rb", buffering=0) as file:
+            position = file.seek(max(0, start - len(self.prefix)))
+            while position < self.file_size:
+                data = file.read(min(CHUNK, self.file_size - position))
+                if not data:
+                    raise SpoolError("stored content is shorter than it was")
+                position += len(data)
+                yield data
+
+
+def read_head(path: str, size: int) -> bytes:
+    """The header section at the start of a file."""
+    with spool_errors("read stored content"), open(path, "rb", buffering=0) as file:
+        data = b""
+        limit = min(size, MAX_HEADER)
+        while len(data) < limit and (more := file.read(min(CHUNK, limit - len(data)))):
+            data += more
+            if b"\r\n\r\n" in data:
+                break
+        return split_head(data)

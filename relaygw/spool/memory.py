@@ -1,0 +1,134 @@
+"""A spool that forgets everything at the end of the process: for tests, rehearsals and `explain`.
+
+It obeys ISpool to the letter but for power loss; `broken` set to a text makes every operation fail with it, as a
+failing disk would.
+"""
+
+import math
+from collections.abc import Sequence
+
+import attrs
+from zope.interface import implementer
+
+from relaygw.core.content import BytesContent, Content
+from relaygw.core.record import Record
+from relaygw.interfaces import ISink, ISpool, Settlement, SpoolError
+from relaygw.spool.sink import Sink
+
+
+@attrs.define
+class _Entry:
+    record: Record
+    content: Content
+    lease: float = 0.0
+
+    @property
+    def wake(self) -> float:
+        """When it can be claimed next."""
+        return max(self.record.due, self.lease)
+
+
+@implementer(ISpool)
+class MemorySpool:
+    """All answers come at once. Contents never spill."""
+
+    def __init__(self) -> None:
+        self.broken = ""
+        self._entries: dict[str, _Entry] = {}
+        self._closed = False
+
+    def _check(self) -> None:
+        if self._closed:
+            raise SpoolError("the spool is closed")
+        if self.broken:
+            raise SpoolError(self.broken)
+
+    def sink(self) -> ISink:
+        self._check()
+        return Sink()
+
+    async def commit(self, record: Record, sink: ISink, prefix: bytes, lease: float) -> Content:
+        if not isinstance(sink, Sink):
+            raise SpoolError("the sink is not one of this spool")
+        body = sink.take(prefix)
+        self._check()
+        content = body.content(None)
+        self._add(record, content, lease)
+        return content
+
+    def _add(self, record: Record, content: Content, lease: float) -> None:
+        if record.queue_id in self._entries:
+            raise SpoolError(f"there is a record {record.queue_id} already")
+        self._entries[record.queue_id] = _Entry(record, content, lease)
+
+    async def settle(self, settlement: Settlement) -> None:
+        self._check()
+        record = settlement.record
+        entry = self._entries.get(record.queue_id)
+        if entry is None:
+            return
+        known = [new.record.queue_id for new in settlement.added if new.record.queue_id in self._entries]
+        if known:
+            raise SpoolError(f"there is a record {known[0]} already")
+        for new in settlement.added:
+            self._add(new.record, BytesContent(new.content), 0.0)
+        if record.finished:
+            del self._entries[record.queue_id]
+            return
+        entry.record = record
+        if settlement.release:
+            entry.lease = 0.0
+
+    async def claim(self, now: float, lease: float, limit: int) -> tuple[Record, ...]:
+        self._check()
+        due = sorted((entry for entry in self._entries.values() if entry.wake <= now), key=lambda entry: entry.wake)
+        for entry in due[:limit]:
+            entry.lease = lease
+        return tuple(entry.record for entry in due[:limit])
+
+    async def take(self, queue_id: str, now: float, lease: float) -> Record | None:
+        self._check()
+        entry = self._entries.get(queue_id)
+        if entry is None or entry.lease > now:
+            return None
+        entry.lease = lease
+        return entry.record
+
+    async def renew(self, queue_ids: Sequence[str], lease: float) -> None:
+        self._check()
+        for queue_id in queue_ids:
+            if queue_id in self._entries:
+                self._entries[queue_id].lease = lease
+
+    async def release(self, queue_id: str) -> None:
+        self._check()
+        if queue_id in self._entries:
+            self._entries[queue_id].lease = 0.0
+
+    async def next_due(self) -> float:
+        self._check()
+        return min((entry.wake for entry in self._entries.values()), default=math.inf)
+
+    async def record(self, queue_id: str) -> Record | None:
+        self._check()
+        entry = self._entries.get(queue_id)
+        return entry.record if entry else None
+
+    async def content(self, queue_id: str) -> Content | None:
+        self._check()
+        entry = self._entries.get(queue_id)
+        return entry.content if entry else None
+
+    async def records(self, after: str, limit: int) -> tuple[Record, ...]:
+        self._check()
+        wanted = sorted(queue_id for queue_id in self._entries if queue_id > after)[:limit]
+        return tuple(self._entries[queue_id].record for queue_id in wanted)
+
+    async def count(self) -> int:
+        self._check()
+        return len(self._entries)
+
+    async def close(self) -> None:
+        for entry in self._entries.values():
+            entry.lease = 0.0
+        self._closed = True
