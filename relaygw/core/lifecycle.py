@@ -1,0 +1,249 @@
+"""What a message may become: outcomes and operators' orders folded into the next record and what follows from it.
+
+Sans-IO. Every recipient ends exactly once: delivered, reported or removed. A Step holds all that must be committed
+together: the next record and the reports owed for the change. Nobody is told about a message without a sender
+(RFC 5321 4.5.5), nor against NOTIFY (RFC 3461 4.1); a delay is told once.
+"""
+
+import enum
+from collections.abc import Callable, Iterable, Set
+
+import attrs
+
+from relaygw.core.envelope import Envelope, Notify
+from relaygw.core.events import Completed, Event, Operated, Unreported
+from relaygw.core.outcome import Outcome, Status
+from relaygw.core.record import Origin, Progress, RecipientState, Record
+from relaygw.core.reply import Reply
+from relaygw.core.retry import Schedule, next_due
+from relaygw.core.session import Session
+
+
+class Kind(enum.Enum):
+    """What a report tells; the words of the event Reported."""
+
+    FAILURE = "failure"
+    DELAY = "delay"
+    SUCCESS = "success"
+
+
+class Verb(enum.Enum):
+    """What an operator may ask of a message."""
+
+    HOLD = "hold"
+    RELEASE = "release"
+    RETRY = "retry"
+    REMOVE = "remove"
+    BOUNCE = "bounce"
+
+
+@attrs.frozen(kw_only=True)
+class Order:
+    """One verb with the operator's reason for it, which the journal (and for a bounce the sender) reads."""
+
+    verb: Verb
+    reason: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """A DSN that is owed to the sender about these recipients, as they stand after the step."""
+
+    kind: Kind
+    recipients: tuple[RecipientState, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """The next record, and what must become durable with it. The events are true once it is."""
+
+    record: Record
+    reports: tuple[Report, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+Change = tuple[RecipientState, RecipientState]
+"""One recipient before and after."""
+
+
+def begin(
+    *,
+    queue_id: str,
+    envelope: Envelope,
+    now: float,
+    session: Session | None = None,
+    origin: Origin = Origin.RECEIVED,
+    size: int = 0,
+    message_id: str = "",
+    header_from: str = "",
+    held: str = "",
+    quarantined: bool = False,
+) -> Record:
+    """The record of a message that enters the spool: every recipient waits and is due at once."""
+    return Record(
+        queue_id=queue_id,
+        envelope=envelope,
+        arrived=now,
+        recipients=tuple(RecipientState(recipient=recipient, due=now) for recipient in envelope.recipients),
+        size=size,
+        session_id=session.id if session else "",
+        client=session.client if session else "",
+        hello=session.hello if session else "",
+        listener=session.listener if session else "",
+        login=session.login if session else "",
+        message_id=message_id,
+        header_from=header_from,
+        origin=origin,
+        held=held,
+        quarantined=quarantined,
+    )
+
+
+def fold(
+    record: Record, outcomes: Iterable[tuple[int, Outcome]], *, now: float, schedule: Schedule, random: float
+) -> Step:
+    """The step that the outcomes of one attempt make, each given with its recipient's position in the record.
+
+    `random` in [0, 1) is one for all of them, so that they stay together at the next attempt.
+    """
+    states = list(record.recipients)
+    changes: list[Change] = []
+    for position, outcome in outcomes:
+        before = states[position]
+        if before.progress is Progress.WAITING:
+            after = _after(record, before, outcome, now, schedule, random)
+            states[position] = after
+            changes.append((before, after))
+    return _step(record, states, changes, now)
+
+
+def _after(
+    record: Record, state: RecipientState, outcome: Outcome, now: float, schedule: Schedule, random: float
+) -> RecipientState:
+    """The recipient after one more attempt. A deferral at or after the expiry is final."""
+    attempts = state.attempts + 1
+    if outcome.status is Status.DELIVERED:
+        return _ended(state, Progress.DELIVERED, attempts, outcome)
+    expiry = schedule.expiry(record.arrived, record.envelope.sender is None)
+    if outcome.status is Status.FAILED or now >= expiry:
+        return _ended(state, Progress.REPORTED, attempts, outcome)
+    warned, warning = state.warned, float("inf")
+    if warned is None and tells(record, state, Kind.DELAY):
+        warning = schedule.warning(record.arrived)
+        warned = now if now >= warning else None
+    return RecipientState(
+        recipient=state.recipient,
+        attempts=attempts,
+        due=next_due(now, schedule.wait(attempts, random), warning, expiry),
+        last=outcome,
+        warned=warned,
+    )
+
+
+def _ended(state: RecipientState, progress: Progress, attempts: int, last: Outcome | None) -> RecipientState:
+    return RecipientState(
+        recipient=state.recipient,
+        progress=progress,
+        attempts=attempts,
+        due=state.due,
+        last=last,
+        warned=state.warned,
+    )
+
+
+def tells(record: Record, state: RecipientState, kind: Kind) -> bool:
+    """Whether the sender wants to be told this about the recipient (RFC 3461 4.1: by default failures and delays)."""
+    if record.envelope.sender is None:
+        return False
+    notify = state.recipient.notify
+    if not notify:
+        return kind is not Kind.SUCCESS
+    return Notify.NEVER not in notify and Notify(kind.name) in notify
+
+
+def _step(record: Record, states: list[RecipientState], changes: list[Change], now: float) -> Step:
+    step = attrs.evolve(record, recipients=tuple(states))
+    events = _silences(record, changes)
+    if changes and step.finished:
+        events += (Completed(queue_id=record.queue_id, session=record.session_id, seconds=now - record.arrived),)
+    return Step(record=step, reports=_reports(record, changes), events=events)
+
+
+def _reports(record: Record, changes: list[Change]) -> tuple[Report, ...]:
+    """At most one report of each kind, so that one attempt brings the sender one message and not one per recipient."""
+    owed: dict[Kind, list[RecipientState]] = {}
+    for before, after in changes:
+        kind = _owed(before, after)
+        if kind is not None and tells(record, after, kind):
+            owed.setdefault(kind, []).append(after)
+    return tuple(Report(kind=kind, recipients=tuple(owed[kind])) for kind in Kind if kind in owed)
+
+
+def _owed(before: RecipientState, after: RecipientState) -> Kind | None:
+    """What this change would be told as, if the sender wants to know."""
+    if after.progress is Progress.REPORTED:
+        return Kind.FAILURE
+    if after.progress is Progress.DELIVERED and not (after.last and after.last.relayed_dsn):
+        return Kind.SUCCESS  # RFC 3461 5.2.2: a next hop that knows DSN tells it itself
+    if after.progress is Progress.WAITING and before.warned is None and after.warned is not None:
+        return Kind.DELAY
+    return None
+
+
+def _silences(record: Record, changes: list[Change]) -> tuple[Event, ...]:
+    """Failures that nobody is told about are at least written down."""
+    silent = tuple(
+        str(after.address)
+        for _, after in changes
+        if after.progress is Progress.REPORTED and not tells(record, after, Kind.FAILURE)
+    )
+    if not silent:
+        return ()
+    reason = "the message has no sender" if record.envelope.sender is None else "the sender wants no failure report"
+    return (Unreported(queue_id=record.queue_id, session=record.session_id, recipients=silent, reason=reason),)
+
+
+def operate(record: Record, order: Order, *, now: float, busy: Set[int] = frozenset()) -> Step:
+    """The step an operator's order makes. Recipients at the positions `busy` are being attempted: only a hold and a
+    release reach them (they are the record's), anything else waits for the outcome."""
+    match order.verb:
+        case Verb.HOLD:
+            step = Step(record=attrs.evolve(record, held=order.reason or "held by an operator"))
+        case Verb.RELEASE:
+            step = Step(record=attrs.evolve(record, held="", quarantined=False))
+        case Verb.RETRY:
+            step = _each(record, now, busy, lambda state: attrs.evolve(state, due=now))
+        case Verb.REMOVE:
+            step = _each(record, now, busy, lambda state: attrs.evolve(state, progress=Progress.REMOVED))
+        case Verb.BOUNCE:
+            step = _each(record, now, busy, lambda state: _returned(state, order.reason))
+    return attrs.evolve(step, events=(_operated(record, step.record, order), *step.events))
+
+
+def _each(record: Record, now: float, busy: Set[int], change: Callable[[RecipientState], RecipientState]) -> Step:
+    states = list(record.recipients)
+    changes: list[Change] = []
+    for position, before in enumerate(record.recipients):
+        if before.progress is Progress.WAITING and position not in busy:
+            states[position] = change(before)
+            changes.append((before, states[position]))
+    return _step(record, states, changes, now)
+
+
+def _returned(state: RecipientState, reason: str) -> RecipientState:
+    text = f"returned by the administrator: {reason}" if reason else "returned by the administrator"
+    last = Outcome(recipient=state.address, status=Status.FAILED, reply=Reply(554, "5.0.0", text))
+    return _ended(state, Progress.REPORTED, state.attempts, last)
+
+
+def _operated(before: Record, after: Record, order: Order) -> Operated:
+    touched = tuple(
+        str(old.address) for old, new in zip(before.recipients, after.recipients, strict=True) if old is not new
+    )
+    return Operated(
+        queue_id=before.queue_id,
+        session=before.session_id,
+        verb=order.verb.value,
+        reason=order.reason,
+        recipients=touched,
+    )
