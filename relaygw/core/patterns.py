@@ -1,0 +1,92 @@
+"""Patterns for addresses, as they stand in a match: an address, a domain, ".domain" (any depth below), "local",
+"relay" (the configured domains) and, for a sender, "<>". Anything else is one PatternError. Case never matters.
+"""
+
+from collections.abc import Collection, Iterable
+
+import attrs
+
+from relaygw.core.address import Address, AddressError, normalize_domain, parse_address
+
+
+class PatternError(ValueError):
+    """The text is not a pattern; the message says what is wrong with it."""
+
+
+@attrs.frozen(kw_only=True)
+class Patterns:
+    """A list of patterns of which one must match. `addresses` and `domains` hold the pattern each entry came from.
+
+    `suffixes` start with a dot. `null` is the null reverse-path.
+    """
+
+    addresses: dict[str, str]
+    domains: dict[str, str]
+    suffixes: tuple[str, ...] = ()
+    null: bool = False
+
+    def match(self, address: Address | None) -> str:
+        """The pattern that matches, as it was written; "" where none does."""
+        if address is None:
+            return "<>" if self.null else ""
+        domain = address.domain
+        if self.addresses and (found := self.addresses.get(_key(address))):
+            return found
+        if found := self.domains.get(domain):
+            return found
+        return next((suffix for suffix in self.suffixes if domain.endswith(suffix)), "")
+
+    def covers(self, other: "Patterns") -> bool:
+        """Whether everything the other list matches is matched here."""
+        return (
+            (self.null or not other.null)
+            and all(self._covers_domain(domain) for domain in other.domains)
+            and all(any(suffix.endswith(mine) for mine in self.suffixes) for suffix in other.suffixes)
+            and all(key in self.addresses or self._covers_domain(key.rpartition("@")[2]) for key in other.addresses)
+        )
+
+    def _covers_domain(self, domain: str) -> bool:
+        return domain in self.domains or any(domain.endswith(suffix) for suffix in self.suffixes)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all can match, as with "local" where no domain is local."""
+        return not (self.addresses or self.domains or self.suffixes or self.null)
+
+
+def _key(address: Address) -> str:
+    return f"{address.local.casefold()}@{address.domain}"
+
+
+def compile_patterns(texts: Iterable[str], groups: dict[str, Collection[str]]) -> Patterns:
+    """The patterns; `groups` are the names that stand for domains ("local", "relay"). Raises PatternError."""
+    addresses: dict[str, str] = {}
+    domains: dict[str, str] = {}
+    suffixes: list[str] = []
+    null = False
+    for text in texts:
+        if text == "<>":
+            null = True
+        elif text in groups:
+            domains.update({_domain(domain, domain): text for domain in groups[text]})
+        elif "@" in text:
+            addresses[_key(_address(text))] = text
+        elif text.startswith("."):
+            suffixes.append("." + _domain(text[1:], text))
+        else:
+            domains[_domain(text, text)] = text
+    return Patterns(addresses=addresses, domains=domains, suffixes=tuple(suffixes), null=null)
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except AddressError as error:
+        raise PatternError(f"{text!r} is not a pattern: {error}") from None
+
+
+def _domain(domain: str, text: str) -> str:
+    try:
+        return normalize_domain(domain)
+    except AddressError as error:
+        raise PatternError(f"{text!r} is not a pattern: {error}") from None

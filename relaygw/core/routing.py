@@ -1,0 +1,219 @@
+"""The routing table: the configured routes compiled to frozen rules, read from the top; the first that matches wins.
+
+Pure and total: a message for which no rule matches has no route, which is an answer of its own. `problems` finds,
+before anything runs, what would surprise an operator: no default, a rule that can never be reached, a wrong pattern.
+"""
+
+import ipaddress
+from collections.abc import Collection, Iterable, Sequence
+
+import attrs
+
+from relaygw.config.schema import MatchConfig, RouteConfig
+from relaygw.core.address import Address
+from relaygw.core.envelope import Recipient, path
+from relaygw.core.patterns import PatternError, Patterns, compile_patterns
+from relaygw.core.record import Record, Route
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Groups = dict[str, Collection[str]]
+
+
+@attrs.frozen(kw_only=True)
+class Rule:
+    """One route with its conditions; None or empty: no such condition. `label` is how people find it in the file."""
+
+    label: str
+    route: Route
+    recipient: Patterns | None = None
+    sender: Patterns | None = None
+    login: frozenset[str] = frozenset()
+    listener: frozenset[str] = frozenset()
+    client: tuple[Network, ...] = ()
+    unconditional: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Tried:
+    """One rule that was read, whether it matched, and because of what."""
+
+    rule: str
+    matched: bool
+    why: str
+
+
+@attrs.frozen(kw_only=True)
+class Choice:
+    """The route (None: no rule matches) and all steps that led there."""
+
+    route: Route | None
+    tried: tuple[Tried, ...]
+
+
+@attrs.frozen
+class Routing:
+    """The compiled table."""
+
+    rules: tuple[Rule, ...]
+
+    def choose(self, record: Record, recipient: Recipient) -> Route | None:
+        """The route of one recipient; None where no rule matches."""
+        address = recipient.address
+        for rule in self.rules:
+            if rule.unconditional or _matches(rule, record, address):
+                return rule.route
+        return None
+
+    def explain(self, record: Record, recipient: Recipient) -> Choice:
+        """The same decision with the rules that were tried."""
+        tried: list[Tried] = []
+        for rule in self.rules:
+            conditions = list(_conditions(rule, record, recipient.address))
+            missed = [why for matched, why in conditions if not matched]
+            matched = [why for _, why in conditions]
+            why = "; ".join(missed[:1] or matched) or "it matches everything"
+            tried.append(Tried(rule=rule.label, matched=not missed, why=why))
+            if not missed:
+                return Choice(route=rule.route, tried=tuple(tried))
+        return Choice(route=None, tried=tuple(tried))
+
+
+def _matches(rule: Rule, record: Record, recipient: Address) -> bool:
+    return (
+        (rule.recipient is None or rule.recipient.match(recipient) != "")
+        and (rule.sender is None or rule.sender.match(record.envelope.sender) != "")
+        and (not rule.login or record.login in rule.login)
+        and (not rule.listener or record.listener in rule.listener)
+        and (not rule.client or _network(rule.client, record.client) is not None)
+    )
+
+
+def _network(networks: Iterable[Network], client: str) -> Network | None:
+    """The first network the client is in. An IPv4 client seen through IPv6 counts as IPv4."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:  # no client: a report of ours, a UNIX socket
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return next((network for network in networks if address in network or (mapped and mapped in network)), None)
+
+
+def _conditions(rule: Rule, record: Record, recipient: Address) -> Iterable[tuple[bool, str]]:
+    """Each condition the rule has, whether it holds, in words."""
+    if rule.recipient is not None:
+        yield _worded("recipient", path(recipient), rule.recipient.match(recipient))
+    if rule.sender is not None:
+        yield _worded("sender", path(record.envelope.sender), rule.sender.match(record.envelope.sender))
+    for noun, value, allowed in (("login", record.login, rule.login), ("listener", record.listener, rule.listener)):
+        if allowed:
+            yield _worded(noun, repr(value) if value else "(none)", value if value in allowed else "")
+    if rule.client:
+        yield _worded("client", record.client or "(none)", str(_network(rule.client, record.client) or ""))
+
+
+def _worded(noun: str, value: str, matched: str) -> tuple[bool, str]:
+    if matched:
+        return True, f"{noun} {value} matches {matched!r}"
+    return False, f"{noun} {value} matches none of its patterns"
+
+
+def compile_routes(
+    routes: Sequence[RouteConfig], domains: Collection[str] = (), relay_domains: Collection[str] = ()
+) -> Routing:
+    """The table for these routes; raises PatternError for a pattern that is none (`problems` tells all of them)."""
+    groups: Groups = {"local": domains, "relay": relay_domains}
+    return Routing(tuple(_rule(number, route, groups) for number, route in enumerate(routes, 1)))
+
+
+def _rule(number: int, config: RouteConfig, groups: Groups) -> Rule:
+    match = config.match
+    parameters = tuple(sorted((name, _hashable(value)) for name, value in config.parameters.items()))
+    return Rule(
+        label=_label(number, config),
+        route=Route(transport=config.transport, parameters=parameters, name=config.name or f"route {number}"),
+        recipient=compile_patterns(match.recipient, groups) if match.recipient else None,
+        sender=compile_patterns(match.sender, groups) if match.sender else None,
+        login=frozenset(match.login),
+        listener=frozenset(match.listener),
+        client=match.client,
+        unconditional=match == MatchConfig(),
+    )
+
+
+def _label(number: int, config: RouteConfig) -> str:
+    return f"route {number} ({config.name or config.transport})"
+
+
+def _hashable(value: object) -> object:
+    if isinstance(value, dict):
+        return tuple(sorted((key, _hashable(inner)) for key, inner in value.items()))
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
+
+
+def problems(
+    routes: Sequence[RouteConfig], domains: Collection[str] = (), relay_domains: Collection[str] = ()
+) -> tuple[str, ...]:
+    """All that is wrong with the table, each in one sentence that names the route; empty when it is sound."""
+    groups: Groups = {"local": domains, "relay": relay_domains}
+    rules: list[Rule] = []
+    found: list[str] = []
+    for number, config in enumerate(routes, 1):
+        try:
+            rules.append(_rule(number, config, groups))
+        except PatternError as error:
+            found.append(f"{_label(number, config)}: {error}")
+        if "<>" in config.match.recipient:
+            found.append(f"{_label(number, config)}: '<>' is a sender, never a recipient")
+    return (*found, *_ambiguities(rules), *_dead(rules), *_default(rules, bool(found)))
+
+
+def _ambiguities(rules: Sequence[Rule]) -> Iterable[str]:
+    seen: dict[str, Rule] = {}
+    for rule in rules:
+        if rule.route.name in seen:
+            yield f"{rule.label} has the same name as {seen[rule.route.name].label}"
+        seen.setdefault(rule.route.name, rule)
+
+
+def _dead(rules: Sequence[Rule]) -> Iterable[str]:
+    """Rules that no message can ever reach."""
+    for position, rule in enumerate(rules):
+        if any(patterns is not None and patterns.empty for patterns in (rule.recipient, rule.sender)):
+            continue  # "local" or "relay" without such domains: harmless, and alive when one is added
+        earlier = next((other for other in rules[:position] if _covers(other, rule)), None)
+        if earlier is not None:
+            yield f"{rule.label} can never be reached: {earlier.label} before it matches all that it matches"
+
+
+def _default(rules: Sequence[Rule], unsure: bool) -> Iterable[str]:
+    if not unsure and not any(rule.unconditional for rule in rules):
+        yield "no route matches everything: a message that matches none could not be sent; put a default at the end"
+
+
+def _covers(wide: Rule, narrow: Rule) -> bool:
+    """Whether every message the narrow rule matches is matched by the wide one."""
+    return (
+        _covers_addresses(wide.recipient, narrow.recipient)
+        and _covers_addresses(wide.sender, narrow.sender)
+        and _covers_names(wide.login, narrow.login)
+        and _covers_names(wide.listener, narrow.listener)
+        and _covers_clients(wide.client, narrow.client)
+    )
+
+
+def _covers_addresses(wide: Patterns | None, narrow: Patterns | None) -> bool:
+    return wide is None or (narrow is not None and wide.covers(narrow))
+
+
+def _covers_names(wide: frozenset[str], narrow: frozenset[str]) -> bool:
+    return not wide or (bool(narrow) and narrow <= wide)
+
+
+def _covers_clients(wide: tuple[Network, ...], narrow: tuple[Network, ...]) -> bool:
+    return not wide or (bool(narrow) and all(any(_within(inner, outer) for outer in wide) for inner in narrow))
+
+
+def _within(inner: Network, outer: Network) -> bool:
+    if isinstance(inner, ipaddress.IPv4Network):
+        return isinstance(outer, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(outer, ipaddress.IPv6Network) and inner.subnet_of(outer)
