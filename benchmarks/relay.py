@@ -68,7 +68,14 @@ def _throughput(server: rig.Server, sink: rig.Sink, size: int, sessions: int, me
 
 def _latency(server: rig.Server, sink: rig.Sink, seconds: float) -> tuple[float, float]:
     target = sink.messages + int(100 * seconds)
-    client = [sys.executable, str(Path(__file__).with_name("latency.py")), str(server.port), "100", str(seconds), "2048"]
+    client = [
+        sys.executable,
+        str(Path(__file__).with_name("latency.py")),
+        str(server.port),
+        "100",
+        str(seconds),
+        "2048",
+    ]
     times = json.loads(subprocess.run(client, check=True, capture_output=True, timeout=300).stdout)
     sink.wait(target, 60)
     return statistics.median(times), times[int(len(times) * 0.99)]
@@ -141,7 +148,9 @@ def main() -> None:
         return
     print(f"{'':38}{'relaygw':>12}{'Postfix + OpenDKIM':>22}{'ratio':>9}")
     for row in rows:
-        print(f"{row['figure']:38}{row['relaygw']:9.2f} {row['unit']:3}{row['peer']:18.2f} {row['unit']:3}{row['ratio']:9.2f}")
+        print(
+            f"{row['figure']:38}{row['relaygw']:9.2f} {row['unit']:3}{row['peer']:18.2f} {row['unit']:3}{row['ratio']:9.2f}"
+        )
 
 
 if __name__ == "__main__":
