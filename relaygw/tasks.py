@@ -1,22 +1,19 @@
 """Fire and forget, in one place: every background task has a name, its failure is journaled, stop cancels it."""
 
-import contextlib
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.python.failure import Failure
 
-from relaygw.bridge import as_deferred
 from relaygw.core.events import Event, TaskFailed
 
 
-def describe(failure: Failure) -> str:
+def describe(error: BaseException) -> str:
     """The exception and the place it was raised at, on one line: for the journal, never for a peer."""
-    frames = traceback.extract_tb(failure.getTracebackObject())
+    frames = traceback.extract_tb(error.__traceback__)
     place = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
-    return f"{failure.type.__name__ if failure.type else 'error'}: {failure.getErrorMessage()}{place}"[:1000]
+    return f"{type(error).__name__}: {error}{place}"[:1000]
 
 
 class Tasks:
@@ -29,22 +26,21 @@ class Tasks:
 
     def spawn(self, name: str, awaitable: Awaitable[Any]) -> None:
         """Run it now, in the background, under this name."""
-        task = as_deferred(awaitable)
-        self._running.add(task)
+        task = Deferred.fromCoroutine(self._watch(name, awaitable))
+        self._running = {other for other in self._running if not other.called} | {task}
         if self._stopping:
             task.cancel()
-        task.addErrback(self._failed, name)
-        task.addBoth(lambda _: self._running.discard(task))
 
-    def _failed(self, failure: Failure, name: str) -> None:
-        if not (self._stopping and failure.check(CancelledError)):
-            self._write_event(TaskFailed(task=name, error=describe(failure)))
+    async def _watch(self, name: str, awaitable: Awaitable[Any]) -> None:
+        try:
+            await awaitable
+        except Exception as error:
+            if not (self._stopping and isinstance(error, CancelledError)):
+                self._write_event(TaskFailed(task=name, error=describe(error)))
 
     async def stop(self) -> None:
         """Cancel what runs and wait until it has ended."""
         self._stopping = True
-        running = list(self._running)
-        for task in running:
-            with contextlib.suppress(Exception):
-                task.cancel()
-        await DeferredList(running)
+        for task in self._running:
+            task.cancel()
+        await DeferredList(list(self._running))

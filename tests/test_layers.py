@@ -1,4 +1,4 @@
-"""The layers of the map hold: core is pure, no layer imports a sibling, and nothing but the composition root knows all."""
+"""The layers of the map hold: core is pure, no layer imports a sibling; only the composition root knows all."""
 
 import ast
 from collections.abc import Iterator
