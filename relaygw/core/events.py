@@ -197,3 +197,10 @@ class Reloaded(Event):
     """The configuration was read again; `errors` non-empty: nothing changed."""
 
     errors: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class SetAside(Event):
+    """What the spool keeps of a message cannot be read: it is kept apart for the operator, and attempted no more."""
+
+    error: str
