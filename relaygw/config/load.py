@@ -113,7 +113,6 @@ def _complete(config: Config, path: str) -> Config:
         postmaster=config.postmaster or f"postmaster@{(*config.domains, config.hostname)[0]}",
         listeners=tuple(map(_complete_listener, config.listeners)),
         filters=tuple(map(_complete_filter, config.filters)),
-        routes=tuple(attrs.evolve(route, name=route.name or route.transport) for route in config.routes),
         mailbox=attrs.evolve(config.mailbox, path=config.mailbox.path or os.path.join(state, "mail")),
         journal=attrs.evolve(config.journal, file=_journal_file(config.journal.file, state)),
         control=attrs.evolve(control, socket=control.socket or os.path.join(state, "control.sock")),

@@ -60,7 +60,7 @@ class TlsConfig:
 
     certificate: FilePath | None = None
     private_key: FilePath | None = None
-    minimum_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+    minimum_version: Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] = "TLSv1.2"
 
 
 @attrs.frozen(kw_only=True)

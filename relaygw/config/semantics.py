@@ -6,20 +6,29 @@ is told once.
 """
 
 import importlib.metadata
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from relaygw.config.problem import Path
 from relaygw.config.schema import Config, ListenerConfig
 from relaygw.config.structure import listed, meant
+from relaygw.core import routing
 from relaygw.core.session import Role
 
 Fault = tuple[Path, str, str]
 Rule = Callable[[Config], Iterator[Fault]]
 
+EVERY_ROUTE = "every route"
+"""What the table as a whole needs: a route without its broken condition would seem to cover those after it."""
+
+_ROUTE = re.compile(r"route (\d+) \([^)]*\):? ")
+
 
 def faults(config: Config, unread: frozenset[str], faulty: frozenset[Path]) -> list[Fault]:
     """Everything wrong between values. `unread` are the top-level options that could not be read in full, `faulty`
     the options inside them that have faults of their own already."""
+    if any(path[:1] == ("route",) for path in faulty):
+        unread |= {EVERY_ROUTE}
     found = [fault for rule, needs in RULES for fault in (rule(config) if unread.isdisjoint(needs) else ())]
     return [fault for fault in found if fault[0] not in faulty]
 
@@ -49,13 +58,12 @@ def _filter_names(config: Config) -> Iterator[Fault]:
         yield ("filter", place, "name"), f'"{name}" is already the name of filter[{before + 1}]', hint
 
 
-def _route_names(config: Config) -> Iterator[Fault]:
-    """Only names given by hand must differ: an unnamed route goes by its transport's."""
-    for place, before in _repeated(
-        place if route.name == route.transport else route.name for place, route in enumerate(config.routes)
-    ):
-        name = config.routes[place].name
-        yield ("route", place, "name"), f'"{name}" is already the name of route[{before + 1}]', ""
+def _routes(config: Config) -> Iterator[Fault]:
+    """The routing table judges itself; its sentences begin with the route they are about."""
+    for sentence in routing.problems(config.routes, config.domains, config.relay_domains):
+        about = _ROUTE.match(sentence)
+        path: Path = ("route", int(about[1]) - 1) if about else ("route",)
+        yield path, sentence[about.end() :] if about else sentence, ""
 
 
 def _references(config: Config) -> Iterator[Fault]:
@@ -106,11 +114,11 @@ def _listener(listener: ListenerConfig) -> Iterator[tuple[str, str, str]]:
 
 
 def _endpoint_fault(endpoint: str) -> str:
-    """What Twisted says against the endpoint; "" when it takes it. Descriptors handed over at start are not there."""
+    """What Twisted says against the endpoint; "" when it takes it. Some name what is not there before the start."""
     prefix, colon, _ = endpoint.partition(":")
     if not colon:
         return "there is no colon in it"
-    if prefix in ("systemd", "fd"):
+    if prefix in ("systemd", "fd", "ssl"):
         return ""
     from twisted.internet import endpoints
 
@@ -184,7 +192,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_listener_names, ("listener",)),
     (_listeners, ("listener",)),
     (_filter_names, ("filter",)),
-    (_route_names, ("route",)),
+    (_routes, (EVERY_ROUTE, "route", "domains", "relay_domains")),
     (_references, ("listener", "filter", "route")),
     (_domains, ("domains", "relay_domains")),
     (_tls, ("tls", "listener")),

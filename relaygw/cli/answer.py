@@ -1,0 +1,61 @@
+"""What a verb gives back, and the ways it can end. Verbs never print and never exit: `relaygw.cli.main` does.
+
+Exit codes, the same for every verb: DONE 0, NO 1 (the answer is no, or a check failed), USAGE 2 (wrong usage or
+configuration), UNREACHABLE 3 (the service does not answer).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import attrs
+
+DONE, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """`document` is what --json prints, `text` what people read instead; `notes` go to standard error either way."""
+
+    document: Any
+    text: str
+    notes: str = ""
+    status: int = DONE
+
+
+class CommandError(Exception):
+    """A verb cannot do what was asked; the message is a sentence for the operator."""
+
+    status = NO
+
+
+class UsageError(CommandError):
+    """What was asked for cannot be meant, or the configuration cannot be used."""
+
+    status = USAGE
+
+
+class UnreachableError(CommandError):
+    """The service does not answer."""
+
+    status = UNREACHABLE
+
+
+def printable(text: object) -> str:
+    """Text from anywhere, made safe for a terminal: what is not printable becomes \\x.. escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Columns aligned under their titles; numbers stand right."""
+    body = [[printable(cell) for cell in row] for row in rows]
+    right = [
+        bool(body) and all(row[place].replace(".", "", 1).isdigit() for row in body) for place in range(len(titles))
+    ]
+    widths = [max(len(row[place]) for row in [list(titles), *body]) for place in range(len(titles))]
+    lines = []
+    for row in [list(titles), *body]:
+        cells = zip(row, widths, right, strict=True)
+        lines.append(
+            "  ".join(cell.rjust(width) if number else cell.ljust(width) for cell, width, number in cells).rstrip()
+        )
+    return "\n".join(lines)

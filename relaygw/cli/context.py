@@ -1,0 +1,32 @@
+"""What verbs share: the configuration, read when it is first asked for, and the way to the running service."""
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relaygw.cli.client import Client
+    from relaygw.config.schema import Config
+
+DEFAULT_CONFIG = "/etc/relaygw/relaygw.toml"
+
+
+class Context:
+    """`path` is what --config gave, or "": then the environment's, then the system's."""
+
+    def __init__(self, path: str = "") -> None:
+        self.path = path or os.environ.get("RELAYGW_CONFIG") or DEFAULT_CONFIG
+
+    @cached_property
+    def config(self) -> "Config":
+        """Raises ConfigError, which ends every verb with exit code 2."""
+        from relaygw.config.load import load
+
+        return load(self.path)
+
+    @property
+    def client(self) -> "Client":
+        from relaygw.cli.client import Client
+
+        assert self.config.control.socket is not None  # the loader fills it in
+        return Client(self.config.control.socket)

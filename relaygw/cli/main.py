@@ -1,0 +1,132 @@
+"""`relaygw VERB …`: finds the verb, runs it, prints its answer, and turns every way it can end into an exit code.
+
+One module per verb, imported when it is the one asked for, so that `relaygw --help` answers at once. `--config` and
+`--json` may stand before or after the verb.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from relaygw import __version__
+from relaygw.cli.answer import DONE, NO, USAGE, Answer, CommandError
+from relaygw.cli.context import Context
+
+VERBS = {
+    "init": "write a new, working directory: configuration, certificate, DKIM keys, users",
+    "check": "judge the configuration and everything it names",
+    "status": "what the running service is doing",
+    "queue": "list, show, explain, hold, release, retry or remove queued messages",
+    "trace": "the life of a message, from connect to final reply",
+    "route": "where a message from SENDER to RECIPIENT would go, and why",
+    "dkim": "make, show and list DKIM keys and their DNS records",
+    "user": "add, remove and list users, set passwords",
+    "filters": "the filters in use, in their order",
+    "reload": "have the running service read its configuration again",
+}
+
+DESCRIPTION = "Operate relaygw, a mail relay and gateway."
+
+INTERRUPTED = 130
+"""What a shell says of a command ended by Ctrl-C."""
+
+EPILOG = """exit codes: 0 done; 1 the answer is no, or a check failed; 2 wrong usage or configuration;
+3 the service cannot be reached"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    given, rest = _globals(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(rest[0] if rest and rest[0] in VERBS else "")
+    try:
+        options = parser.parse_args(rest, given)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else USAGE
+    if not options.verb:
+        parser.print_help(sys.stderr)
+        return USAGE
+    try:
+        return _run(options)
+    except BrokenPipeError:
+        # Whoever read us (`| head`) has enough; without this the interpreter would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
+    from relaygw.config.problem import ConfigError
+
+    try:
+        answer: Answer = options.run(options, Context(options.config))
+    except ConfigError as error:
+        problems = [{"path": each.path, "message": str(each), "line": each.line} for each in error.problems]
+        return _fail("the configuration cannot be used:\n" + str(error), USAGE, options.json, problems)
+    except CommandError as error:
+        return _fail(str(error), error.status, options.json)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{name}{error.strerror or error}", NO, options.json)
+    _write(answer, options.json)
+    return answer.status
+
+
+def _write(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(answer.document, indent=2, ensure_ascii=False))
+    elif answer.text:
+        print(answer.text)
+    if answer.notes:
+        print(answer.notes, file=sys.stderr)
+    sys.stdout.flush()
+
+
+def _fail(sentence: str, status: int, as_json: bool, problems: Sequence[object] = ()) -> int:
+    if as_json:
+        print(
+            json.dumps(
+                {"error": sentence, **({"problems": problems} if problems else {})}, indent=2, ensure_ascii=False
+            )
+        )
+    print(f"relaygw: {sentence}", file=sys.stderr)
+    return status
+
+
+def _globals(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """`--config` and `--json`, wherever they stand before a `--`, and the arguments without them."""
+    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_globals(shared)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    if "--config" in arguments[end - 1 : end]:
+        return argparse.Namespace(), list(arguments)
+    given, rest = shared.parse_known_args(list(arguments[:end]))
+    return given, [*rest, *arguments[end:]]
+
+
+def _add_globals(parser: argparse.ArgumentParser) -> None:
+    where = "default: $RELAYGW_CONFIG, then /etc/relaygw/relaygw.toml"
+    parser.add_argument("--config", metavar="FILE", default="", help=where)
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+
+
+def _parser(verb: str) -> argparse.ArgumentParser:
+    """The parser in full for the verb, and by name only for the others."""
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="relaygw", description=DESCRIPTION, epilog=EPILOG, formatter_class=plain, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"relaygw {__version__}")
+    _add_globals(parser)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    for name, sentence in VERBS.items():
+        description = f"{sentence[0].upper()}{sentence[1:]}."
+        below = verbs.add_parser(
+            name, help=sentence, description=description, formatter_class=plain, allow_abbrev=False
+        )
+        if name == verb:
+            importlib.import_module(f"relaygw.cli.{name}").arguments(below)
+    return parser
