@@ -1,0 +1,110 @@
+"""What a search for text looks at: headers and text parts of a message, decoded to text without case (RFC 3501 6.4.4).
+
+Hostile encodings never raise: what cannot be decoded is searched as it stands. Parts that are not text are not searched
+(RFC 9051 6.4.4 leaves that to the server).
+"""
+
+import binascii
+import codecs
+import re
+from collections.abc import Iterator
+
+from relaygw.core.headers import fields
+from relaygw.mailbox.imap.parameters import parameter
+from relaygw.mailbox.imap.structure import Part, header_end, scan
+
+MAX_SEARCHED = 16 * 1024 * 1024
+"""Octets of one part that are looked at."""
+MAX_HEADER = 1024 * 1024
+
+_WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]*)?\?([bBqQ])\?([^?\s]*)\?=(?:\s+(?==\?))?")
+_NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "undefined"})
+"""Codecs that are no charsets, or slow on long input."""
+
+
+class SearchedMessage:
+    """One message as a search sees it; each view is made once, when first asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._fields: dict[str, list[str]] | None = None
+        self._body: str | None = None
+
+    def header(self, name: str) -> list[str]:
+        """The values of all fields of this name, folded for comparison."""
+        if self._fields is None:
+            self._fields = {}
+            for field in fields(self._head()):
+                self._fields.setdefault(_text(field.name).lower(), []).append(decoded_words(field.value).casefold())
+        return self._fields.get(name, [])
+
+    def body(self) -> str:
+        """The text of the body, folded for comparison."""
+        if self._body is None:
+            self._body = "\n".join(_texts(self._data, scan(self._data), top=True)).casefold()
+        return self._body
+
+    def head(self) -> str:
+        """The header section, folded for comparison."""
+        return decoded_head(self._head()).casefold()
+
+    def _head(self) -> bytes:
+        return self._data[: header_end(self._data, 0, min(len(self._data), MAX_HEADER))]
+
+
+def _texts(data: bytes, part: Part, top: bool = False) -> Iterator[str]:
+    if not top:
+        yield decoded_head(data[part.start : min(part.body, part.start + MAX_HEADER)])
+    if part.message is not None:
+        yield from _texts(data, part.message)
+    for child in part.children:
+        yield from _texts(data, child)
+    if part.main.lower() == b"text":
+        body = transfer_decoded(data[part.body : min(part.end, part.body + MAX_SEARCHED)], part.encoding)
+        yield _text(body, (parameter(part.parameters, b"CHARSET") or b"utf-8").decode("ascii", "replace"))
+
+
+def transfer_decoded(body: bytes, encoding: bytes) -> bytes:
+    """Without its Content-Transfer-Encoding; as it stands where that fails."""
+    kind = encoding.lower()
+    try:
+        if kind == b"base64":
+            return binascii.a2b_base64(body)
+        if kind == b"quoted-printable":
+            return binascii.a2b_qp(body)
+    except binascii.Error:
+        pass
+    return body
+
+
+def decoded_head(head: bytes) -> str:
+    """A header section as text, a field a line."""
+    return "\n".join(f"{_text(field.name)}: {decoded_words(field.value)}" for field in fields(head))
+
+
+def decoded_words(value: bytes) -> str:
+    """A field's value with its encoded words (RFC 2047) read."""
+    text = _text(value)
+    return _WORD.sub(_word, text) if "=?" in text else text
+
+
+def _word(found: "re.Match[str]") -> str:
+    charset, kind, payload = found.groups()
+    octets = payload.encode("utf-8", "replace")
+    try:
+        if kind in "bB":
+            octets = binascii.a2b_base64(octets + b"=" * (-len(octets) % 4))
+        else:
+            octets = binascii.a2b_qp(octets, header=True)
+    except binascii.Error:
+        return found.group()
+    return _text(octets, charset)
+
+
+def _text(octets: bytes, charset: str = "utf-8") -> str:
+    """Text in the charset named, in UTF-8 where that is none, never an error."""
+    try:
+        codec = codecs.lookup(charset).name
+        return octets.decode("utf-8" if codec in _NOT_CHARSETS or codec == "ascii" else codec, "replace")
+    except (LookupError, ValueError):
+        return octets.decode("utf-8", "replace")
