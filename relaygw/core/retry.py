@@ -6,8 +6,6 @@ warning and one on the moment of expiry, so that the sender is told on time and 
 
 import attrs
 
-from relaygw.config.schema import QueueConfig
-
 JITTER = 0.1
 """A wait is lengthened by up to this part of itself, so that messages deferred together do not return together."""
 
@@ -37,16 +35,6 @@ class Schedule:
         if not self.waits:
             return self.expire
         return self.waits[min(attempts, len(self.waits)) - 1] * (1 + JITTER * random)
-
-
-def from_config(config: QueueConfig) -> Schedule:
-    """The schedule the configuration asks for."""
-    return Schedule(
-        waits=config.retry,
-        expire=config.expire,
-        expire_reports=config.expire_reports,
-        delay_warning=config.delay_warning,
-    )
 
 
 def next_due(now: float, wait: float, *moments: float) -> float:

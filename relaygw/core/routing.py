@@ -5,11 +5,11 @@ before anything runs, what would surprise an operator: no default, a rule that c
 """
 
 import ipaddress
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 import attrs
 
-from relaygw.config.schema import MatchConfig, RouteConfig
 from relaygw.core.address import Address
 from relaygw.core.envelope import Recipient, path
 from relaygw.core.patterns import PatternError, Patterns, compile_patterns
@@ -17,6 +17,34 @@ from relaygw.core.record import Record, Route
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Groups = dict[str, Collection[str]]
+
+
+class Match(Protocol):
+    """The conditions of a route as the configuration has them; each a list of which one must match."""
+
+    @property
+    def recipient(self) -> tuple[str, ...]: ...
+    @property
+    def sender(self) -> tuple[str, ...]: ...
+    @property
+    def login(self) -> tuple[str, ...]: ...
+    @property
+    def listener(self) -> tuple[str, ...]: ...
+    @property
+    def client(self) -> tuple[Network, ...]: ...
+
+
+class Entry(Protocol):
+    """A route as the configuration has it."""
+
+    @property
+    def transport(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def match(self) -> Match: ...
+    @property
+    def parameters(self) -> Mapping[str, object]: ...
 
 
 @attrs.frozen(kw_only=True)
@@ -118,14 +146,14 @@ def _worded(noun: str, value: str, matched: str) -> tuple[bool, str]:
 
 
 def compile_routes(
-    routes: Sequence[RouteConfig], domains: Collection[str] = (), relay_domains: Collection[str] = ()
+    routes: Sequence[Entry], domains: Collection[str] = (), relay_domains: Collection[str] = ()
 ) -> Routing:
     """The table for these routes; raises PatternError for a pattern that is none (`problems` tells all of them)."""
     groups: Groups = {"local": domains, "relay": relay_domains}
     return Routing(tuple(_rule(number, route, groups) for number, route in enumerate(routes, 1)))
 
 
-def _rule(number: int, config: RouteConfig, groups: Groups) -> Rule:
+def _rule(number: int, config: Entry, groups: Groups) -> Rule:
     match = config.match
     parameters = tuple(sorted((name, _hashable(value)) for name, value in config.parameters.items()))
     return Rule(
@@ -136,11 +164,11 @@ def _rule(number: int, config: RouteConfig, groups: Groups) -> Rule:
         login=frozenset(match.login),
         listener=frozenset(match.listener),
         client=match.client,
-        unconditional=match == MatchConfig(),
+        unconditional=not (match.recipient or match.sender or match.login or match.listener or match.client),
     )
 
 
-def _label(number: int, config: RouteConfig) -> str:
+def _label(number: int, config: Entry) -> str:
     return f"route {number} ({config.name or config.transport})"
 
 
@@ -151,7 +179,7 @@ def _hashable(value: object) -> object:
 
 
 def problems(
-    routes: Sequence[RouteConfig], domains: Collection[str] = (), relay_domains: Collection[str] = ()
+    routes: Sequence[Entry], domains: Collection[str] = (), relay_domains: Collection[str] = ()
 ) -> tuple[str, ...]:
     """All that is wrong with the table, each in one sentence that names the route; empty when it is sound."""
     groups: Groups = {"local": domains, "relay": relay_domains}
