@@ -1,6 +1,7 @@
 """The realm behind the one login portal: an avatar id becomes the directory's Account.
 
-SMTP, POP3 and IMAP4 share it: `portal.login(credentials, None, IAccount)` answers `(IAccount, account, logout)`.
+SMTP, POP3 and IMAP4 share it: `portal.login(credentials, None, IAccount)` answers `(IAccount, account, logout)`;
+asked for ILogin, it answers no more than the name.
 The realm grants nothing by itself; what an account may do is decided where it is done.
 """
 
@@ -13,6 +14,7 @@ from zope.interface import implementer
 
 from relaygw.bridge import deferred, resolve
 from relaygw.interfaces import Account, IAccount
+from relaygw.sasl import ILogin, Login
 
 
 @implementer(IRealm)
@@ -25,15 +27,15 @@ class AccountRealm:
     @deferred
     async def requestAvatar(  # noqa: N802
         self, avatar_id: Any, _mind: Any, *interfaces: Any
-    ) -> tuple[Any, Account, Callable[[], None]]:
+    ) -> tuple[Any, Account | Login, Callable[[], None]]:
         """The account named by the checker; a user removed since then is refused like a wrong password."""
-        if IAccount not in interfaces:
-            raise NotImplementedError("a login is for an IAccount")
+        if IAccount not in interfaces and ILogin not in interfaces:
+            raise NotImplementedError("a login is for an IAccount or an ILogin")
         name = avatar_id.decode("utf-8") if isinstance(avatar_id, bytes) else str(avatar_id)
         account: Account | None = await resolve(self._directory.named(name))
         if account is None:
             raise UnauthorizedLogin("the account is gone")
-        return IAccount, account, _logout
+        return (IAccount, account, _logout) if IAccount in interfaces else (ILogin, Login(account.name), _logout)
 
 
 def account_portal(directory: Any) -> Portal:
