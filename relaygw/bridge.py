@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def deferred(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Deferred[T]]:
@@ -36,3 +37,17 @@ async def resolve(value: T | Awaitable[T]) -> T:
     if isinstance(value, Awaitable):
         return await value
     return value
+
+
+def follow(value: "T | Awaitable[T]", function: "Callable[[T], R | Awaitable[R]]") -> "R | Awaitable[R]":
+    """What `function` makes of something answered "now or later": at once where it can, else an awaitable of it.
+
+    Where everything answers at once no coroutine and no Deferred comes to be.
+    """
+    if isinstance(value, Awaitable):
+        return _follow(value, function)
+    return function(value)
+
+
+async def _follow(value: Awaitable[T], function: "Callable[[T], R | Awaitable[R]]") -> R:
+    return await resolve(function(await value))

@@ -40,6 +40,10 @@ class Reply:
 
     def wire(self) -> bytes:
         """All lines, each `code-enhanced text CRLF`, the last with a space (RFC 5321 4.2, RFC 2034 4)."""
+        if self.text.isprintable() and len(self.text) <= _MAX_TEXT:  # one line, as nearly all are
+            return f"{self.code} {self.enhanced}{' ' if self.enhanced else ''}{self.text}\r\n".encode(
+                "utf-8", "replace"
+            )
         lines = [_one_line(line) for line in self.text.split("\n")]
         prefix = f"{self.enhanced} " if self.enhanced else ""
         last = len(lines) - 1
