@@ -84,6 +84,12 @@ def domain(value: Any) -> str:
     return text
 
 
+def domain_or_below(value: Any) -> str:
+    """A domain, or ".example.com" for every domain below example.com."""
+    text = _text(value)
+    return f".{domain(text[1:])}" if text.startswith(".") else domain(text)
+
+
 def postmaster(value: Any) -> str:
     return str(parse_address(_text(value))) if value != "" else ""
 
@@ -148,6 +154,9 @@ Size = Annotated[int, Kind('a size such as "256K", "50M", "1G" or a number of oc
 Count = Annotated[int, Kind("a whole number, 1 or more", _integer(1, 2**31 - 1))]
 Port = Annotated[int, Kind("a port from 1 to 65535", _integer(1, 65535))]
 Domain = Annotated[str, Kind('a domain name such as "mail.example.com"', _alone(domain))]
+DomainOrBelow = Annotated[
+    str, Kind('a domain name, or ".example.com" for every domain below it', _alone(domain_or_below))
+]
 AnyNetwork = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network,
     Kind('a network such as "192.0.2.0/24" or "2001:db8::/32" without host bits, or one address', _alone(network)),

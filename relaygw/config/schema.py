@@ -17,6 +17,7 @@ from relaygw.config.kinds import (
     AnyNetwork,
     Count,
     Domain,
+    DomainOrBelow,
     Duration,
     DurationOrZero,
     FilePath,
@@ -225,7 +226,7 @@ class Config:
     hostname: Domain
     state: FilePath
     domains: tuple[Domain, ...] = ()
-    relay_domains: tuple[Domain, ...] = ()
+    relay_domains: tuple[DomainOrBelow, ...] = ()
     trusted_networks: tuple[AnyNetwork, ...] = ()
     postmaster: Postmaster = ""
     listeners: tuple[ListenerConfig, ...] = ()
