@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
-from zope.interface import implementer
+from zope.interface import Interface, implementer
 
 from relaygw.bridge import deferred, resolve
 from relaygw.interfaces import Account, IAccount
@@ -25,9 +25,9 @@ class AccountRealm:
         self._directory = directory
 
     @deferred
-    async def requestAvatar(  # noqa: N802
+    async def requestAvatar(
         self, avatar_id: Any, _mind: Any, *interfaces: Any
-    ) -> tuple[Any, Account | Login, Callable[[], None]]:
+    ) -> tuple[type[Interface], object, Callable[[], None]]:
         """The account named by the checker; a user removed since then is refused like a wrong password."""
         if IAccount not in interfaces and ILogin not in interfaces:
             raise NotImplementedError("a login is for an IAccount or an ILogin")

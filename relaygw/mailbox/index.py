@@ -78,8 +78,6 @@ class Index:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("PRAGMA journal_mode = WAL")
             self._migrate(connection)
-            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                raise sqlite3.DatabaseError("the index is damaged")
         except BaseException:
             connection.close()
             raise
@@ -94,10 +92,9 @@ class Index:
 
     def _set_aside(self) -> None:
         """Keep a damaged index for whoever wants to look, out of the way."""
-        os.replace(self._path, f"{self._path}.broken")
-        for suffix in ("-wal", "-shm"):
+        for suffix in ("", "-wal"):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path + suffix)
+                os.replace(self._path + suffix, f"{self._path}.broken{suffix}")
 
     def close(self) -> None:
         self._connection.close()
@@ -116,13 +113,19 @@ class Index:
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise StoreError(f"{self._path}: {error}") from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: sqlite3.Error) -> StoreError:
+        """Damage found on the way: the file is set aside, so that the account's next opening makes it anew."""
+        if error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            self._set_aside()
+        return StoreError(f"{self._path}: {error}")
 
     def _rows(self, query: str, arguments: Sequence[object] = ()) -> list[tuple[object, ...]]:
         try:
             return self._connection.execute(query, arguments).fetchall()
         except sqlite3.Error as error:
-            raise StoreError(f"{self._path}: {error}") from error
+            raise self._failure(error) from error
 
     def folder(self, name: str, now: float) -> FolderRow:
         """The folder's row, made with a UIDVALIDITY that no folder of this account ever had."""

@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Pool(Protocol):
     """The part of twisted.python.threadpool.ThreadPool that is used."""
 
-    def callInThreadWithCallback(  # noqa: N802
+    def callInThreadWithCallback(
         self, onResult: Callable[[bool, Any], object] | None, func: Callable[..., Any], *args: Any
     ) -> object: ...
 

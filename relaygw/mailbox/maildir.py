@@ -10,6 +10,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from io import FileIO
 
 import attrs
 
@@ -41,7 +42,7 @@ class Name:
         return frozenset(_LETTERS[letter] for letter in self.letters or "" if letter in _LETTERS)
 
     def flagged(self, flags: Flags) -> "Name":
-        """With these flags; letters of other programs (Dovecot's keywords, a–z) stay."""
+        """With these flags; letters of other programs (Dovecot's keywords, a to z) stay."""
         foreign = {letter for letter in self.letters or "" if letter not in _LETTERS}
         return Name(self.base, "".join(sorted(foreign | {flag.value for flag in flags})))
 
@@ -239,9 +240,9 @@ class StoredContent:
     """A stored message as Content: small ones in memory, larger ones by an open file, which outlives renaming and
     expunging. Close it when done; leaving the last reference behind does the same."""
 
-    def __init__(self, descriptor: int, measured: Measured) -> None:
-        """Takes over the descriptor. Blocking: reads the header section."""
-        self._file = open(descriptor, "rb", buffering=0)  # noqa: SIM115  closed with the content
+    def __init__(self, file: FileIO, measured: Measured) -> None:
+        """Takes over the file. Blocking: reads the header section."""
+        self._file = file
         self._measured = measured
         self._data: bytes | None = None
         if measured.octets <= IN_MEMORY:

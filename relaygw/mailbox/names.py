@@ -1,7 +1,7 @@
-"""Names of accounts and folders, and the directories that carry them. Pure; nothing here leaves the account's directory.
+"""Names of accounts and folders, and the directories that carry them. Pure; no name leads out of its directory.
 
-Maildir++: INBOX is the account's maildir itself, folder `Lists/Twisted` the directory `.Lists.Twisted` in it. A dot or a
-slash inside a part, and all that is not printable ASCII, is written in modified UTF-7 (RFC 3501 5.1.3).
+Maildir++: INBOX is the account's maildir itself, folder `Lists/Twisted` the directory `.Lists.Twisted` in it. A dot
+inside a part, and all that is not printable ASCII, is written in modified UTF-7 (RFC 3501 5.1.3).
 """
 
 import re

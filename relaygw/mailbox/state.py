@@ -7,8 +7,10 @@ scan. Changes are collected for the reactor side, which takes them between two j
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import attrs
 
@@ -16,17 +18,21 @@ from relaygw.mailbox import maildir
 from relaygw.mailbox.index import FolderRow, Index, MessageRow
 from relaygw.mailbox.maildir import CUR, NEW, Measured, Name, StoredContent, Written, parse_name
 from relaygw.mailbox.values import (
+    INBOX,
     Cached,
     Change,
     Entry,
+    Flag,
     FlagMode,
     Flags,
     FolderStatus,
-    Flag,
     Keywords,
     NoSuchFolder,
     NoSuchMessage,
+    StoreError,
 )
+
+T = TypeVar("T")
 
 _SETTLED = 2.0
 """Seconds after which a directory's time can be trusted to show a change: the coarsest clock of a file system."""
@@ -107,6 +113,10 @@ class FolderState:
     def modseq(self) -> int:
         return self.row.modseq
 
+    @property
+    def uids(self) -> tuple[int, ...]:
+        return tuple(self._messages)
+
     def snapshot(self) -> tuple[Entry, ...]:
         self.stale = False
         return tuple(message.entry for message in self._messages.values())
@@ -114,3 +124,335 @@ class FolderState:
     def take_changes(self) -> tuple[Change, ...]:
         changes, self._changes = tuple(self._changes), []
         return changes
+
+    # --- finding what other programs did ---
+
+    def refresh(self, force: bool = False) -> None:
+        """Follow the maildir; costs two stat calls where nothing changed."""
+        if self.deleted:
+            raise NoSuchFolder("the folder is gone")
+        if not force and self._stamp is not None and maildir.stamp(self.path) == self._stamp:
+            return
+        if self.row.name != INBOX and not maildir.is_maildir(self.path):
+            self.vanish()
+            raise NoSuchFolder("the folder is gone")
+        listing, stamp = self._list()
+        self._follow(listing)
+        quiet_since = max(stamp) / 1e9 if stamp else float("inf")
+        self._stamp = stamp if self._clock() - quiet_since > _SETTLED else None
+
+    def _list(self) -> tuple[dict[str, set[str]], tuple[int, int] | None]:
+        """The file names by place, and the stamp they belong to; None where the directories never stood still.
+
+        `new` before `cur`: what moves meanwhile is then seen twice rather than not at all.
+        """
+        for _ in range(_SCANS):
+            stamp = maildir.stamp(self.path)
+            listing = {place: maildir.list_names(os.path.join(self.path, place)) for place in (NEW, CUR)}
+            if maildir.stamp(self.path) == stamp:
+                return listing, stamp
+        return listing, None
+
+    def _follow(self, listing: dict[str, set[str]]) -> None:
+        lost = self._lost(listing)
+        renamed: list[Message] = []
+        strangers: dict[str, tuple[str, str]] = {}
+        for place in (NEW, CUR):
+            for text in listing[place] - self._names[place].keys():
+                uid = self._bases.get(parse_name(text).base)
+                if uid is None:
+                    strangers[parse_name(text).base] = (place, text)
+                elif uid in lost:
+                    lost.discard(uid)
+                    renamed.append(self._renamed(self._messages[uid], place, text))
+        if lost:
+            # A name may be missed when it is renamed while the directory is read: gone is what is missing twice.
+            again, _ = self._list()
+            bases = {parse_name(text).base for names in again.values() for text in names}
+            lost = {uid for uid in lost if parse_name(self._messages[uid].name).base not in bases}
+        self._commit(renamed=renamed, added=self._adopt(strangers.values()), gone=sorted(lost))
+
+    def _lost(self, listing: dict[str, set[str]]) -> set[int]:
+        return {names[text] for place, names in self._names.items() for text in names.keys() - listing[place]}
+
+    def _adopt(self, files: Iterable[tuple[str, str]]) -> list[Message]:
+        """New messages for files without a uid, oldest first."""
+        adopted: list[Message] = []
+        uid = self.row.uid_next
+        for place, text in sorted(files, key=lambda file: maildir.arrival_order(file[1])):
+            path = os.path.join(self.path, place, text)
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(path)
+                if stat.S_ISREG(status.st_mode):
+                    message = self._new(uid, place, text, maildir.measure(path), status.st_mtime)
+                    adopted.append(message)
+                    uid += 1
+        return adopted
+
+    def _new(
+        self, uid: int, place: str, name: str, measured: Measured, date: float, keywords: Keywords = frozenset()
+    ) -> Message:
+        entry = Entry(
+            uid=uid,
+            flags=_flags(parse_name(name).letters or ""),
+            keywords=keywords,
+            size=measured.size,
+            internal_date=date,
+            modseq=self.row.modseq + 1,
+            recent=place == NEW,
+        )
+        return Message(entry, place, name, measured.octets)
+
+    def _renamed(self, message: Message, place: str, text: str) -> Message:
+        flags = _flags(parse_name(text).letters or "")
+        modseq = message.entry.modseq if flags == message.entry.flags else self.row.modseq + 1
+        entry = attrs.evolve(message.entry, flags=flags, modseq=modseq, recent=place == NEW)
+        return Message(entry, place, text, message.octets)
+
+    # --- operations ---
+
+    def status(self) -> FolderStatus:
+        entries = [message.entry for message in self._messages.values()]
+        return FolderStatus(
+            messages=len(entries),
+            unseen=sum(Flag.SEEN not in entry.flags for entry in entries),
+            recent=sum(entry.recent for entry in entries),
+            deleted=sum(Flag.DELETED in entry.flags for entry in entries),
+            size=sum(entry.size for entry in entries),
+            uid_next=self.row.uid_next,
+            uid_validity=self.row.validity,
+            highest_modseq=self.modseq,
+        )
+
+    def content(self, uid: int) -> StoredContent:
+        """The bytes of a message; raises NoSuchMessage."""
+        file = self.on_file(uid, lambda path: open(path, "rb", buffering=0))  # noqa: SIM115  the content closes it
+        if file is None:
+            raise NoSuchMessage("the message has been expunged")
+        try:
+            return StoredContent(file, self._measured(uid, os.fstat(file.fileno()).st_size))
+        except BaseException:
+            file.close()
+            raise
+
+    def _measured(self, uid: int, octets: int) -> Measured:
+        """The message's measures, taken again where somebody rewrote its file in place."""
+        message = self._messages[uid]
+        if octets != message.octets:
+            measured = maildir.measure(os.path.join(self.path, message.place, message.name))
+            entry = attrs.evolve(message.entry, size=measured.size, modseq=self.row.modseq + 1)
+            message = attrs.evolve(message, entry=entry, octets=measured.octets)
+            self._commit(changed=[message])
+        return Measured(octets=message.octets, size=message.entry.size)
+
+    def register(self, written: Written, flags: Flags, keywords: Keywords, origin: object | None) -> int:
+        """Make a written message visible and give it a uid. Without flags it waits in `new`, as a delivery does."""
+        if self.deleted:
+            maildir.discard(written.temporary)
+            raise NoSuchFolder("the folder is gone")
+        with self._careful():
+            date = os.stat(written.temporary).st_mtime
+            place = CUR if flags else NEW
+            name = Name(written.base).flagged(flags) if flags else Name(written.base)
+            maildir.publish(written, self.path, place, name)
+            uid = self.row.uid_next
+            message = self._new(uid, place, str(name), written.measured, date, keywords)
+            self._commit(added=[message], origin=origin)
+        return uid
+
+    def store_flags(
+        self,
+        uids: Sequence[int],
+        mode: FlagMode,
+        flags: Flags,
+        keywords: Keywords,
+        unchanged_since: int | None,
+        origin: object | None,
+    ) -> tuple[int, ...]:
+        """Answers the uids refused because of `unchanged_since`."""
+        self.refresh()
+        changed: list[Message] = []
+        refused: list[int] = []
+        with self._careful():
+            for uid in uids:
+                message = self._messages.get(uid)
+                if message is None:
+                    continue
+                if unchanged_since is not None and message.entry.modseq > unchanged_since:
+                    refused.append(uid)
+                    continue
+                result = self._with_flags(message, _combined(mode, message.entry.flags, flags), keywords, mode)
+                if result is not None:
+                    changed.append(result)
+            self._commit(changed=changed, origin=origin)
+        return tuple(refused)
+
+    def _with_flags(self, message: Message, flags: Flags, keywords: Keywords, mode: FlagMode) -> Message | None:
+        """The message with its file renamed; None where nothing changes or it is gone."""
+        entry = message.entry
+        words = _combined(mode, entry.keywords, keywords)
+        if flags == entry.flags and words == entry.keywords:
+            return None
+        place, text = message.place, message.name
+        if flags != entry.flags:
+            place, text = CUR, str(parse_name(message.name).flagged(flags))
+            target = os.path.join(self.path, place, text)
+            if self.on_file(entry.uid, lambda path: os.rename(path, target) or True) is None:
+                return None
+        evolved = attrs.evolve(entry, flags=flags, keywords=words, modseq=self.row.modseq + 1, recent=place == NEW)
+        return Message(evolved, place, text, message.octets)
+
+    def claim_recent(self, origin: object | None) -> frozenset[int]:
+        """Move what waits in `new` to `cur`; nobody is told, as \\Recent is each session's own."""
+        self.refresh()
+        renamed: list[Message] = []
+        with self._careful():
+            for uid in list(self._names[NEW].values()):
+                text = str(parse_name(self._messages[uid].name).flagged(self._messages[uid].entry.flags))
+                target = os.path.join(self.path, CUR, text)
+                if self.on_file(uid, lambda path, target=target: os.rename(path, target) or True):
+                    renamed.append(self._renamed(self._messages[uid], CUR, text))
+            self._commit(renamed=renamed, origin=origin)
+        return frozenset(message.entry.uid for message in renamed)
+
+    def expunge(self, uids: Iterable[int], origin: object | None) -> tuple[int, ...]:
+        """Answers the uids whose files this call removed."""
+        self.refresh()
+        gone: list[int] = []
+        with self._careful():
+            for uid in uids:
+                if uid in self._messages and self.on_file(uid, lambda path: os.unlink(path) or True):
+                    gone.append(uid)
+            if gone:
+                self.sync()
+            self._commit(gone=[uid for uid in gone if uid in self._messages], origin=origin)
+        return tuple(gone)
+
+    def cached(self, uids: Sequence[int]) -> dict[int, Cached]:
+        return self._index.cached(self.row.id, uids)
+
+    def cache(self, values: Mapping[int, Cached]) -> None:
+        self._index.cache(self.row.id, [(uid, value) for uid, value in values.items() if uid in self._messages])
+
+    # --- what copying between folders needs (AccountFiles) ---
+
+    def existing(self, uids: Iterable[int]) -> list[Message]:
+        """The messages still there, in the order asked for, each once."""
+        return [self._messages[uid] for uid in dict.fromkeys(uids) if uid in self._messages]
+
+    def take(self, messages: Sequence[tuple[Message, str]], origin: object | None) -> list[int]:
+        """Give uids to files that now lie in `cur` under new names; answers the uids in order."""
+        with self._careful():
+            self.sync()
+            added = [
+                Message(
+                    attrs.evolve(
+                        source.entry, uid=self.row.uid_next + number, modseq=self.row.modseq + 1, recent=False
+                    ),
+                    CUR,
+                    text,
+                    source.octets,
+                )
+                for number, (source, text) in enumerate(messages)
+            ]
+            self._commit(added=added, origin=origin)
+        return [message.entry.uid for message in added]
+
+    def give(self, uids: Sequence[int], origin: object | None) -> None:
+        """Forget messages whose files were moved away."""
+        with self._careful():
+            self.sync()
+            self._commit(gone=[uid for uid in uids if uid in self._messages], origin=origin)
+
+    def inherit(self, source: "FolderState", uids: Mapping[int, int]) -> None:
+        """What was computed of a message holds for its copy; `uids` are there → here."""
+        known = source.cached(tuple(uids))
+        self.cache({uids[uid]: value for uid, value in known.items()})
+
+    def renamed(self, name: str, path: str) -> None:
+        """The folder has moved; messages and uids are the same."""
+        self.row = attrs.evolve(self.row, name=name)
+        self.path = path
+
+    def vanish(self) -> None:
+        """The folder was deleted: every message is expunged, and nothing works on it any more."""
+        self.deleted = True
+        self._commit(gone=list(self._messages))
+
+    def sync(self) -> None:
+        for place in (NEW, CUR):
+            maildir.sync_directory(os.path.join(self.path, place))
+
+    # --- the one place where files, index and memory come together ---
+
+    def on_file(self, uid: int, action: Callable[[str], T]) -> T | None:
+        """Do something with a message's file, wherever another program has moved it; None: the message is gone."""
+        for _ in range(_SCANS):
+            message = self._messages.get(uid)
+            if message is None:
+                return None
+            try:
+                return action(os.path.join(self.path, message.place, message.name))
+            except FileNotFoundError:
+                self.refresh(force=True)
+        raise StoreError("the message's file keeps moving")
+
+    @contextlib.contextmanager
+    def _careful(self) -> Iterator[None]:
+        """After a failure half way the next refresh looks at everything."""
+        try:
+            yield
+        except BaseException:
+            self._stamp = None
+            raise
+
+    def _commit(
+        self,
+        *,
+        added: Sequence[Message] = (),
+        changed: Sequence[Message] = (),
+        renamed: Sequence[Message] = (),
+        gone: Sequence[int] = (),
+        origin: object | None = None,
+    ) -> None:
+        """Index first, then memory, then the news of it. New uids survive power loss before anybody sees them."""
+        if not (added or changed or renamed or gone):
+            return
+        told = [message for message in renamed if message.entry.modseq > self.row.modseq]
+        noteworthy = bool(added or changed or told or gone)
+        row = attrs.evolve(self.row, modseq=self.row.modseq + noteworthy, uid_next=self.row.uid_next + len(added))
+        self._index.save(row, map(_row, (*added, *changed, *renamed)), gone, durable=bool(added))
+        self.row = row
+        self.stale = True
+        for uid in gone:
+            self._remove(uid)
+        for message in (*added, *changed, *renamed):
+            self._put(message)
+        change = Change(
+            added=tuple(message.entry for message in added),
+            changed=tuple(message.entry for message in (*changed, *told)),
+            expunged=tuple(gone),
+            origin=origin,
+        )
+        if not change.empty:
+            self._changes.append(change)
+
+    def _put(self, message: Message) -> None:
+        uid = message.entry.uid
+        old = self._messages.get(uid)
+        if old is not None:
+            self._names[old.place].pop(old.name, None)
+        self._messages[uid] = message
+        self._names[message.place][message.name] = uid
+        self._bases[parse_name(message.name).base] = uid
+
+    def _remove(self, uid: int) -> None:
+        message = self._messages.pop(uid)
+        self._names[message.place].pop(message.name, None)
+        self._bases.pop(parse_name(message.name).base, None)
+
+
+def _combined(mode: FlagMode, old: frozenset[T], given: frozenset[T]) -> frozenset[T]:
+    if mode is FlagMode.ADD:
+        return old | given
+    return old - given if mode is FlagMode.REMOVE else given
