@@ -235,6 +235,14 @@ class FolderState:
             file.close()
             raise
 
+    def contents(self, uids: Iterable[int]) -> dict[int, StoredContent]:
+        """The bytes of several messages, without those that are gone."""
+        found: dict[int, StoredContent] = {}
+        for uid in uids:
+            with contextlib.suppress(NoSuchMessage):
+                found[uid] = self.content(uid)
+        return found
+
     def _measured(self, uid: int, octets: int) -> Measured:
         """The message's measures, taken again where somebody rewrote its file in place."""
         message = self._messages[uid]
