@@ -68,6 +68,11 @@ def return_path(sender: Address | None) -> bytes:
     return f"Return-Path: {path(sender)}\r\n".encode()
 
 
+def delivered_to(recipient: Address) -> bytes:
+    """The field that tells for which address a mailbox got this copy (RFC 9228)."""
+    return f"Delivered-To: {recipient}\r\n".encode()
+
+
 def missing_fields(*, date: bool, message_id: bool, queue_id: str, hostname: str, now: float) -> bytes:
     """What a submission server adds where the author's program did not (RFC 6409 8.1, 8.2, 8.3)."""
     fields = f"Date: {mail_date(now)}\r\n" if date else ""
