@@ -6,7 +6,7 @@ An answer is always a value: a server that fails or does not answer is AnswerSta
 """
 
 import enum
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TypeVar
 
 import attrs
@@ -63,3 +63,14 @@ class Answer:
 T = TypeVar("T")
 Inquiry = Generator[Question, Answer, T]
 """A computation that asks DNS questions one at a time and returns a T."""
+
+
+def settle(inquiry: Inquiry[T], answer: Callable[[Question], Answer]) -> T:
+    """The inquiry's result where every answer is at hand: under a dict, or while explaining."""
+    try:
+        question = next(inquiry)
+        while True:
+            question = inquiry.send(answer(question))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

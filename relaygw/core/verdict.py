@@ -27,15 +27,30 @@ class Phase(enum.Enum):
     DATA = "data"
 
 
+_KEYWORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?\Z")  # RFC 5321 4.1.2 Ldh-str
+
+
+def _keyword(_: object, attribute: object, value: str) -> None:
+    if not isinstance(value, str) or _KEYWORD.match(value) is None:
+        raise ValueError(f"not a keyword: {value!r:.100}")
+
+
+def _properties(_: object, attribute: object, properties: tuple[tuple[str, str], ...]) -> None:
+    for name, value in properties:
+        kind, _, which = name.partition(".")
+        if not _KEYWORD.match(kind) or not _KEYWORD.match(which) or not isinstance(value, str):
+            raise ValueError(f"not a property: {name!r:.100}")
+
+
 @attrs.frozen(kw_only=True)
 class AuthResult:
     """One resinfo of Authentication-Results (RFC 8601 2.2): method "spf", result "pass", reason, and properties
-    such as ("smtp.mailfrom", "example.org")."""
+    such as ("smtp.mailfrom", "example.org"). Values and reason may be any text; the words around them are checked."""
 
-    method: str
-    result: str
+    method: str = attrs.field(validator=_keyword)
+    result: str = attrs.field(validator=_keyword)
     reason: str = ""
-    properties: tuple[tuple[str, str], ...] = ()
+    properties: tuple[tuple[str, str], ...] = attrs.field(default=(), validator=_properties)
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,114 @@
+"""Authentication-Results (RFC 8601): our one field composed, and those found that claim to be ours.
+
+Values come from hostile peers: each is a token, an address, or a quoted-string that cannot leave its line. Finding is
+strict about nothing: whatever another reader might take for our authserv-id counts as claimed.
+"""
+
+import re
+from collections.abc import Iterable
+
+from relaygw.core.headers import Field, fields
+from relaygw.core.verdict import AuthResult
+
+FIELD_NAME = b"authentication-results"
+_MAX_VALUE = 320
+"""Octets of one value before quoting: an address fits, a hostile text is cut, no line gets too long."""
+_WIDTH = 78  # RFC 5322 2.1.1
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+\Z")  # RFC 2045 5.1
+_SIMPLE_ADDRESS = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*\Z"
+)
+
+
+def compose(authserv_id: str, results: Iterable[AuthResult]) -> bytes:
+    """The complete field with CRLF at its end; "none" where nothing was checked (RFC 8601 2.2)."""
+    sections = [_resinfo(result) for result in results] or [["none"]]
+    lines = [f"Authentication-Results: {_value(authserv_id)};"]
+    for number, words in enumerate(sections, 1):
+        words[-1] += ";" if number < len(sections) else ""
+        lines += _fold(words)
+    return "\r\n\t".join(lines).encode("utf-8", "replace") + b"\r\n"
+
+
+def _resinfo(result: AuthResult) -> list[str]:
+    """The words of one result, between which the line may be folded."""
+    words = [f"{result.method}={result.result}"]
+    if result.reason:
+        words.append(f"reason={_quoted(result.reason)}")
+    return words + [f"{name}={_value(value)}" for name, value in result.properties]
+
+
+def _fold(words: list[str]) -> list[str]:
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) + 2 > _WIDTH:
+            lines.append(word)
+        else:
+            lines[-1] += f" {word}"
+    return lines
+
+
+def _value(text: str) -> str:
+    """A pvalue (RFC 8601 2.2): a token, local-part@domain as it is, or a quoted-string."""
+    text = _tame(text)
+    return text if _TOKEN.match(text) or _SIMPLE_ADDRESS.match(text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return '"' + re.sub(r'(["\\])', r"\\\1", _tame(text)) + '"'
+
+
+def _tame(text: str) -> str:
+    safe = "".join(character if character.isprintable() else "?" for character in text[:_MAX_VALUE])
+    return safe.encode("utf-8", "replace")[:_MAX_VALUE].decode("utf-8", "ignore")
+
+
+def claimed(head: bytes, authserv_ids: Iterable[str]) -> list[Field]:
+    """The Authentication-Results fields of a header section that carry one of our ids, or none that can be read.
+
+    They came from outside, so they are forged; where such fields may be removed, these are the ones (RFC 8601 5).
+    """
+    ours = {_comparable(name) for name in authserv_ids}
+    return [
+        field
+        for field in fields(head)
+        if field.name.lower() == FIELD_NAME and _comparable(authserv_id(field.value)) in ours | {""}
+    ]
+
+
+def _comparable(name: str) -> str:
+    return name.strip().rstrip(".").lower()
+
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_BARE = re.compile(r"[^\s\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+")  # what RFC 2045 5.1 allows in a token, and more
+
+
+def authserv_id(value: bytes) -> str:
+    """The authserv-id that the value of an Authentication-Results field begins with, "" where none can be read."""
+    text = value.decode("utf-8", "replace")
+    start = _after_comments(text)
+    quoted = _QUOTED.match(text, start)
+    if quoted is not None:
+        return re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL)
+    bare = _BARE.match(text, start)
+    return bare[0] if bare is not None else ""
+
+
+def _after_comments(text: str) -> int:
+    """Where the white space and the comments (RFC 5322 3.2.2, they nest) at the start of a text end."""
+    depth = place = 0
+    while place < len(text):
+        character = text[place]
+        if character == "\\" and depth:
+            place += 1
+        elif character == "(":
+            depth += 1
+        elif character == ")" and depth:
+            depth -= 1
+        elif not depth and not character.isspace():
+            break
+        place += 1
+    return place

@@ -1,0 +1,45 @@
+"""The outcome of an SPF check as a value: result, identity, and why."""
+
+import enum
+
+import attrs
+
+
+class Result(enum.Enum):
+    """RFC 7208 2.6."""
+
+    NONE = "none"
+    NEUTRAL = "neutral"
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    SOFTFAIL = "softfail"
+    TEMPERROR = "temperror"
+    PERMERROR = "permerror"
+
+
+class Identity(enum.Enum):
+    """Who the client claims to be, in the words of Received-SPF (RFC 7208 9.1)."""
+
+    HELO = "helo"
+    MAIL_FROM = "mailfrom"
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """`domain` was checked, on behalf of `sender` (with its local part; "postmaster" where there is none).
+
+    `mechanism` is the term that decided, "default" where none did, "" where no record was evaluated. `explanation` is
+    the domain's own text for a fail: printable US-ASCII, bounded, "" where it has none. `reason` says in our words why
+    the result is none, temperror or permerror. `lookups` is the number of terms that asked the DNS.
+    """
+
+    result: Result
+    identity: Identity
+    client: str
+    domain: str
+    sender: str
+    hello: str
+    mechanism: str = ""
+    explanation: str = ""
+    reason: str = ""
+    lookups: int = 0
