@@ -1,0 +1,95 @@
+"""The records the running queue holds, as an operator meets them: in which state, what they wait for, and orders.
+
+An order for an active record is settled like an outcome, in its turn. It reads the queue's books and changes them only
+through the functions it was given.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from relaygw.core.lifecycle import Order
+from relaygw.queue.lanes import Lanes
+from relaygw.queue.parking import Parking
+from relaygw.queue.work import Active, Delivery, Destination, Effect, Opening, Request
+
+
+class QueueHands:
+    """`settle` makes an active record settle what is new in it; `changed` is told of new due times in the spool."""
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        actives: Mapping[str, Active],
+        opening: Mapping[str, Opening],
+        parking: Parking,
+        lanes: Lanes[Delivery],
+        settle: Callable[[Active], None],
+        changed: Callable[[float], None],
+    ) -> None:
+        self._clock = clock
+        self._actives = actives
+        self._opening = opening
+        self._parking = parking
+        self._lanes = lanes
+        self._settle = settle
+        self._changed = changed
+
+    def state(self, queue_id: str) -> str:
+        active = self._actives.get(queue_id)
+        if active is not None:
+            in_line = active.deliveries and all(delivery.started is None for delivery in active.deliveries)
+            return "in line" if in_line else "active"
+        if queue_id in self._opening:
+            return "in line"
+        return "parked" if self._parking.destination(queue_id) else ""
+
+    def waits_for(self, queue_id: str) -> str:
+        active = self._actives.get(queue_id)
+        if active is not None:
+            return " ".join(self._sentences(active))
+        if queue_id in self._opening:
+            return "It is being read from the spool for its next attempt."
+        destination = self._parking.destination(queue_id)
+        return f"It waits behind others: {self._lane(destination)}." if destination else ""
+
+    def _sentences(self, active: Active) -> list[str]:
+        sentences = [self._sentence(delivery) for delivery in active.deliveries]
+        if active.trouble:
+            sentences.append(f"The result cannot be written to the spool yet, and is tried again: {active.trouble}")
+        return sentences or ["Its last result is being written to the spool."]
+
+    def _sentence(self, delivery: Delivery) -> str:
+        transport, destination = delivery.group.destination
+        many = len(delivery.group.positions)
+        people = "1 recipient" if many == 1 else f"{many} recipients"
+        if delivery.over:
+            return f"The attempt for {people} by {transport} to {destination} ended and is being recorded."
+        if delivery.started is None:
+            return f"{people} in line: {self._lane(delivery.group.destination)}."
+        seconds = self._clock.seconds() - delivery.started
+        return f"{people} being attempted by {transport} to {destination} for {seconds:.0f} seconds."
+
+    def _lane(self, destination: Destination) -> str:
+        at_work, in_line = self._lanes.at_work(destination), self._lanes.in_line(destination)
+        return f"{at_work} attempts run by {destination[0]} to {destination[1]}, {in_line} wait for it"
+
+    def order(self, queue_id: str, order: Order) -> Awaitable[Effect] | None:
+        active, opening = self._actives.get(queue_id), self._opening.get(queue_id)
+        if active is None and opening is None:
+            return None
+        request = Request(order, Deferred())
+        if active is not None:
+            active.requests.append(request)
+            self._settle(active)
+        elif opening is not None:
+            opening.requests.append(request)
+        return request.answer
+
+    def take(self, queue_id: str) -> bool:
+        return self._parking.remove(queue_id)
+
+    def changed(self, due: float) -> None:
+        self._changed(due)

@@ -1,0 +1,363 @@
+"""The queue: brings due records and transports together, and folds what comes back into the spool.
+
+It knows which records are due, active or parked and how many attempts run where; it opens no connection and changes
+no content. Rules: a record is worked on only while it is claimed; one settlement per record runs at a time; nothing
+is attempted again for a recipient whose outcome is not stored yet; an idle queue does nothing until the next due time.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+
+from relaygw.bridge import as_deferred, deferred
+from relaygw.config.schema import QueueConfig
+from relaygw.core.content import Content
+from relaygw.core.dsn import Reporter
+from relaygw.core.events import Event, TaskFailed
+from relaygw.core.record import Record
+from relaygw.core.retry import Schedule
+from relaygw.core.routing import Routing
+from relaygw.interfaces import ISpool, ITransport, SpoolError
+from relaygw.queue.claims import LEASE, Claims
+from relaygw.queue.deliveries import Deliveries
+from relaygw.queue.hands import QueueHands
+from relaygw.queue.lanes import Lanes
+from relaygw.queue.operations import Operations
+from relaygw.queue.parking import Parking
+from relaygw.queue.plan import NO_ROUTE, Plan, make_plan
+from relaygw.queue.reports import Reports
+from relaygw.queue.settling import Settler
+from relaygw.queue.work import Active, Destination, Opening, Request, Result
+from relaygw.tasks import Tasks
+
+PARKED = 10_000
+"""Records that may be ours, known by id only, while their destination is busy."""
+
+LINE = 2
+"""Records in line for one destination before more are parked, in units of its concurrency."""
+
+ACTIVE = 2
+"""Records with content in memory, in units of the concurrency."""
+
+LAST_GASP = 5.0
+"""Seconds for cancelled attempts to end and be recorded when the time to drain is over."""
+
+
+def schedule_of(config: QueueConfig) -> Schedule:
+    """When the configuration wants messages to be tried, warned about and given up."""
+    return Schedule(
+        waits=config.retry,
+        expire=config.expire,
+        expire_reports=config.expire_reports,
+        delay_warning=config.delay_warning,
+    )
+
+
+def reports_of(hostname: str, postmaster: str, new_id: Callable[[], str]) -> Reports:
+    """How reports are made under this name; without a postmaster people are sent to postmaster@hostname."""
+    return Reports(by=Reporter(hostname=hostname, postmaster=postmaster or f"postmaster@{hostname}"), new_id=new_id)
+
+
+class QueueService(Service):
+    """`transports` are named as routes name them. `random` answers in [0, 1); `new_id` a fresh queue id.
+
+    `write_event` must not raise. `lease`: who commits a message and offers it, claims it for that many seconds.
+    """
+
+    name = "queue"
+    lease = LEASE
+
+    def __init__(
+        self,
+        *,
+        spool: ISpool,
+        transports: Mapping[str, ITransport],
+        routing: Routing,
+        config: QueueConfig,
+        clock: IReactorTime,
+        write_event: Callable[[Event], None],
+        hostname: str,
+        postmaster: str,
+        random: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._spool = spool
+        self._routing = routing
+        self._config = config
+        self._clock = clock
+        self._write_event = write_event
+        self._tasks = Tasks(write_event)
+        self._actives: dict[str, Active] = {}
+        self._opening: dict[str, Opening] = {}
+        self._coming: Counter[Destination | None] = Counter()  # of those being opened
+        self._parking = Parking(PARKED)
+        self._filling = self._closing = False
+        self._drained: Deferred[None] | None = None
+        schedule = schedule_of(config)
+        reports = reports_of(hostname, postmaster, new_id)
+        self._claims = Claims(
+            spool=spool,
+            clock=clock,
+            write_event=write_event,
+            spawn=self._tasks.spawn,
+            room=self._room,
+            arrived=self._arrived,
+            ours=lambda: (*self._actives, *self._opening, *self._parking),
+        )
+        self._deliveries = Deliveries(
+            lanes=Lanes(config.concurrency, config.destination_concurrency),
+            transports=transports,
+            clock=clock,
+            timeout=config.attempt_timeout,
+            write_event=write_event,
+            ended=self._ended,
+        )
+        self._settler = Settler(
+            spool=spool,
+            clock=clock,
+            reports=reports,
+            schedule=schedule,
+            random=random,
+            write_event=write_event,
+            settled=self._settled,
+            added=self._claims.look,
+        )
+        hands = QueueHands(
+            clock=clock,
+            actives=self._actives,
+            opening=self._opening,
+            parking=self._parking,
+            lanes=self._deliveries.lanes,
+            settle=self._settle,
+            changed=self._claims.wake_at,
+        )
+        self.operations = Operations(
+            spool=spool, reports=reports, schedule=schedule, now=clock.seconds, write_event=write_event, hands=hands
+        )
+
+    def reconfigure(self, *, transports: Mapping[str, ITransport], routing: Routing, config: QueueConfig) -> None:
+        """Use these from now on. What is in line already goes its old way, if that transport is still there."""
+        self._routing = routing
+        self._config = config
+        self._deliveries.transports = transports
+        self._deliveries.timeout = config.attempt_timeout
+        self._deliveries.lanes.total = config.concurrency
+        self._deliveries.lanes.each = config.destination_concurrency
+        self._settler.schedule = self.operations.schedule = schedule_of(config)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """For the metrics: how much is in hand."""
+        return {
+            "active": len(self._actives) + len(self._opening),
+            "parked": len(self._parking),
+            "attempts": self._deliveries.lanes.running,
+        }
+
+    # Coming in
+
+    def offer(self, record: Record, content: Content) -> None:
+        """Deliver a message that was just committed and is claimed for us; it need not be read again."""
+        queue_id = record.queue_id
+        if self._closing or not self.running or record.held or queue_id in self._opening or queue_id in self._actives:
+            self._give_back(queue_id)
+            return
+        plan = self._plan(record)
+        if self._fits(plan):
+            self._claims.keep()
+            active = self._actives[queue_id] = Active(record, content)
+            self._launch(active, plan)
+        else:
+            self._park(queue_id, plan)
+
+    def _arrived(self, record: Record) -> None:
+        """A record was claimed."""
+        queue_id = record.queue_id
+        if queue_id in self._actives or queue_id in self._opening or self._parking.destination(queue_id):
+            return  # ours already: its claim ran out before it was lengthened, and is lengthened now
+        self._claims.keep()
+        plan = self._plan(record)
+        if self._fits(plan):
+            self._begin_opening(queue_id, plan.groups[0].destination if plan.groups else None, record)
+        else:
+            self._park(queue_id, plan)
+
+    def _begin_opening(self, queue_id: str, destination: Destination | None, record: Record | None = None) -> None:
+        self._opening[queue_id] = Opening(destination)
+        self._coming[destination] += 1
+        self._tasks.spawn("open a record", self._open(queue_id, record))
+
+    async def _open(self, queue_id: str, record: Record | None) -> None:
+        """Read what is missing of a claimed record, and begin to work on it."""
+        content = None
+        try:
+            record = record or await self._spool.record(queue_id)
+            content = await self._spool.content(queue_id) if record is not None else None
+        except SpoolError as error:
+            self._write_event(TaskFailed(queue_id=queue_id, task="open a record", error=str(error)))
+        opening = self._opening.pop(queue_id)
+        self._coming[opening.destination] -= 1
+        if record is not None and content is not None and not self._closing:
+            active = self._actives[queue_id] = Active(record, content, requests=opening.requests)
+            self._launch(active, self._plan(record))
+            return
+        self._give_back(queue_id)
+        self._pass_on(queue_id, opening.requests)
+        self._parted()
+
+    def _plan(self, record: Record, active: Active | None = None) -> Plan:
+        planned = active.planned if active is not None and active.deliveries else frozenset()
+        return make_plan(record, self._clock.seconds(), planned, self._routing, self._deliveries.transports)
+
+    def _room(self) -> int:
+        if self._parking.full:
+            return 0
+        return ACTIVE * self._config.concurrency - len(self._actives) - len(self._opening)
+
+    def _fits(self, plan: Plan) -> bool:
+        """Whether to work on it now: there is room, and something in it would not have to wait for long."""
+        if len(self._actives) + len(self._opening) >= ACTIVE * self._config.concurrency:
+            return False
+        return not plan.groups or any(self._short_line(group.destination) for group in plan.groups)
+
+    def _short_line(self, destination: Destination) -> bool:
+        coming = self._deliveries.lanes.in_line(destination) + self._coming[destination]
+        return coming < LINE * self._config.destination_concurrency
+
+    def _park(self, queue_id: str, plan: Plan) -> None:
+        if self._parking.full or not plan.groups:
+            self._claims.backlog = True
+            self._give_back(queue_id)
+        else:
+            self._claims.keep()
+            self._parking.add(queue_id, plan.groups[0].destination)
+
+    # At work
+
+    def _launch(self, active: Active, plan: Plan) -> None:
+        """Start what can be started; let go what has nothing to wait for."""
+        for error in plan.errors:
+            self._write_event(TaskFailed(queue_id=active.record.queue_id, task="route", error=error))
+        if plan.stuck:
+            active.results.append(Result(None, NO_ROUTE, plan.stuck))
+        if plan.groups:
+            self._deliveries.begin(active, plan.groups)
+        if active.idle:
+            self._let_go(active)
+        else:
+            self._settle(active)
+
+    def _ended(self, active: Active, result: Result) -> None:
+        active.results.append(result)
+        self._settle(active)
+
+    def _settle(self, active: Active) -> None:
+        if not active.settling and (active.results or active.requests):
+            self._tasks.spawn("settle a record", self._settler.settle(active))
+
+    def _settled(self, active: Active, gone: bool) -> None:
+        """Nothing is left to store: go on with what is due, or part with the record."""
+        if gone:
+            self._forget(active)
+            if not active.record.finished:
+                self._claims.wake_at(active.record.due)
+        elif self._closing:
+            if active.idle:
+                self._let_go(active)
+        else:
+            self._launch(active, self._plan(active.record, active))
+
+    def _let_go(self, active: Active) -> None:
+        if active.record.queue_id in self._actives:
+            self._give_back(active.record.queue_id)
+            self._forget(active)
+            self._claims.wake_at(active.record.due)
+
+    def _forget(self, active: Active) -> None:
+        del self._actives[active.record.queue_id]
+        self._pass_on(active.record.queue_id, active.requests)
+        self._parted()
+
+    def _parted(self) -> None:
+        """A record is not in hand any more."""
+        if self._drained is not None and not self._actives and not self._opening:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+        self._room_made()
+
+    def _pass_on(self, queue_id: str, requests: list[Request]) -> None:
+        """Orders that came when the record was already on its way out are carried out in the spool."""
+        for request in requests:
+            self._tasks.spawn("carry out an order", self.operations.pass_on(queue_id, request))
+
+    def _give_back(self, queue_id: str) -> None:
+        self._tasks.spawn("give a claim back", self._spool.release(queue_id))
+
+    def _room_made(self) -> None:
+        """Take what was parked, then what was left in the spool, a good part at a time."""
+        if self._filling or self._closing:
+            return
+        self._filling = True
+        most = ACTIVE * self._config.concurrency
+        while self._parking and len(self._actives) + len(self._opening) < most:
+            parked = self._parking.next(self._short_line)
+            if parked is None:
+                break
+            self._begin_opening(*parked)
+        self._filling = False
+        if self._claims.backlog and self._room() >= most // 4:
+            self._claims.look()
+
+    # Life
+
+    def startService(self) -> None:
+        """Begin with what is due already."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's Service has no types
+        self._closing = False
+        self._claims.open()
+
+    @deferred
+    async def stopService(self) -> None:
+        """Let what runs end within `drain_timeout`, cancel the rest, record what is known, give all claims back,
+        and stop the transports."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's Service has no types
+        self._closing = True
+        self._claims.close()
+        for queue_id in self._parking.clear():
+            self._give_back(queue_id)
+        self._settler.close(list(self._actives.values()))
+        self._deliveries.close()
+        for active in list(self._actives.values()):
+            if active.idle:
+                self._let_go(active)
+        await self._drain(self._config.drain_timeout)
+        self._deliveries.cancel()
+        await self._drain(LAST_GASP)
+        for queue_id in list(self._actives):
+            self._give_back(queue_id)
+        self._claims.end()
+        await self._tasks.stop()
+        for transport in set(self._deliveries.transports.values()):
+            await self._stop_transport(transport)
+
+    async def _drain(self, seconds: float) -> None:
+        """Wait until nothing is in hand, but no longer than this."""
+        if not self._actives and not self._opening:
+            return
+        drained: Deferred[None] = Deferred()
+        self._drained = drained
+        with contextlib.suppress(DeferredTimeout):
+            await drained.addTimeout(seconds, self._clock)
+        self._drained = None
+
+    async def _stop_transport(self, transport: ITransport) -> None:
+        try:
+            await as_deferred(transport.stop()).addTimeout(LAST_GASP, self._clock)
+        except Exception as error:
+            name = type(transport).__name__
+            self._write_event(TaskFailed(task=f"stop {name}", error=f"{type(error).__name__}: {error}"))

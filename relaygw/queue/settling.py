@@ -1,0 +1,176 @@
+"""Folds results and orders into an active record and stores each step: one settlement per record at a time.
+
+While the spool fails, the step stays in memory and is stored again with growing pauses; nothing is delivered again
+meanwhile, because its recipients still count as busy.
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from relaygw.core.events import Attempted, Event, TaskFailed
+from relaygw.core.lifecycle import Step, Verb, fold, operate
+from relaygw.core.outcome import Outcome
+from relaygw.core.record import Progress, Record
+from relaygw.core.retry import Schedule
+from relaygw.interfaces import ISpool, Settlement
+from relaygw.queue.reports import Reports
+from relaygw.queue.work import Active, Effect, Request, Result
+
+FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0
+"""Seconds between two tries to store a step."""
+
+
+class NotStored(Exception):
+    """The service stops and the spool still fails: what was learned is lost, and may be learned again."""
+
+
+class Settler:
+    """`settled(active, gone)` is called when nothing is left to settle; `gone`: the claim was given back with it,
+    or the record is finished. Requests that came too late for that are left in `active.requests`."""
+
+    def __init__(
+        self,
+        *,
+        spool: ISpool,
+        clock: IReactorTime,
+        reports: Reports,
+        schedule: Schedule,
+        random: Callable[[], float],
+        write_event: Callable[[Event], None],
+        settled: Callable[[Active, bool], None],
+        added: Callable[[], None],
+    ) -> None:
+        self.schedule = schedule
+        self._spool = spool
+        self._clock = clock
+        self._reports = reports
+        self._random = random
+        self._write_event = write_event
+        self._settled = settled
+        self._added = added
+        self._closing = False
+
+    async def settle(self, active: Active) -> None:
+        """Store all that is there to store. Only while `active.settling` is False."""
+        active.settling = True
+        gone = False
+        try:
+            while not gone and (active.results or active.requests):
+                gone = await (self._settle_results(active) if active.results else self._settle_request(active))
+        except NotStored:
+            active.results.clear()
+            active.deliveries.clear()
+        active.settling = False
+        self._settled(active, gone)
+
+    async def _settle_results(self, active: Active) -> bool:
+        results, active.results = active.results, []
+        over = {result.delivery for result in results}
+        step = self._fold(active, results)
+        active.requests += [Request(order) for order in active.later]
+        active.later = []
+        remaining = [delivery for delivery in active.deliveries if delivery not in over]
+        if step is None:
+            active.deliveries = remaining
+            return False
+        gone = await self._store(active, step, last=not remaining)
+        # `begin` may have appended while the spool was busy, so the list is read anew.
+        active.deliveries = [delivery for delivery in active.deliveries if delivery not in over]
+        return gone
+
+    def _fold(self, active: Active, results: list[Result]) -> Step | None:
+        outcomes = [pair for result in results for pair in result.outcomes]
+        if not outcomes:
+            return None
+        record, now = active.record, self._clock.seconds()
+        step = fold(record, outcomes, now=now, schedule=self.schedule, random=self._random())
+        for result in results:
+            for position, outcome in result.outcomes:
+                self._write_event(_attempted(record, step.record, position, outcome, result))
+        return step
+
+    async def _settle_request(self, active: Active) -> bool:
+        request = active.requests.pop(0)
+        busy = active.busy
+        before = active.record
+        step = operate(before, request.order, now=self._clock.seconds(), busy=busy)
+        reached = _changes(before, step.record)
+        if request.order.verb in (Verb.REMOVE, Verb.BOUNCE) and busy:
+            active.later.append(request.order)
+        gone = False
+        if request.answer is not None or reached:
+            gone = await self._store(active, step, last=not active.deliveries)
+        if request.answer is not None:
+            request.answer.callback(Effect(active.record, reached, len(busy)))
+        return gone
+
+    async def _store(self, active: Active, step: Step, *, last: bool) -> bool:
+        """Make the step durable, whatever it takes; answers whether the claim went with it."""
+        record, now = step.record, self._clock.seconds()
+        done = record.finished
+        gone = done or (last and not active.requests and not active.later and (self._closing or record.due > now))
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                added, events = (
+                    self._reports.make(step, active.content, self.schedule, now) if step.reports else ((), ())
+                )
+                await self._spool.settle(Settlement(record=record, added=added, release=gone))
+                break
+            except Exception as error:
+                self._complain(active, error)
+            await self._wait(active, pause)
+            pause = min(pause * 2, LAST_PAUSE)
+        active.trouble = ""
+        active.record = record
+        for event in (*events, *step.events):
+            self._write_event(event)
+        if added:
+            self._added()
+        return gone
+
+    def _complain(self, active: Active, error: Exception) -> None:
+        active.trouble = f"{type(error).__name__}: {error}"
+        record = active.record
+        self._write_event(
+            TaskFailed(
+                queue_id=record.queue_id, session=record.session_id, task="store the result", error=active.trouble
+            )
+        )
+        if self._closing:
+            raise NotStored(active.trouble) from error
+
+    async def _wait(self, active: Active, seconds: float) -> None:
+        active.pause = Deferred()
+        call = self._clock.callLater(seconds, active.pause.callback, None)
+        await active.pause
+        active.pause = None
+        if call.active():
+            call.cancel()
+
+    def close(self, actives: list[Active]) -> None:
+        """From now on give all claims back, and try to store what could not be stored once more only."""
+        self._closing = True
+        for active in actives:
+            if active.pause is not None:
+                active.pause.callback(None)
+
+
+def _changes(before: Record, after: Record) -> int:
+    return sum(old is not new for old, new in zip(before.recipients, after.recipients, strict=True))
+
+
+def _attempted(before: Record, after: Record, position: int, outcome: Outcome, result: Result) -> Attempted:
+    state = after.recipients[position]
+    return Attempted(
+        queue_id=before.queue_id,
+        session=before.session_id,
+        outcome=outcome,
+        transport=result.route.transport,
+        route=result.route.name,
+        attempts=state.attempts,
+        seconds=result.seconds,
+        next_due=state.due if state.progress is Progress.WAITING else None,
+    )

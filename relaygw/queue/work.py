@@ -1,0 +1,111 @@
+"""The queue's objects with a life: a record while it is worked on, and the deliveries made for it."""
+
+from collections.abc import Set
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from relaygw.core.content import Content
+from relaygw.core.lifecycle import Order
+from relaygw.core.outcome import Outcome
+from relaygw.core.record import Record, Route
+
+Destination = tuple[str, str]
+"""The transport's name, and what the transport counts concurrency by."""
+
+
+@attrs.define(eq=False)
+class Group:
+    """Recipients of one record, by position, that travel together."""
+
+    positions: tuple[int, ...]
+    route: Route
+    destination: Destination
+
+
+@attrs.define(eq=False)
+class Delivery:
+    """One attempt: in line while `started` is None, then running until `over`, forgotten when its result is settled."""
+
+    active: "Active"
+    group: Group
+    started: float | None = None
+    over: bool = False
+    running: Deferred[Any] | None = None
+    timer: IDelayedCall | None = None
+
+
+@attrs.define(eq=False)
+class Result:
+    """What a delivery brought back, or what was decided without one (`delivery` None), by position."""
+
+    delivery: Delivery | None
+    route: Route
+    outcomes: tuple[tuple[int, Outcome], ...]
+    seconds: float = 0.0
+
+
+@attrs.frozen
+class Effect:
+    """What an order did: the record after it (None: there is no such record, or another process holds it), how many
+    recipients it reached, and how many it could not reach yet because they are being attempted."""
+
+    record: Record | None
+    reached: int = 0
+    busy: int = 0
+
+
+@attrs.define(eq=False)
+class Request:
+    """An operator's order for a record in hand; `answer` None: it was answered before, for others of its recipients."""
+
+    order: Order
+    answer: Deferred[Effect] | None = None
+
+
+@attrs.define(eq=False)
+class Opening:
+    """A claimed record whose content is being read; `destination` is where the line gets longer then."""
+
+    destination: Destination | None
+    requests: list[Request] = attrs.Factory(list)
+
+
+@attrs.define(eq=False)
+class Active:
+    """A claimed record with its content. `record` is as last settled; what is not settled yet stands in the lists.
+
+    `later` holds orders that also mean recipients who are being attempted. `trouble` says why a settlement is late.
+    """
+
+    record: Record
+    content: Content
+    deliveries: list[Delivery] = attrs.Factory(list)
+    results: list[Result] = attrs.Factory(list)
+    requests: list[Request] = attrs.Factory(list)
+    later: list[Order] = attrs.Factory(list)
+    settling: bool = False
+    trouble: str = ""
+    pause: Deferred[None] | None = None
+
+    @property
+    def planned(self) -> Set[int]:
+        """The positions in line, attempted, or attempted and not settled."""
+        return {position for delivery in self.deliveries for position in delivery.group.positions}
+
+    @property
+    def busy(self) -> Set[int]:
+        """The positions being attempted, or attempted and not settled."""
+        return {
+            position
+            for delivery in self.deliveries
+            if delivery.started is not None
+            for position in delivery.group.positions
+        }
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs, waits in line or is left to settle."""
+        return not (self.settling or self.deliveries or self.results or self.requests)
