@@ -29,7 +29,7 @@ def as_deferred(awaitable: Awaitable[T]) -> Deferred[T]:
     """A Deferred for any awaitable: a Deferred as it is, a coroutine started at once."""
     if isinstance(awaitable, Deferred):
         return awaitable
-    return Deferred.fromCoroutine(_await(awaitable))
+    return Deferred.fromCoroutine(awaitable if isinstance(awaitable, Coroutine) else _await(awaitable))
 
 
 async def resolve(value: T | Awaitable[T]) -> T:
