@@ -1,0 +1,40 @@
+"""Why a conversation with a next hop ended before it was over: one exception, with the reply it stands for.
+
+Every phase names itself in the words of the log. What the failure means for recipients is decided by whoever catches
+it; here is only what happened.
+"""
+
+import enum
+
+from relaygw.core.reply import Reply
+
+
+class Phase(enum.Enum):
+    """Where the conversation stood; the value completes "… while"."""
+
+    CONNECT = "connecting"
+    GREETING = "waiting for the greeting"
+    HELLO = "waiting for the answer to EHLO"
+    STARTTLS = "waiting for the answer to STARTTLS"
+    HANDSHAKE = "negotiating TLS"
+    AUTH = "logging in"
+    ENVELOPE = "sending the envelope"
+    CONTENT = "sending the message"
+    END = "waiting for the final reply"
+    IDLE = "waiting between messages"
+
+
+class Broken(Exception):
+    """`reply` is the server's own (`remote`) or ours. `closed`: the server went away, of itself or after a 421."""
+
+    def __init__(self, phase: Phase, reply: Reply, *, remote: bool = False, closed: bool = False) -> None:
+        super().__init__(f"{reply} while {phase.value}")
+        self.phase = phase
+        self.reply = reply
+        self.remote = remote
+        self.closed = closed
+
+
+def broken(phase: Phase, enhanced: str, text: str, *, closed: bool = False) -> Broken:
+    """A failure found by ourselves: temporary, as everything that was not decided."""
+    return Broken(phase, Reply(451, enhanced, f"{text} while {phase.value}"), closed=closed)

@@ -1,0 +1,59 @@
+"""TCP connections to an address: one Deferred per attempt, with the reasons of failure in the log's words."""
+
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
+
+from relaygw.egress.broken import Phase, broken
+from relaygw.egress.connection import SmtpConnection
+
+
+class _Factory(ClientFactory):
+    """Builds one connection and tells when it is made, or why not."""
+
+    noisy = False
+
+    def __init__(self, clock: Any) -> None:
+        self.made: Deferred[SmtpConnection] = Deferred(self._cancelled)
+        self._clock = clock
+        self._connector: Any = None
+
+    def startedConnecting(self, connector: Any) -> None:
+        self._connector = connector
+
+    def buildProtocol(self, addr: IAddress | None) -> SmtpConnection:
+        connection = SmtpConnection(self._clock)
+        connection.made = self._connected
+        return connection
+
+    def _connected(self, connection: SmtpConnection) -> None:
+        self.made.callback(connection)
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        if not self.made.called:
+            self.made.errback(broken(Phase.CONNECT, "4.4.1", _words(reason.value)))
+
+    def _cancelled(self, _: object) -> None:
+        if self._connector is not None:
+            self._connector.stopConnecting()
+
+
+def connect(reactor: Any, address: str, port: int, timeout: float) -> Deferred[SmtpConnection]:
+    """A new connection to an IP address; fails with Broken."""
+    factory = _Factory(reactor)
+    reactor.connectTCP(address, port, factory, timeout=timeout)
+    return factory.made
+
+
+def _words(reason: BaseException | None) -> str:
+    if isinstance(reason, error.ConnectionRefusedError):
+        return "the connection was refused"
+    if isinstance(reason, error.TimeoutError):
+        return "no answer"
+    if isinstance(reason, error.NoRouteError):
+        return "there is no route"
+    return f"no connection ({reason})"

@@ -1,0 +1,70 @@
+"""The transport that finds the next hop by the recipient's domain (RFC 5321 5.1)."""
+
+import random
+from collections.abc import Awaitable
+
+from zope.interface import implementer
+
+from relaygw.config.schema import EgressConfig
+from relaygw.core.address import Address
+from relaygw.core.mx import Found, Locality, Refusal, targets_for_domain
+from relaygw.core.outcome import Outcome
+from relaygw.core.record import Route
+from relaygw.dns import consult
+from relaygw.egress.delivery import Courier, Stop
+from relaygw.egress.hop import Hop, TlsMode
+from relaygw.egress.locality import locality, refused
+from relaygw.egress.parameters import ParameterError, Reader, manners, read_hop
+from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Services
+
+
+@implementer(ITransport, IRouteChecker)
+class MxTransport:
+    """Route parameters: `tls`, `ca_file`, `eight_bit`, `port`. It takes no options."""
+
+    def __init__(self, options: Options, services: Services) -> None:
+        if options:
+            raise ValueError(f"mx takes no options, but found {', '.join(sorted(options))}")
+        self._egress: EgressConfig = services.settings.egress
+        self._services = services
+        self._courier = Courier(services, manners(services.hostname, self._egress))
+        self._routes: dict[Route, tuple[Hop, Locality]] = {}
+        self._random = random.SystemRandom()
+
+    def destination(self, route: Route, recipient: Address) -> str:
+        return recipient.domain
+
+    async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
+        hop, here = self._known(attempt.route)
+        found: Found = await consult(targets_for_domain(_domain(attempt), here), self._services.resolver)
+        if isinstance(found, Refusal):
+            return refused(attempt, found)
+        return await self._courier.carry(attempt, [Stop(target=target, hop=hop) for target in found.targets])
+
+    def stop(self) -> Awaitable[None]:
+        return self._courier.pool.stop()
+
+    def check(self, route: Route) -> tuple[str, ...]:
+        try:
+            self._read(route)
+        except ParameterError as error:
+            return error.problems
+        return ()
+
+    def _known(self, route: Route) -> tuple[Hop, Locality]:
+        """What the route's parameters mean; read once, because routes are few and messages many."""
+        if route not in self._routes:
+            hop = self._read(route)
+            self._routes[route] = hop, locality(self._services, self._egress, hop.port, self._random)
+        return self._routes[route]
+
+    def _read(self, route: Route) -> Hop:
+        reader = Reader(route)
+        hop = read_hop(reader, self._egress, TlsMode(self._egress.tls))
+        reader.finish()
+        return hop
+
+
+def _domain(attempt: Attempt) -> str:
+    """All recipients of an attempt have one destination."""
+    return attempt.recipients[0].address.domain

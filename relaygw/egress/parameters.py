@@ -1,0 +1,115 @@
+"""Route parameters of the transports that talk SMTP: read once per route, every mistake told in one sentence."""
+
+from enum import Enum
+from typing import TypeVar
+
+import attrs
+
+from relaygw.config.schema import EgressConfig
+from relaygw.core.record import Route
+from relaygw.egress.hop import EightBit, Hop, Login, Manners, TlsMode
+
+E = TypeVar("E", bound=Enum)
+
+
+class ParameterError(ValueError):
+    """A route's parameters cannot be used; `problems` are sentences for the operator."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class Reader:
+    """Takes parameters one by one and remembers what is wrong with them, and which nobody asked for."""
+
+    def __init__(self, route: Route) -> None:
+        self.problems: list[str] = []
+        self._left: dict[str, object] = dict(route.parameters)
+
+    def text(self, name: str) -> str:
+        found = self._left.pop(name, "")
+        if not isinstance(found, str):
+            self.problems.append(f"{name} must be a text, not {found!r}")
+            return ""
+        return found
+
+    def flag(self, name: str) -> bool:
+        found = self._left.pop(name, False)
+        if not isinstance(found, bool):
+            self.problems.append(f"{name} must be true or false, not {found!r}")
+            return False
+        return found
+
+    def number(self, name: str, default: int, greatest: int) -> int:
+        found = self._left.pop(name, default)
+        if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= greatest:
+            self.problems.append(f"{name} must be a number from 1 to {greatest}, not {found!r}")
+            return default
+        return found
+
+    def word(self, name: str, kind: type[E], default: E) -> E:
+        found = self._left.pop(name, default.value)
+        for member in kind:
+            if member.value == found:
+                return member
+        allowed = ", ".join(repr(member.value) for member in kind)
+        self.problems.append(f"{name} must be one of {allowed}, not {found!r}")
+        return default
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        found = self._left.pop(name, ())
+        if isinstance(found, str):
+            return (found,)
+        if not isinstance(found, list | tuple) or not all(isinstance(item, str) for item in found):
+            self.problems.append(f"{name} must be a list of texts, not {found!r}")
+            return ()
+        return tuple(found)
+
+    def finish(self) -> None:
+        """Raises ParameterError when anything was wrong or is left over."""
+        self.problems += [f"unknown parameter {name!r}" for name in self._left]
+        if self.problems:
+            raise ParameterError(self.problems)
+
+
+def read_hop(reader: Reader, egress: EgressConfig, tls: TlsMode) -> Hop:
+    """The parameters every SMTP transport knows; `tls` is what holds where the route says nothing."""
+    return Hop(
+        port=reader.number("port", egress.port, 65535),
+        tls=reader.word("tls", TlsMode, tls),
+        authorities=reader.text("ca_file"),
+        eight_bit=reader.word("eight_bit", EightBit, EightBit.PASS),
+    )
+
+
+def read_login(reader: Reader) -> Login | None:
+    """`username` and `password_file` go together."""
+    username, password_file = reader.text("username"), reader.text("password_file")
+    in_clear = reader.flag("login_in_clear")
+    if bool(username) != bool(password_file):
+        reader.problems.append("username and password_file belong together: one of them is missing")
+    if "\0" in username or "\n" in username or "\r" in username:
+        reader.problems.append("username holds a character no login can carry")
+    if not username or not password_file:
+        return None
+    return Login(username=username, password_file=password_file, in_clear=in_clear)
+
+
+def manners(hostname: str, egress: EgressConfig) -> Manners:
+    return Manners(
+        hostname=hostname,
+        connect_timeout=egress.connect_timeout,
+        greeting_timeout=egress.greeting_timeout,
+        command_timeout=egress.command_timeout,
+        data_timeout=egress.data_timeout,
+        idle_timeout=egress.idle_timeout,
+        messages_per_connection=egress.messages_per_connection,
+    )
+
+
+def with_implicit_tls(hop: Hop, implicit: bool) -> Hop:
+    """TLS from the first octet leaves nothing to be opportunistic about."""
+    if not implicit:
+        return hop
+    return attrs.evolve(hop, implicit=True, tls=TlsMode.ENCRYPT if hop.tls is TlsMode.MAY else hop.tls)

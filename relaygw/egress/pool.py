@@ -1,0 +1,117 @@
+"""Sessions kept open for the next message to the same next hop, for a while and a number of messages.
+
+Who takes a session owns it until it is given back. A kept session whose server closes it, or says anything, leaves
+the pool by itself.
+"""
+
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from relaygw.core.mx import Target
+from relaygw.egress.client import Session
+from relaygw.egress.connection import QUIT_TIMEOUT
+from relaygw.egress.hop import Hop, Manners
+
+MAX_IDLE = 200
+"""Sessions kept in all; beyond it the one longest idle goes."""
+
+STOP_TIMEOUT = QUIT_TIMEOUT + 1.0
+
+
+@attrs.frozen
+class Key:
+    """What makes two sessions interchangeable: the address, the name its certificate was meant for, and the hop."""
+
+    host: str
+    address: str
+    hop: Hop
+
+
+class Pool:
+    """Idle sessions by key; of several, the one used last goes first, so that the others may grow old."""
+
+    def __init__(self, clock: Any, manners: Manners) -> None:
+        self._clock = clock
+        self._manners = manners
+        self._idle: dict[Key, list[Session]] = {}
+        self._timers: dict[Session, Any] = {}  # in the order they were given back
+        self._closing: set[Session] = set()
+        self._emptied: Deferred[None] | None = None
+
+    def has(self, target: Target, hop: Hop) -> bool:
+        return Key(target.host, target.address, hop) in self._idle
+
+    def take(self, target: Target, hop: Hop) -> Session | None:
+        """A session for this next hop, or None."""
+        waiting = self._idle.get(Key(target.host, target.address, hop))
+        if not waiting:
+            return None
+        session = waiting[-1]
+        self._remove(session)
+        session.reused = True
+        return session
+
+    def give(self, session: Session) -> None:
+        """Take a session back after its message: keep it, or let it go."""
+        if not session.connection.alive:
+            return
+        spent = session.messages >= self._manners.messages_per_connection or not self._manners.idle_timeout
+        if spent or self._emptied is not None:
+            self._quit(session)
+            return
+        session.connection.gone = lambda: self._remove(session)
+        self._timers[session] = self._clock.callLater(self._manners.idle_timeout, self._expire, session)
+        self._idle.setdefault(_key(session), []).append(session)
+        if len(self._timers) > MAX_IDLE:
+            self._expire(next(iter(self._timers)))
+
+    async def stop(self) -> None:
+        """Say QUIT everywhere, and wait until all is closed; who does not answer is cut off."""
+        self._emptied = Deferred()
+        for session in tuple(self._timers):
+            self._expire(session)
+        self._told()
+        timer = self._clock.callLater(STOP_TIMEOUT, self._cut_off)
+        await self._emptied
+        if timer.active():
+            timer.cancel()
+
+    def _expire(self, session: Session) -> None:
+        self._remove(session)
+        self._quit(session)
+
+    def _remove(self, session: Session) -> None:
+        """Out of the pool, whoever asked for it; harmless a second time."""
+        session.connection.gone = None
+        timer = self._timers.pop(session, None)
+        if timer is None:
+            return
+        if timer.active():
+            timer.cancel()
+        waiting = self._idle[_key(session)]
+        waiting.remove(session)
+        if not waiting:
+            del self._idle[_key(session)]
+
+    def _quit(self, session: Session) -> None:
+        self._closing.add(session)
+        session.connection.gone = lambda: self._closed(session)
+        session.connection.quit()
+
+    def _closed(self, session: Session) -> None:
+        self._closing.discard(session)
+        self._told()
+
+    def _told(self) -> None:
+        if self._emptied is not None and not self._closing and not self._emptied.called:
+            self._emptied.callback(None)
+
+    def _cut_off(self) -> None:
+        for session in tuple(self._closing):
+            session.connection.abort()
+
+
+def _key(session: Session) -> Key:
+    return Key(session.target.host, session.target.address, session.hop)

@@ -1,0 +1,140 @@
+"""The transport that hands everything to hosts named by the operator, in their order, with a login if one is given."""
+
+import random
+from collections.abc import Awaitable
+
+import attrs
+from zope.interface import implementer
+
+from relaygw.config.schema import EgressConfig
+from relaygw.core.address import Address, AddressError, normalize_domain
+from relaygw.core.mx import Found, Locality, Refusal, Target, targets_for_domain, targets_for_host
+from relaygw.core.outcome import Outcome
+from relaygw.core.record import Route
+from relaygw.dns import consult
+from relaygw.egress.delivery import Courier, Stop
+from relaygw.egress.hop import Hop, TlsMode
+from relaygw.egress.locality import locality, refused
+from relaygw.egress.parameters import ParameterError, Reader, manners, read_hop, read_login, with_implicit_tls
+from relaygw.egress.tls import is_address
+from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Services
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """One route, read: where to go, in order, and what concurrency is counted by."""
+
+    hosts: tuple[tuple[str, Hop], ...]
+    by_mx: bool
+    destination: str
+    here: Locality
+
+
+@implementer(ITransport, IRouteChecker)
+class SmarthostTransport:
+    """Route parameters: `host` (and `port`) or `hosts` ("host:port", tried in order), `mx` (look up their MX),
+    `username`, `password_file`, `login_in_clear`, `tls`, `implicit_tls`, `ca_file`, `eight_bit`, `lmtp`."""
+
+    def __init__(self, options: Options, services: Services) -> None:
+        if options:
+            raise ValueError(f"smarthost takes no options, but found {', '.join(sorted(options))}")
+        self._egress: EgressConfig = services.settings.egress
+        self._services = services
+        self._courier = Courier(services, manners(services.hostname, self._egress))
+        self._plans: dict[Route, Plan] = {}
+        self._random = random.SystemRandom()
+
+    def destination(self, route: Route, recipient: Address) -> str:
+        return self._plan(route).destination
+
+    async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
+        plan = self._plan(attempt.route)
+        stops: list[Stop] = []
+        refusals: list[Refusal] = []
+        for place, (host, hop) in enumerate(plan.hosts):
+            found = await self._find(host, plan)
+            if isinstance(found, Refusal):
+                refusals.append(found)
+            else:
+                stops += [Stop(target=_placed(target, place), hop=hop) for target in found.targets]
+        if not stops:
+            temporary = [refusal for refusal in refusals if not refusal.permanent]
+            return refused(attempt, (temporary or refusals)[0])
+        return await self._courier.carry(attempt, stops)
+
+    def stop(self) -> Awaitable[None]:
+        return self._courier.pool.stop()
+
+    def check(self, route: Route) -> tuple[str, ...]:
+        try:
+            self._read(route)
+        except ParameterError as error:
+            return error.problems
+        return ()
+
+    async def _find(self, host: str, plan: Plan) -> Found:
+        if plan.by_mx:
+            return await consult(targets_for_domain(host, plan.here), self._services.resolver)
+        return await consult(targets_for_host(host, plan.here), self._services.resolver)
+
+    def _plan(self, route: Route) -> Plan:
+        """Read once: routes are few and messages many."""
+        if route not in self._plans:
+            self._plans[route] = self._read(route)
+        return self._plans[route]
+
+    def _read(self, route: Route) -> Plan:
+        reader = Reader(route)
+        login = read_login(reader)
+        # A password goes only to a host that proved its name, unless the route asks for less by name.
+        tls = TlsMode.VERIFY if login is not None and not login.in_clear else TlsMode(self._egress.tls)
+        hop = with_implicit_tls(read_hop(reader, self._egress, tls), reader.flag("implicit_tls"))
+        hop = attrs.evolve(hop, login=login, lmtp=reader.flag("lmtp"))
+        hosts = _hosts(reader, hop)
+        by_mx = reader.flag("mx")
+        if hop.login is not None and hop.tls is TlsMode.NONE and not hop.login.in_clear:
+            reader.problems.append('a login needs TLS: say tls = "encrypt" or "verify", or login_in_clear = true')
+        reader.finish()
+        here = locality(self._services, self._egress, hop.port, self._random)
+        names = ",".join(f"{host}:{each.port}" for host, each in hosts)
+        return Plan(hosts=hosts, by_mx=by_mx, destination=names, here=here)
+
+
+def _placed(target: Target, place: int) -> Target:
+    """All of the first host's targets are tried before the second's."""
+    return attrs.evolve(target, preference=place * 65536 + target.preference)
+
+
+def _hosts(reader: Reader, hop: Hop) -> tuple[tuple[str, Hop], ...]:
+    """From `host` with the common port, or `hosts` each with its own where it says one."""
+    single, several = reader.text("host"), reader.texts("hosts")
+    if bool(single) == bool(several):
+        reader.problems.append("either host or hosts must be given")
+        return ()
+    found = [(single, hop.port)] if single else [split_host(text, hop.port) for text in several]
+    checked = []
+    for host, port in found:
+        try:
+            name = host if is_address(host) else normalize_domain(host.rstrip("."))
+        except AddressError as error:
+            reader.problems.append(f"the host {host!r} is {error}")
+            continue
+        if not 1 <= port <= 65535:
+            reader.problems.append(f"the port of the host {host!r} must be a number from 1 to 65535")
+            continue
+        checked.append((name, attrs.evolve(hop, port=port)))
+    return tuple(checked)
+
+
+def split_host(text: str, default: int) -> tuple[str, int]:
+    """`host`, `host:port`, `[address]:port` or a bare IPv6 address; a port that is none becomes 0."""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest[1:] if rest.startswith(":") else rest
+    elif text.count(":") > 1:
+        host, port = text, ""
+    else:
+        host, _, port = text.partition(":")
+    if not port:
+        return host, default if not text.endswith(":") or text.count(":") > 1 else 0
+    return host, int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
