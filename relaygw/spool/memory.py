@@ -67,11 +67,9 @@ class MemorySpool:
         entry = self._entries.get(record.queue_id)
         if entry is None:
             return
-        known = [new.record.queue_id for new in settlement.added if new.record.queue_id in self._entries]
-        if known:
-            raise SpoolError(f"there is a record {known[0]} already")
         for new in settlement.added:
-            self._add(new.record, BytesContent(new.content), 0.0)
+            if new.record.queue_id not in self._entries:
+                self._add(new.record, BytesContent(new.content), 0.0)
         if record.finished:
             del self._entries[record.queue_id]
             return

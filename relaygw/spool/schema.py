@@ -1,0 +1,80 @@
+"""The spool's database: how it is opened, its tables, and the steps from one format to the next.
+
+The format's number stands in `user_version`. A database of a newer program is refused, an older one is brought up to
+date in one transaction. `message` has what the queue asks for, `content` the octets apart from it, so that a change of
+the record never rewrites them. `wake`, the later of `due` and `lease`, is when a record can be claimed.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+
+from relaygw.interfaces import SpoolError
+
+APPLICATION = 0x52475751  # "RGWQ", for file(1)
+PAGE_SIZE = 8192
+WAL_LIMIT = 64 * 1024 * 1024
+"""Octets of log file kept for reuse: overwriting it syncs faster than extending it."""
+
+
+def _format_1(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "CREATE TABLE message (id INTEGER PRIMARY KEY, queue_id TEXT NOT NULL UNIQUE, due REAL NOT NULL, "
+        "lease REAL NOT NULL, wake REAL NOT NULL, file TEXT NOT NULL, damage TEXT, record TEXT NOT NULL)"
+    )
+    connection.execute("CREATE INDEX message_wake ON message (wake)")
+    connection.execute(
+        "CREATE TABLE content (id INTEGER PRIMARY KEY, size INTEGER NOT NULL, prefix BLOB NOT NULL, data BLOB NOT NULL)"
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_format_1,)
+"""Step n leads from format n to n + 1; what was published is never changed, only followed by another."""
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """An open database of the present format. Raises sqlite3.Error, or SpoolError where the file is not ours."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=10)
+    try:
+        _configure(connection)
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    connection.text_factory = _lenient_text
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise SpoolError("the spool's file system does not allow SQLite's write-ahead log")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer does it when nobody waits
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+    connection.execute("PRAGMA secure_delete = OFF")
+    connection.execute("PRAGMA cache_size = -8192")
+    connection.execute("PRAGMA temp_store = MEMORY")
+
+
+def _lenient_text(raw: bytes) -> str:
+    """Damaged text must not stop a query; records are read as octets and judged by the codec."""
+    return raw.decode("utf-8", "replace")
+
+
+def _migrate(connection: sqlite3.Connection, path: str) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found == len(MIGRATIONS):
+        return
+    if found > len(MIGRATIONS):
+        raise SpoolError(f"{path} has format {found}; this program knows formats up to {len(MIGRATIONS)}")
+    connection.execute("BEGIN IMMEDIATE")
+    if found == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise SpoolError(f"{path} is some other program's database")
+    for step in MIGRATIONS[found:]:
+        step(connection)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute("COMMIT")

@@ -1,0 +1,243 @@
+"""The embedded spool: SQLite with group commit, behind ISpool. This side lives in the reactor's thread.
+
+Layout of the directory: `spool.sqlite` (readable with sqlite3 while running), `content/` (large contents), `lock`.
+A large content is synced, with its directory, by a thread of its own before its record goes to the spool's thread
+(engine.py), so that nobody small waits for it; files are unlinked there too, after the removal is committed.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
+
+from twisted.internet.interfaces import IReactorFromThreads
+from zope.interface import implementer
+
+from relaygw.core.content import Content
+from relaygw.core.events import Event
+from relaygw.core.record import Record
+from relaygw.interfaces import ISink, ISpool, NewMessage, Settlement, SpoolError
+from relaygw.spool.batcher import Batcher
+from relaygw.spool.codec import encode_record
+from relaygw.spool.engine import Engine, Hop
+from relaygw.spool.files import ContentFiles, make_directory, spool_errors, sync_directory
+from relaygw.spool.jobs import Call, Insert, Job, Remove
+from relaygw.spool.lock import Lock
+from relaygw.spool.sink import Sink
+from relaygw.spool.store import Damage, Entry, Store, make_entry
+
+T = TypeVar("T")
+
+BATCH = 256
+"""Jobs per transaction at most."""
+
+
+def _ignore(event: Event) -> None:
+    """What nobody asked to be told."""
+
+
+def _at_once(function: Callable[..., object], *args: object) -> None:
+    function(*args)
+
+
+@implementer(ISpool)
+class SqliteSpool:
+    """`path` is the spool's directory. `reactor` None: every operation is done at once in the calling thread, for the
+    command line. `report` is told of messages that had to be set aside."""
+
+    def __init__(
+        self,
+        path: str,
+        reactor: IReactorFromThreads | None,
+        *,
+        inline_limit: int = 256 * 1024,
+        report: Callable[[Event], None] = _ignore,
+    ) -> None:
+        self.path = path
+        self._inline_limit = inline_limit
+        self._threaded = reactor is not None
+        self._open = False
+        self._files = ContentFiles(os.path.join(path, "content"))
+        self._lock = Lock(os.path.join(path, "lock"))
+        hop: Hop = _at_once if reactor is None else reactor.callFromThread
+        self._engine = Engine(self._connect, hop, self._discard, report)
+        self._writer: Batcher[Job] = Batcher("spool", self._engine.serve, BATCH)
+        self._syncer: Batcher[Job | str] = Batcher("spool files", self._sync, BATCH)
+
+    # -- opening and closing --------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Take possession: raises SpoolError where another process has it, or it cannot be read or written."""
+        try:
+            with spool_errors(f"open the spool {self.path}"):
+                make_directory(self.path)
+                self._lock.acquire()
+                make_directory(self._files.directory)
+                self._sweep(self._engine.open())
+                sync_directory(self.path)
+        except SpoolError:
+            self._let_go()
+            raise
+        except sqlite3.Error as error:
+            self._let_go()
+            raise SpoolError(f"cannot open the spool {self.path}: {error}") from error
+        self._open = True
+        if self._threaded:
+            self._writer.start()
+            self._syncer.start()
+
+    def _connect(self) -> Store:
+        return Store(os.path.join(self.path, "spool.sqlite"), self._files)
+
+    def _sweep(self, store: Store) -> None:
+        """Give back the claims of the last owner, remove files without a message, set aside messages without a file."""
+        named = store.named_files()
+        self._files.sweep(named)
+        present = set(os.listdir(self._files.directory))
+        with store.transaction():
+            store.release_all()
+            for file, queue_id in named.items():
+                if file not in present:
+                    store.set_aside(queue_id, f"the content file {file} is missing")
+        self._engine.tell_damages(store)
+
+    async def close(self) -> None:
+        """Finish what was begun, give all claims back, and let go."""
+        if not self._open:
+            return
+        self._open = False
+        if self._threaded:
+            self._syncer.stop()
+        try:
+            await self._submit(Call(action=Store.release_all))
+        finally:
+            if self._threaded:
+                self._writer.stop()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._engine.close()
+        self._lock.release()
+
+    # -- changes --------------------------------------------------------------------------------------------------
+
+    def sink(self) -> ISink:
+        self._check()
+        return Sink(self._files, self._inline_limit)
+
+    async def commit(self, record: Record, sink: ISink, prefix: bytes, lease: float) -> Content:
+        if not isinstance(sink, Sink):
+            raise SpoolError("the sink is not one of this spool")
+        body = sink.take(prefix)
+        files = (body.file,) if body.file else ()
+        try:
+            self._check()
+            job = Insert(entry=make_entry(record, body, lease), files=files)
+        except BaseException:
+            self._discard(files)
+            raise
+        await self._submit(job)
+        return body.content(self._files)
+
+    async def settle(self, settlement: Settlement) -> None:
+        self._check()
+        record = settlement.record
+        if record.finished and not settlement.added:
+            await self._submit(Remove(queue_id=record.queue_id))
+            return
+        text = encode_record(record)
+        added = self._entries(settlement.added)
+        files = tuple(entry.body.file for entry in added if entry.body.file)
+        await self._submit(Call(action=lambda store: store.settle(settlement, text, added), files=files))
+
+    def _entries(self, added: Sequence[NewMessage]) -> tuple[Entry, ...]:
+        entries: list[Entry] = []
+        try:
+            for new in added:
+                sink = Sink(self._files, self._inline_limit)
+                sink.write(new.content)
+                entries.append(make_entry(new.record, sink.take(b"")))
+        except BaseException:
+            self._discard([entry.body.file for entry in entries if entry.body.file])
+            raise
+        return tuple(entries)
+
+    async def claim(self, now: float, lease: float, limit: int) -> tuple[Record, ...]:
+        return await self._call(lambda store: store.claim(now, lease, limit))
+
+    async def take(self, queue_id: str, now: float, lease: float) -> Record | None:
+        return await self._call(lambda store: store.take(queue_id, now, lease))
+
+    async def renew(self, queue_ids: Sequence[str], lease: float) -> None:
+        wanted = tuple(queue_ids)
+        await self._call(lambda store: store.renew(wanted, lease))
+
+    async def release(self, queue_id: str) -> None:
+        await self._call(lambda store: store.renew((queue_id,), 0.0))
+
+    # -- questions ------------------------------------------------------------------------------------------------
+
+    async def next_due(self) -> float:
+        return await self._call(Store.next_due)
+
+    async def record(self, queue_id: str) -> Record | None:
+        return await self._call(lambda store: store.record(queue_id))
+
+    async def content(self, queue_id: str) -> Content | None:
+        return await self._call(lambda store: store.content(queue_id))
+
+    async def records(self, after: str, limit: int) -> tuple[Record, ...]:
+        return await self._call(lambda store: store.records(after, limit))
+
+    async def count(self) -> int:
+        return await self._call(Store.count)
+
+    async def damaged(self) -> tuple[Damage, ...]:
+        """The messages that were set aside because what is stored of them cannot be read."""
+        return await self._call(Store.damaged)
+
+    # -- the way to the threads -----------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if not self._open:
+            raise SpoolError("the spool is closed")
+
+    async def _call(self, action: Callable[[Store], T]) -> T:
+        self._check()
+        return cast(T, await self._submit(Call(action=action)))
+
+    async def _submit(self, job: Job) -> object:
+        if not self._threaded:
+            (self._sync if job.files else self._engine.serve)([job])
+        elif job.files:
+            self._syncer.put(job)
+        else:
+            self._writer.put(job)
+        return await job.answer
+
+    def _sync(self, batch: Sequence[Job | str]) -> None:
+        """In the thread of the files: sync those of the jobs and hand the jobs on; unlink those that are only named."""
+        for item in batch:
+            if isinstance(item, str):
+                self._files.remove(item)
+            elif self._sync_files(item):
+                if self._threaded:
+                    self._writer.put(item)
+                else:
+                    self._engine.serve([item])
+
+    def _sync_files(self, job: Job) -> bool:
+        try:
+            self._files.sync(job.files)
+        except OSError as error:
+            self._engine.fail([job], SpoolError(f"cannot sync content: {error.strerror or error}"))
+            return False
+        return True
+
+    def _discard(self, files: Sequence[str]) -> None:
+        """Unlink content files, where that delays nobody."""
+        for file in files:
+            if self._threaded and self._open:
+                self._syncer.put(file)
+            else:
+                self._files.remove(file)
