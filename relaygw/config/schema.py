@@ -89,7 +89,7 @@ class FilterConfig:
     use: Plugin
     name: Label = ""
     listeners: tuple[str, ...] = ()
-    timeout: Duration = 20.0
+    timeout: Duration = 30.0
     on_error: Literal["defer", "skip", "quarantine"] = "defer"
     mode: Literal["enforce", "shadow"] = "enforce"
     options: Mapping[str, Any] = attrs.field(factory=dict)
@@ -155,9 +155,10 @@ class QueueConfig:
 
 @attrs.frozen(kw_only=True)
 class EgressConfig:
-    """How we talk to next hops. `tls` is "may" (opportunistic), "encrypt" or "none"; a route may say otherwise."""
+    """How we talk to next hops. `tls` is "may" (opportunistic), "encrypt", "verify" (encrypt, with a valid
+    certificate) or "none"; a route may say otherwise."""
 
-    tls: Literal["may", "encrypt", "none"] = "may"
+    tls: Literal["none", "may", "encrypt", "verify"] = "may"
     connect_timeout: Duration = 30.0
     greeting_timeout: Duration = 5 * MINUTE
     command_timeout: Duration = 5 * MINUTE
