@@ -1,0 +1,162 @@
+"""The operator's requests over the control socket: HTTP and JSON, nothing but the collaborators behind it.
+
+Who can open the socket (mode 0600) may do everything. Every answer is one JSON document, errors too:
+`{"error": "a sentence"}`. docs/cli.md describes the shapes.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from klein import Klein
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+
+from relaygw import __version__
+from relaygw.bridge import resolve
+from relaygw.config.schema import Config
+from relaygw.control import asked, queue
+from relaygw.control.collaborators import Collaborators
+from relaygw.control.explain import Case, explain_route
+from relaygw.control.metrics import render
+from relaygw.control.shapes import Json
+from relaygw.control.web import Refused, add_route, answer_errors, as_json, describe
+from relaygw.journal.line import timestamp
+
+MAX_EVENTS = 1000
+
+
+class ControlApp:
+    """`app` is the klein application; `started` is when the service began, in POSIX seconds."""
+
+    def __init__(self, parts: Collaborators, started: float) -> None:
+        self._parts = parts
+        self._started = started
+        self.app = Klein()
+        for method, rule, handler in (
+            ("GET", "/status", self.status),
+            ("GET", "/queue", self.list_queue),
+            ("GET", "/queue/<queue_id>", self.show),
+            ("GET", "/queue/<queue_id>/why", self.why),
+            ("POST", "/queue/<verb>", self.order),
+            ("GET", "/trace", self.trace),
+            ("GET", "/route", self.route),
+            ("GET", "/filters", self.filters),
+            ("POST", "/reload", self.reload),
+            ("GET", "/metrics", self.metrics),
+        ):
+            add_route(self.app, rule, handler, method)
+        answer_errors(self.app, self._failed)
+
+    async def status(self, request: Request) -> bytes:
+        return as_json(request, await status_document(self._parts, self._started))
+
+    async def list_queue(self, request: Request) -> bytes:
+        return as_json(request, await queue.list_(self._parts.queue, asked.query(request.args), self._parts.clock()))
+
+    async def show(self, request: Request, queue_id: str) -> bytes:
+        return as_json(request, _found(await queue.show(self._parts.queue, queue_id, self._parts.clock()), queue_id))
+
+    async def why(self, request: Request, queue_id: str) -> bytes:
+        return as_json(request, _found(await queue.why(self._parts.queue, queue_id), queue_id))
+
+    async def order(self, request: Request, verb: str) -> bytes:
+        return as_json(request, await queue.order(self._parts.queue, verb, asked.body(_content(request))))
+
+    async def trace(self, request: Request) -> bytes:
+        given = asked.query(request.args)
+        asked.known(given, "text", "limit")
+        text = asked.text(given, "text").strip()
+        if not text:
+            raise asked.BadRequest("text: a queue id, a session id, a Message-ID or an address is wanted")
+        limit = asked.number(given, "limit", 50, MAX_EVENTS) or 50
+        return as_json(request, {"events": list(await self._parts.trace(text, limit))})
+
+    async def route(self, request: Request) -> bytes:
+        case = route_case(asked.query(request.args))
+        parts = self._parts
+        return as_json(request, await explain_route(case, parts.settings(), parts.resolver, parts.account))
+
+    async def filters(self, request: Request) -> bytes:
+        return as_json(request, {"filters": filters_document(self._parts.settings())})
+
+    async def reload(self, request: Request) -> bytes:
+        problems = list(await self._parts.reload())
+        return as_json(request, {"reloaded": not problems, "problems": problems})
+
+    async def metrics(self, request: Request) -> bytes:
+        status = await status_document(self._parts, self._started)
+        request.setHeader(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+        return render(self._parts.counts(), status)
+
+    def _failed(self, request: Request, failure: Failure) -> bytes:
+        status, sentence = describe(failure)
+        return as_json(request, {"error": sentence}, status)
+
+
+async def status_document(parts: Collaborators, started: float) -> Json:
+    """What the service tells of itself, on top of what is the same for every service."""
+    config = parts.settings()
+    own: Mapping[str, Any] = await resolve(parts.status())
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "started": timestamp(started),
+        "uptime": round(parts.clock() - started),
+        "hostname": config.hostname,
+        "config": config.path,
+        "listeners": [{"name": each.name, "endpoint": each.endpoint} for each in config.listeners],
+        **own,
+    }
+
+
+def filters_document(config: Config) -> list[Json]:
+    """The uses of filters in their order."""
+    return [
+        {
+            "name": use.name,
+            "use": use.use,
+            "listeners": list(use.listeners) or mx_listeners(config),
+            "timeout": use.timeout,
+            "on_error": use.on_error,
+            "mode": use.mode,
+        }
+        for use in config.filters
+    ]
+
+
+def mx_listeners(config: Config) -> list[str]:
+    """What a filter without listeners of its own is asked on."""
+    return [each.name for each in config.listeners if each.protocol == "smtp" and each.role.value == "mx"]
+
+
+def route_case(given: asked.Asked) -> Case:
+    """The message a query of `route` asks about."""
+    asked.known(given, "sender", "recipient", "login", "listener", "client")
+    single = {name: _single(given, name) for name in ("sender", "recipient")}
+    return Case(
+        sender=asked.reverse_path(single, "sender"),
+        recipient=asked.address(single, "recipient"),
+        login=asked.text(given, "login"),
+        listener=asked.text(given, "listener"),
+        client=asked.text(given, "client"),
+    )
+
+
+def _single(given: asked.Asked, name: str) -> str:
+    values: Sequence[str] = asked.texts(given, name)
+    if len(values) > 1:
+        raise asked.BadRequest(f"{name}: one is wanted")
+    return values[0] if values else ""
+
+
+def _found(document: Json | None, queue_id: str) -> Json:
+    if document is None:
+        raise Refused(404, f"there is no message {queue_id[:100]!r} in the queue")
+    return document
+
+
+def _content(request: Request) -> bytes:
+    assert request.content is not None  # set before the request is processed
+    data: bytes = request.content.read()
+    return data

@@ -1,0 +1,81 @@
+"""What the control socket and the console are given to work on: narrow views of the parts that do the work."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from relaygw.config.schema import Config
+from relaygw.core.address import Address
+from relaygw.core.lifecycle import Order
+from relaygw.core.record import Record
+from relaygw.core.selection import Selection
+from relaygw.interfaces import Account, IResolver
+
+
+class Listed(Protocol):
+    """One message of the queue and what it is doing."""
+
+    @property
+    def record(self) -> Record: ...
+
+    @property
+    def state(self) -> str: ...
+
+
+class Listing(Protocol):
+    """Part of the queue; `after` is where the next part begins, "" when this is the last."""
+
+    @property
+    def messages(self) -> Sequence[Listed]: ...
+
+    @property
+    def after(self) -> str: ...
+
+
+class Done(Protocol):
+    """The answer to an order for one message."""
+
+    @property
+    def queue_id(self) -> str: ...
+
+    @property
+    def done(self) -> bool: ...
+
+    @property
+    def message(self) -> str: ...
+
+
+class QueueOperations(Protocol):
+    """The operator's side of the queue (relaygw.queue.operations). Its methods raise SpoolError."""
+
+    def listing(self, selection: Selection, *, after: str = "", limit: int = 1000) -> Awaitable[Listing]: ...
+
+    def show(self, queue_id: str) -> Awaitable[Listed | None]: ...
+
+    def why(self, queue_id: str) -> Awaitable[str]: ...
+
+    def order(self, queue_id: str, order: Order) -> Awaitable[Done]: ...
+
+    def order_all(self, selection: Selection, order: Order) -> Awaitable[Sequence[Done]]: ...
+
+
+@attrs.frozen(kw_only=True)
+class Collaborators:
+    """The whole of it; everything is asked at every request, so that a reload shows at once.
+
+    `trace(text, limit)` answers journal lines as JSON gave them (Journal.lookup). `reload()` reads the configuration
+    again and answers what is wrong with it; nothing wrong: it is in use. `status()` answers whatever the service wants
+    to tell of itself (docs/cli.md names the keys), `counts()` is Journal.counts. `account(address)` finds who receives
+    a local address (IDirectory.account). `clock()` is POSIX seconds.
+    """
+
+    settings: Callable[[], Config]
+    queue: QueueOperations
+    trace: Callable[[str, int], Awaitable[Sequence[Mapping[str, Any]]]]
+    reload: Callable[[], Awaitable[Sequence[str]]]
+    status: Callable[[], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
+    counts: Callable[[], Mapping[tuple[str, str], int]]
+    account: Callable[[Address], Account | None | Awaitable[Account | None]]
+    resolver: IResolver
+    clock: Callable[[], float]

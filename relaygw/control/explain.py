@@ -1,0 +1,123 @@
+"""Where a message would go, and why: the routing table's own explanation, then the hosts, the TLS policy and the
+signing keys that would be used. Nothing is sent; the DNS is asked. Whether we would accept it is another question.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from relaygw.bridge import resolve
+from relaygw.config.schema import Config
+from relaygw.control.shapes import Json
+from relaygw.core import routing
+from relaygw.core.address import Address
+from relaygw.core.envelope import Envelope, Recipient, path
+from relaygw.core.mx import Found, Locality, Refusal, targets_for_domain, targets_for_host
+from relaygw.core.record import RecipientState, Record, Route
+from relaygw.dns import consult
+from relaygw.interfaces import Account, IResolver
+
+Finder = Callable[[Address], Account | None | Awaitable[Account | None]]
+
+
+@attrs.frozen(kw_only=True)
+class Case:
+    """The message that is asked about; "" where a condition of a route shall not be told."""
+
+    sender: Address | None
+    recipient: Address
+    login: str = ""
+    listener: str = ""
+    client: str = ""
+
+
+async def explain_route(case: Case, config: Config, resolver: IResolver, account: Finder) -> Json:
+    """The answer of `relaygw route --json`."""
+    table = routing.compile_routes(config.routes, config.domains, config.relay_domains)
+    choice = table.explain(_record(case), Recipient(address=case.recipient))
+    answer: Json = {
+        "sender": path(case.sender),
+        "recipient": str(case.recipient),
+        "action": "fail",
+        "transport": "",
+        "hosts": [],
+        "tls": "",
+        "signing": [],
+        "reason": "",
+        "steps": [{"step": tried.rule, "matched": tried.matched, "why": tried.why} for tried in choice.tried],
+    }
+    if choice.route is None:
+        return {**answer, "reason": "no route matches"}
+    answer |= {"transport": choice.route.transport, "parameters": _parameters(choice.route)}
+    return answer | await _onward(choice.route, case, config, resolver, account)
+
+
+async def _onward(route: Route, case: Case, config: Config, resolver: IResolver, account: Finder) -> Json:
+    if route.transport == "discard":
+        return {"action": "discard"}
+    if route.transport == "maildir":
+        return await _local(case.recipient, account)
+    given = dict(route.parameters)
+    told = {
+        "action": "deliver",
+        "tls": str(given.get("tls", config.egress.tls)),
+        "signing": _signing(case.sender, config),
+    }
+    here = Locality(
+        hostname=config.hostname,
+        is_ours=lambda _: False,
+        shuffle=random.shuffle,
+        ipv4=config.egress.ipv4,
+        ipv6=config.egress.ipv6,
+    )
+    if route.transport == "mx":
+        found = await consult(targets_for_domain(case.recipient.domain, here), resolver)
+        return told | _hosts(found, config.egress.port)
+    if route.transport == "smarthost" and isinstance(host := given.get("host"), str):
+        port = given.get("port")
+        found = await consult(targets_for_host(host, here), resolver)
+        return told | _hosts(found, port if isinstance(port, int) else config.egress.port)
+    return told | {"tls": ""}
+
+
+async def _local(recipient: Address, account: Finder) -> Json:
+    found = await resolve(account(recipient))
+    if found is None:
+        return {"action": "fail", "reason": f"there is no mailbox for {recipient}"}
+    return {"action": "deliver", "mailbox": found.mailbox}
+
+
+def _hosts(found: Found, port: int) -> Json:
+    if isinstance(found, Refusal):
+        return {"action": "fail" if found.permanent else "defer", "reason": f"{found.enhanced} {found.reason}"}
+    return {
+        "hosts": [
+            {"host": target.host, "address": target.address, "port": port, "preference": target.preference}
+            for target in found.targets
+        ]
+    }
+
+
+def _signing(sender: Address | None, config: Config) -> list[Json]:
+    """The keys for mail whose From is in the sender's domain; other From fields are signed by their own."""
+    domain = sender.domain if sender else ""
+    return [{"domain": key.domain, "selector": key.selector} for key in config.dkim if key.domain == domain]
+
+
+def _parameters(route: Route) -> Json:
+    """The route's parameters but for what may be secret."""
+    return {name: value for name, value in route.parameters if "password" not in name}
+
+
+def _record(case: Case) -> Record:
+    recipient = Recipient(address=case.recipient)
+    return Record(
+        queue_id="",
+        envelope=Envelope(sender=case.sender, recipients=(recipient,)),
+        arrived=0.0,
+        recipients=(RecipientState(recipient=recipient),),
+        client=case.client,
+        listener=case.listener,
+        login=case.login,
+    )

@@ -1,0 +1,90 @@
+"""Records as JSON for operators. The shapes are a contract, described in docs/cli.md; times are ISO 8601 in UTC."""
+
+import math
+from typing import Any
+
+from relaygw.control.collaborators import Done, Listed
+from relaygw.core.envelope import path
+from relaygw.core.outcome import Outcome
+from relaygw.core.record import Progress, RecipientState
+from relaygw.journal.line import timestamp
+
+Json = dict[str, Any]
+
+
+def time_or_none(moment: float | None) -> str | None:
+    """A time, or None for never and for unknown."""
+    return None if moment is None or math.isinf(moment) else timestamp(moment)
+
+
+def summary(listed: Listed, now: float) -> Json:
+    """One line of the queue's list."""
+    record = listed.record
+    waiting = record.waiting
+    latest = max((state for state in waiting if state.last), key=lambda state: state.attempts, default=None)
+    return {
+        "id": record.queue_id,
+        "state": listed.state,
+        "sender": path(record.envelope.sender),
+        "recipients": [str(state.address) for state in waiting],
+        "arrived": timestamp(record.arrived),
+        "age": max(0, round(now - record.arrived)),
+        "size": record.size,
+        "attempts": max((state.attempts for state in waiting), default=0),
+        "due": time_or_none(record.due),
+        "held": record.held,
+        "quarantined": record.quarantined,
+        "origin": record.origin.value,
+        "reply": str(latest.last.reply) if latest and latest.last else "",
+    }
+
+
+def details(listed: Listed, now: float) -> Json:
+    """Everything the queue knows of a message."""
+    record = listed.record
+    envelope = record.envelope
+    return {
+        **summary(listed, now),
+        "message_id": record.message_id,
+        "session": record.session_id,
+        "client": record.client,
+        "hello": record.hello,
+        "listener": record.listener,
+        "login": record.login,
+        "header_from": record.header_from,
+        "body": envelope.body.value,
+        "smtputf8": envelope.smtputf8,
+        "envid": envelope.envid,
+        "recipients": [recipient(state) for state in record.recipients],
+    }
+
+
+def recipient(state: RecipientState) -> Json:
+    """Where one recipient stands."""
+    return {
+        "address": str(state.address),
+        "progress": state.progress.value,
+        "attempts": state.attempts,
+        "due": time_or_none(state.due) if state.progress is Progress.WAITING else None,
+        "warned": time_or_none(state.warned),
+        "notify": sorted(word.value for word in state.recipient.notify),
+        "orcpt": state.recipient.orcpt,
+        "last": outcome(state.last) if state.last else None,
+    }
+
+
+def outcome(last: Outcome) -> Json:
+    """What the latest attempt did."""
+    return {
+        "status": last.status.value,
+        "reply": str(last.reply),
+        "remote": last.remote,
+        "host": last.host,
+        "address": last.address,
+        "tls": last.tls,
+    }
+
+
+def done(answer: Done) -> Json:
+    """What an order came to."""
+    return {"id": answer.queue_id, "done": answer.done, "message": answer.message}
