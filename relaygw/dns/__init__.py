@@ -4,6 +4,7 @@
     backend  dnspython's sockets, on Twisted
     network  one question asked of the configured servers, with its time limit
     cache    answers kept for their TTL, questions in flight shared, their number bounded
+    deadline a time limit for all questions of one inquiry together
     fixed    answers from a mapping or a zone file
 
 A Resolver never raises for what the network does: failure is an Answer. `consult` runs core's inquiries.
@@ -16,11 +17,20 @@ from relaygw.config.schema import DnsConfig
 from relaygw.core.question import Inquiry
 from relaygw.dns.backend import IDnsReactor
 from relaygw.dns.cache import CachingResolver
+from relaygw.dns.deadline import DeadlineResolver
 from relaygw.dns.fixed import FixedResolver, ZoneError
 from relaygw.dns.network import NetworkResolver, nameservers
 from relaygw.interfaces import IResolver
 
-__all__ = ["CachingResolver", "FixedResolver", "NetworkResolver", "ZoneError", "consult", "make_resolver"]
+__all__ = [
+    "CachingResolver",
+    "DeadlineResolver",
+    "FixedResolver",
+    "NetworkResolver",
+    "ZoneError",
+    "consult",
+    "make_resolver",
+]
 
 T = TypeVar("T")
 

@@ -40,7 +40,7 @@ class Use:
     name: str
     filter: IFilter
     listeners: frozenset[str] = frozenset()
-    timeout: float = 20.0
+    timeout: float = 30.0
     on_error: OnError = attrs.field(default=OnError.DEFER, converter=OnError)
     mode: Mode = attrs.field(default=Mode.ENFORCE, converter=Mode)
 

@@ -43,3 +43,15 @@ class Finding:
     explanation: str = ""
     reason: str = ""
     lookups: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Findings:
+    """Both identities of one transaction; None where one was not checked. What filter `spf` leaves for others."""
+
+    hello: Finding | None = None
+    mail_from: Finding | None = None
+
+    @property
+    def all(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in (self.hello, self.mail_from) if finding is not None)

@@ -1,0 +1,35 @@
+"""A time limit for all questions of one inquiry together: once it has passed, every question is answered FAILED.
+
+So an inquiry that runs out of time ends by its own rules for a failing DNS, with a result and not an exception.
+"""
+
+from twisted.internet import defer
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from relaygw.bridge import as_deferred
+from relaygw.core.question import Answer, AnswerStatus, Question
+from relaygw.interfaces import IResolver
+
+
+@implementer(IResolver)
+class DeadlineResolver:
+    """Asks `inner` until `seconds` have passed since it was made."""
+
+    def __init__(self, inner: IResolver, clock: IReactorTime, seconds: float) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._deadline = clock.seconds() + seconds
+        self._late = Answer(
+            status=AnswerStatus.FAILED, reason=f"no time left: all questions together got {seconds:g} s"
+        )
+
+    async def ask(self, question: Question) -> Answer:
+        left = self._deadline - self._clock.seconds()
+        if left <= 0:
+            return self._late
+        answer: defer.Deferred[Answer] = as_deferred(self._inner.ask(question))
+        try:
+            return await (answer if answer.called else answer.addTimeout(left, self._clock))
+        except defer.TimeoutError:
+            return self._late
