@@ -27,7 +27,9 @@ class Tasks:
     def spawn(self, name: str, awaitable: Awaitable[Any]) -> None:
         """Run it now, in the background, under this name."""
         task = Deferred.fromCoroutine(self._watch(name, awaitable))
-        self._running = {other for other in self._running if not other.called} | {task}
+        if not task.called:
+            self._running.add(task)
+            _ = task.addBoth(lambda _: self._running.discard(task))
         if self._stopping:
             task.cancel()
 
@@ -41,6 +43,7 @@ class Tasks:
     async def stop(self) -> None:
         """Cancel what runs and wait until it has ended."""
         self._stopping = True
-        for task in self._running:
+        running = list(self._running)
+        for task in running:
             task.cancel()
-        await DeferredList(list(self._running))
+        await DeferredList(running)
