@@ -60,13 +60,16 @@ class ContentFiles:
         return name, os.open(self.path(name), flags, 0o600)
 
     def sync(self, names: Iterable[str]) -> None:
-        """Make these files, each with its directory entry, survive power loss."""
+        """Make the octets of these files survive power loss; their names need `sync_names`."""
         for name in names:
             descriptor = os.open(self.path(name), os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+    def sync_names(self) -> None:
+        """Make the names of all files made so far survive power loss."""
         sync_directory(self.directory)
 
     def remove(self, name: str) -> None:

@@ -8,6 +8,7 @@ A large content is synced, with its directory, by a thread of its own before its
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar, cast
 
 from twisted.internet.interfaces import IReactorFromThreads
@@ -217,20 +218,24 @@ class SqliteSpool:
 
     def _sync(self, batch: Sequence[Job | str]) -> None:
         """In the thread of the files: sync those of the jobs and hand the jobs on; unlink those that are only named."""
+        jobs = [item for item in batch if isinstance(item, Job)]
+        ready = [job for job in jobs if self._try([job], partial(self._files.sync, job.files))]
+        if ready and self._try(ready, self._files.sync_names):
+            for job in ready:
+                if self._threaded:
+                    self._writer.put(job)
+                else:
+                    self._engine.serve([job])
         for item in batch:
             if isinstance(item, str):
                 self._files.remove(item)
-            elif self._sync_files(item):
-                if self._threaded:
-                    self._writer.put(item)
-                else:
-                    self._engine.serve([item])
 
-    def _sync_files(self, job: Job) -> bool:
+    def _try(self, jobs: Sequence[Job], sync: Callable[[], None]) -> bool:
+        """Sync; where that fails the jobs have failed, and their files are never synced again but removed."""
         try:
-            self._files.sync(job.files)
+            sync()
         except OSError as error:
-            self._engine.fail([job], SpoolError(f"cannot sync content: {error.strerror or error}"))
+            self._engine.fail(jobs, SpoolError(f"cannot sync content: {error.strerror or error}"))
             return False
         return True
 

@@ -1,0 +1,207 @@
+"""Opening a spool: one owner, private files, formats, leftovers of a crash, and damage that stops nothing else."""
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaygw.core.events import Event, SetAside
+from relaygw.interfaces import Settlement, SpoolError
+from relaygw.spool.schema import MIGRATIONS
+from relaygw.spool.sqlite import SqliteSpool
+from relaygw.testing.spool import LARGE, NOW, PREFIX, SMALL, fill, make_record, read, store
+
+T = TypeVar("T")
+
+
+def now(coroutine: Coroutine[object, object, T]) -> T:
+    return SynchronousTestCase().successResultOf(Deferred.fromCoroutine(coroutine))
+
+
+class Bench:
+    """A spool directory that is opened, closed, looked into and damaged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / "spool"
+        self.reported: list[Event] = []
+        self.spool: SqliteSpool | None = None
+
+    def open(self) -> SqliteSpool:
+        self.close()
+        self.spool = SqliteSpool(str(self.path), None, report=self.reported.append)
+        self.spool.open()
+        return self.spool
+
+    def close(self) -> None:
+        if self.spool is not None:
+            now(self.spool.close())
+        self.spool = None
+
+    def execute(self, query: str, *values: object) -> None:
+        self.close()
+        with sqlite3.connect(self.path / "spool.sqlite") as connection:
+            assert connection.execute(query, values).rowcount != 0
+        connection.close()
+
+    def contents(self) -> list[Path]:
+        return list((self.path / "content").iterdir())
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.close()
+
+
+def test_everything_is_private(bench: Bench) -> None:
+    old = os.umask(0)
+    try:
+        spool = bench.open()
+        now(store(spool, make_record("a"), LARGE))
+    finally:
+        os.umask(old)
+    for path in [bench.path, *bench.path.rglob("*")]:
+        wanted = 0o700 if path.is_dir() else 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+
+
+def test_a_second_owner_is_refused_and_told_who_has_it(bench: Bench) -> None:
+    bench.open()
+    with pytest.raises(SpoolError, match=rf"in use by another process \({os.getpid()}\)"):
+        SqliteSpool(str(bench.path), None).open()
+    bench.close()
+    bench.open()
+
+
+def test_a_spool_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(SpoolError, match="cannot open the spool"):
+        SqliteSpool(str(tmp_path / "file" / "spool"), None).open()
+
+
+def test_a_newer_format_is_refused(bench: Bench) -> None:
+    bench.open()
+    bench.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(SpoolError, match=f"has format {len(MIGRATIONS) + 1}"):
+        bench.open()
+
+
+def test_another_program_s_database_is_refused_unchanged(bench: Bench) -> None:
+    bench.path.mkdir()
+    with sqlite3.connect(bench.path / "spool.sqlite") as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    with pytest.raises(SpoolError, match="other program"):
+        bench.open()
+
+
+def test_what_is_no_database_is_refused(bench: Bench) -> None:
+    bench.path.mkdir()
+    (bench.path / "spool.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(SpoolError, match="cannot open the spool"):
+        bench.open()
+
+
+def test_claims_of_the_former_owner_are_given_back(bench: Bench) -> None:
+    now(store(bench.open(), make_record("a"), lease=NOW + 3600))
+    shutil.copytree(bench.path, bench.path.parent / "copy")
+    crashed = SqliteSpool(str(bench.path.parent / "copy"), None)
+    crashed.open()
+    assert [record.queue_id for record in now(crashed.claim(NOW, NOW + 1, 10))] == ["a"]
+    now(crashed.close())
+
+
+def test_files_without_a_message_go_and_others_stay(bench: Bench) -> None:
+    spool = bench.open()
+    now(store(spool, make_record("kept"), LARGE))
+    fill(spool.sink(), LARGE)
+    assert len(bench.contents()) == 2
+    (bench.path / "content" / "README").write_text("not ours")
+    spool = bench.open()
+    assert len(bench.contents()) == 2
+    assert read(now(spool.content("kept"))) == PREFIX + LARGE
+
+
+def test_the_file_of_a_removed_message_goes(bench: Bench) -> None:
+    spool = bench.open()
+    record = make_record("a")
+    now(store(spool, record, LARGE))
+    now(spool.settle(Settlement(record=attrs.evolve(record, recipients=()))))
+    assert bench.contents() == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE message SET record = substr(record, 1, 100) WHERE queue_id = 'bad'",
+        "UPDATE message SET record = x'ff00ff' WHERE queue_id = 'bad'",
+        "UPDATE message SET record = '' WHERE queue_id = 'bad'",
+        "UPDATE message SET record = (SELECT record FROM message WHERE queue_id = 'good1') WHERE queue_id = 'bad'",
+        "UPDATE message SET record = replace(record, '\"v\":1', '\"v\":99') WHERE queue_id = 'bad'",
+    ],
+)
+def test_a_damaged_record_is_set_aside_named_and_stops_nothing_else(bench: Bench, damage: str) -> None:
+    spool = bench.open()
+    for queue_id in ("good1", "bad", "good2"):
+        now(store(spool, make_record(queue_id)))
+    bench.execute(damage)
+    spool = bench.open()
+    assert [record.queue_id for record in now(spool.claim(NOW, NOW + 1, 10))] == ["good1", "good2"]
+    assert [record.queue_id for record in now(spool.records("", 10))] == ["good1", "good2"]
+    assert now(spool.record("bad")) is None
+    assert now(spool.take("bad", NOW, NOW + 1)) is None
+    assert now(spool.content("bad")) is None
+    assert now(spool.count()) == 2
+    [event] = bench.reported
+    assert isinstance(event, SetAside)
+    assert event.queue_id == "bad"
+    [kept] = now(bench.open().damaged())
+    assert (kept.queue_id, kept.error) == ("bad", event.error)
+
+
+def test_a_page_of_records_is_full_in_spite_of_damaged_ones(bench: Bench) -> None:
+    spool = bench.open()
+    for number in range(9):
+        now(store(spool, make_record(f"id{number}")))
+    bench.execute("UPDATE message SET record = '{' WHERE queue_id < 'id6'")
+    found = now(bench.open().records("", 3))
+    assert [record.queue_id for record in found] == ["id6", "id7", "id8"]
+
+
+@pytest.mark.parametrize("when", ["before opening", "while open"])
+@pytest.mark.parametrize("harm", ["missing", "short"])
+def test_a_damaged_content_file_sets_its_message_aside(bench: Bench, when: str, harm: str) -> None:
+    spool = bench.open()
+    now(store(spool, make_record("bad"), LARGE))
+    now(store(spool, make_record("good"), SMALL))
+    if when == "before opening":
+        bench.close()
+    [path] = bench.contents()
+    if harm == "missing":
+        path.unlink()
+    else:
+        os.truncate(path, len(LARGE) - 1)
+    if when == "before opening":
+        spool = bench.open()
+    assert now(spool.content("bad")) is None
+    assert read(now(spool.content("good"))) == PREFIX + SMALL
+    assert now(spool.record("bad")) is None
+    assert [event.queue_id for event in bench.reported] == ["bad"]
+    assert [kept.queue_id for kept in now(spool.damaged())] == ["bad"]
+
+
+def test_a_content_row_that_is_missing_sets_its_message_aside(bench: Bench) -> None:
+    now(store(bench.open(), make_record("bad")))
+    bench.execute("DELETE FROM content")
+    spool = bench.open()
+    assert now(spool.content("bad")) is None
+    assert [event.queue_id for event in bench.reported] == ["bad"]
