@@ -34,10 +34,18 @@ class UsageError(CommandError):
     status = USAGE
 
 
+class MissingError(CommandError):
+    """What was asked about is not there."""
+
+
 class UnreachableError(CommandError):
     """The service does not answer."""
 
     status = UNREACHABLE
+
+
+class NotRunningError(UnreachableError):
+    """Nobody listens at the control socket: what can be done without the service may be done now."""
 
 
 def printable(text: object) -> str:

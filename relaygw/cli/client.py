@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from relaygw.cli.answer import CommandError, UnreachableError
+from relaygw.cli.answer import CommandError, MissingError, NotRunningError, UnreachableError
 from relaygw.control.place import reachable
 
 TIMEOUT = 60.0
@@ -30,13 +30,15 @@ class Client:
 
     def _ask(self, method: str, parts: tuple[str, ...], query: Mapping[str, object], body: bytes | None) -> Any:
         target = "/" + "/".join(quote(part, safe="") for part in parts)
-        given = {name: value for name, value in query.items() if value not in (None, "", False)}
-        target += f"?{urlencode(given)}" if given else ""
+        given = {name: value for name, value in query.items() if value not in (None, "", [], False)}
+        target += f"?{urlencode(given, doseq=True)}" if given else ""
         connection = _Connection(self._path, self._timeout)
         try:
             connection.request(method, target, body, {"Content-Type": "application/json"} if body else {})
             response = connection.getresponse()
             return _read(response.status, response.read())
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise NotRunningError(f"the service is not running: nobody listens at {self._path}") from None
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(f"the service does not answer at {self._path}: {_reason(error)}") from None
         finally:
@@ -50,12 +52,11 @@ def _read(status: int, data: bytes) -> Any:
         raise UnreachableError("what answers at the control socket is not relaygw") from None
     if status < 400:
         return answer
-    raise CommandError(answer.get("error") or f"the service answered {status}")
+    kind = MissingError if status == 404 else CommandError
+    raise kind(answer.get("error") or f"the service answered {status}")
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-        return "it is not running"
     if isinstance(error, TimeoutError):
         return "it took too long"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

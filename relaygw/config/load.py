@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from relaygw.config.lines import line_of, locate
+from relaygw.config.paths import control_socket, mail_directory, spool_directory
 from relaygw.config.problem import ConfigError, Problem, spell
 from relaygw.config.schema import Config, FilterConfig, ListenerConfig, RouteConfig
 from relaygw.config.semantics import Fault, faults
@@ -105,17 +106,16 @@ def _problems(found: list[Fault], text: str, path: str) -> tuple[Problem, ...]:
 
 def _complete(config: Config, path: str) -> Config:
     """Fill in what follows from other options, so that no reader has to derive it again."""
-    state = config.state
-    control = config.control
     return attrs.evolve(
         config,
         path=path,
         postmaster=config.postmaster or f"postmaster@{(*config.domains, config.hostname)[0]}",
         listeners=tuple(map(_complete_listener, config.listeners)),
         filters=tuple(map(_complete_filter, config.filters)),
-        mailbox=attrs.evolve(config.mailbox, path=config.mailbox.path or os.path.join(state, "mail")),
-        journal=attrs.evolve(config.journal, file=_journal_file(config.journal.file, state)),
-        control=attrs.evolve(control, socket=control.socket or os.path.join(state, "control.sock")),
+        spool=attrs.evolve(config.spool, path=spool_directory(config)),
+        mailbox=attrs.evolve(config.mailbox, path=mail_directory(config)),
+        journal=attrs.evolve(config.journal, file=_journal_file(config.journal.file, config.state)),
+        control=attrs.evolve(config.control, socket=control_socket(config)),
     )
 
 

@@ -184,8 +184,6 @@ def _rest(config: Config) -> Iterator[Fault]:
         yield ("control", "token_file"), "this option must be given: the console asks for a token", ""
     if config.control.console and (fault := _endpoint_fault(config.control.console)):
         yield ("control", "console"), f'"{config.control.console}" is not a server endpoint: {fault}', ""
-    if config.spool.kind == "memory" and config.spool.path:
-        yield ("spool", "path"), 'a spool of kind "memory" has no path', ""
 
 
 RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
@@ -199,5 +197,5 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_dkim, ("dkim",)),
     (_logins, ("listener", "directory")),
     (_plugins, ("filter", "route", "directory")),
-    (_rest, ("queue", "egress", "control", "spool")),
+    (_rest, ("queue", "egress", "control")),
 )

@@ -1,0 +1,92 @@
+"""Parts of the service that a command borrows while the service is down: a resolver, a directory, a reactor's time.
+
+The reactor runs once in a process, for one question.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from relaygw.bridge import deferred
+from relaygw.cli.answer import CommandError
+from relaygw.config.schema import Config
+from relaygw.core.address import Address
+from relaygw.dns import ZoneError, make_resolver
+from relaygw.interfaces import Account, IResolver, Services
+from relaygw.plugins import PluginError, load_plugin
+
+T = TypeVar("T")
+
+TIMEOUT = 60.0
+"""Seconds a question may take in all."""
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """`account` finds who receives a local address."""
+
+    resolver: IResolver
+    account: Callable[[Address], Account | None | Awaitable[Account | None]]
+
+
+def services(config: Config, reactor: Any) -> Services:
+    """What plugins are made with; nothing is spawned by a command. Raises CommandError."""
+    try:
+        resolver = make_resolver(config.dns, reactor)
+    except (ZoneError, ValueError) as error:
+        raise CommandError(str(error)) from None
+    return Services(
+        hostname=config.hostname,
+        resolver=resolver,
+        reactor=reactor,
+        state=config.state,
+        spawn=lambda _name, awaitable: _forget(awaitable),
+        settings=config,
+    )
+
+
+def _forget(awaitable: Awaitable[Any]) -> None:
+    if isinstance(awaitable, Coroutine):
+        awaitable.close()
+
+
+def run_with_parts(config: Config, ask: Callable[[Parts], Coroutine[Any, Any, T]]) -> T:
+    """What `ask` answers, run under the reactor; raises what it raises, and CommandError after TIMEOUT."""
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    results: list[T] = []
+    failures: list[Exception] = []
+
+    @deferred
+    async def begin() -> None:
+        try:
+            results.append(await Deferred.fromCoroutine(ask(_parts(config, running))).addTimeout(TIMEOUT, running))
+        except Exception as error:
+            failures.append(error)
+        running.stop()
+
+    running.callWhenRunning(begin)
+    running.run()
+    if failures:
+        raise failures[0]
+    if not results:
+        raise CommandError("it was interrupted before there was an answer")
+    return results[0]
+
+
+def _parts(config: Config, reactor: Any) -> Parts:
+    made = services(config, reactor)
+    return Parts(resolver=made.resolver, account=lambda address: _account(config, made, address))
+
+
+def _account(config: Config, made: Services, address: Address) -> Account | None | Awaitable[Account | None]:
+    """The directory is made only where somebody asks for an account."""
+    try:
+        directory = load_plugin("relaygw.directories", config.directory.kind, config.directory.options, made)
+    except PluginError as error:
+        raise CommandError(str(error)) from None
+    found: Account | None | Awaitable[Account | None] = directory.account(address)
+    return found

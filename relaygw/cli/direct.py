@@ -1,0 +1,115 @@
+"""The queue without the service: its operations on a spool opened for one command, in this process and thread.
+
+What is done is journaled like everything else. Run by root, it works as the owner of the spool, so that no file is
+left behind that the service could not open.
+"""
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Iterator
+from typing import TypeVar
+
+from relaygw.bridge import deferred
+from relaygw.cli.answer import CommandError, NotRunningError
+from relaygw.config.paths import history_directory, spool_directory
+from relaygw.config.schema import Config
+from relaygw.core.events import Event
+from relaygw.core.ids import new_id
+from relaygw.interfaces import ISpool, SpoolError
+from relaygw.journal.file import LineFile
+from relaygw.journal.history import History
+from relaygw.journal.line import make_line
+from relaygw.queue.operations import Operations
+from relaygw.queue.service import reports_of, schedule_of
+from relaygw.spool.memory import MemorySpool
+from relaygw.spool.sqlite import SqliteSpool
+
+T = TypeVar("T")
+
+
+def run_now(awaitable: Awaitable[T]) -> T:
+    """The result of something that needs no reactor; raises what it raises."""
+    results: list[T] = []
+    failures: list[Exception] = []
+
+    @deferred
+    async def run() -> None:
+        try:
+            results.append(await awaitable)
+        except Exception as error:
+            failures.append(error)
+
+    _ = run()
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+@contextlib.contextmanager
+def operations(config: Config) -> Iterator[Operations]:
+    """The queue's operations while nobody else has the spool; raises CommandError."""
+    path = spool_directory(config)
+    if config.spool.kind == "memory":
+        raise NotRunningError("the service is not running, and its spool was in memory")
+    with _opened(config, path) as spool:
+        yield Operations(
+            spool=spool,
+            reports=reports_of(config.hostname, config.postmaster, _fresh_id),
+            schedule=schedule_of(config.queue),
+            now=time.time,
+            write_event=lambda event: write_event(config, event),
+        )
+
+
+@contextlib.contextmanager
+def _opened(config: Config, path: str) -> Iterator[ISpool]:
+    """The spool; an empty one where the service has never run, so that looking at it makes nothing."""
+    if not os.path.isdir(path):
+        yield MemorySpool()
+        return
+    spool = SqliteSpool(path, None, inline_limit=config.spool.inline_limit)
+    try:
+        with as_owner(path):
+            spool.open()
+            try:
+                yield spool
+            finally:
+                run_now(spool.close())
+    except SpoolError as error:
+        raise CommandError(str(error)) from None
+
+
+def write_event(config: Config, event: Event) -> None:
+    """One event into file and history; a journal that cannot be written stops no operator."""
+    line = make_line(event, time.time())
+    file = LineFile("" if config.journal.file == "-" else config.journal.file)
+    history = History(history_directory(config), config.journal.history)
+    with contextlib.suppress(OSError):
+        file.append([line.text])
+    with contextlib.suppress(Exception):
+        history.append([line])
+    file.close()
+    history.close()
+
+
+@contextlib.contextmanager
+def as_owner(path: str) -> Iterator[None]:
+    """Root becomes the owner of the path for the time of the block; everyone else stays who they are."""
+    owner = os.stat(path)
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    group = os.getegid()
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+
+
+def _fresh_id() -> str:
+    return new_id(time.time(), secrets.randbits(35))

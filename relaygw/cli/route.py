@@ -1,0 +1,71 @@
+"""`relaygw route SENDER RECIPIENT`: where a message would go, and why; asked of the service, or worked out here."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from relaygw.cli.answer import DONE, NO, Answer, NotRunningError, UsageError, printable
+from relaygw.cli.context import Context
+from relaygw.control.shapes import Json
+
+if TYPE_CHECKING:
+    from relaygw.config.schema import Config
+    from relaygw.control.explain import Case
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+    parser.add_argument("sender", metavar="SENDER", help='an address, or "<>"')
+    parser.add_argument("recipient", metavar="RECIPIENT", help="an address")
+    for name, sentence in (
+        ("login", "as if sent with this login"),
+        ("listener", "as if it came over this listener"),
+        ("client", "as if it came from this IP address"),
+    ):
+        parser.add_argument(f"--{name}", default="", help=sentence)
+
+
+def run(options: argparse.Namespace, context: Context) -> Answer:
+    given = {name: getattr(options, name) for name in ("sender", "recipient", "login", "listener", "client")}
+    case = _case(given)
+    notes = ""
+    try:
+        document = context.client.get("route", **given)
+    except NotRunningError:
+        document = _work_out(case, context.config)
+        notes = "the service is not running: this is what the file says"
+    status = DONE if document["action"] in ("deliver", "discard") else NO
+    return Answer(document=document, text=_text(document), notes=notes, status=status)
+
+
+def _case(given: dict[str, str]) -> "Case":
+    from relaygw.control.app import route_case
+    from relaygw.control.asked import BadRequest
+
+    try:
+        return route_case(given)
+    except BadRequest as error:
+        raise UsageError(str(error)) from None
+
+
+def _work_out(case: "Case", config: "Config") -> Json:
+    """The same explanation, with a resolver and a directory of our own."""
+    from relaygw.cli.borrowed import run_with_parts
+    from relaygw.control.explain import explain_route
+
+    return run_with_parts(config, lambda parts: explain_route(case, config, parts.resolver, parts.account))
+
+
+def _text(document: Json) -> str:
+    lines = [f"{document['sender']} -> <{document['recipient']}>"]
+    lines += [
+        f"  {'*' if step['matched'] else ' '} {step['step']}: {printable(step['why'])}" for step in document["steps"]
+    ]
+    lines.append(
+        f"action: {document['action']}" + (f" ({printable(document['reason'])})" if document["reason"] else "")
+    )
+    for key in ("transport", "mailbox", "tls"):
+        if document.get(key):
+            lines.append(f"{key}: {printable(document[key])}")
+    lines += [f"host: {host['host']} [{host['address']}]:{host['port']}" for host in document["hosts"]]
+    lines += [f"signed: {key['selector']}._domainkey.{key['domain']}" for key in document["signing"]]
+    return "\n".join(lines)

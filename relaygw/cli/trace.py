@@ -1,0 +1,35 @@
+"""`relaygw trace`: the life of a message, from the running service or from the history it left."""
+
+import argparse
+from typing import Any
+
+from relaygw.cli.answer import DONE, NO, Answer, NotRunningError, printable
+from relaygw.cli.context import Context
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+    parser.add_argument("text", metavar="ID|MESSAGE-ID|ADDRESS", help="a queue id, session id, Message-ID or address")
+    parser.add_argument("--limit", type=int, default=50, metavar="N", help="for an address: the latest N messages")
+
+
+def run(options: argparse.Namespace, context: Context) -> Answer:
+    try:
+        events = context.client.get("trace", text=options.text, limit=options.limit)["events"]
+    except NotRunningError:
+        events = _from_history(options, context)
+    status = DONE if events else NO
+    return Answer(document=events, text="\n".join(map(_line, events)) or "Nothing is known of it.", status=status)
+
+
+def _from_history(options: argparse.Namespace, context: Context) -> list[dict[str, Any]]:
+    from relaygw.config.paths import history_directory
+    from relaygw.journal.history import lookup
+
+    return lookup(history_directory(context.config), options.text, options.limit)
+
+
+def _line(event: dict[str, Any]) -> str:
+    known = ("time", "event", "session", "queue_id")
+    facts = " ".join(f"{name}={printable(value)}" for name, value in event.items() if name not in known)
+    return f"{event['time']} {event.get('queue_id') or event.get('session', '')} {event['event']} {facts}".rstrip()
