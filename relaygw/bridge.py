@@ -45,9 +45,10 @@ def follow(value: "T | Awaitable[T]", function: "Callable[[T], R | Awaitable[R]]
     Where everything answers at once no coroutine and no Deferred comes to be.
     """
     if isinstance(value, Awaitable):
-        return _follow(value, function)
+        return afterwards(value, function)
     return function(value)
 
 
-async def _follow(value: Awaitable[T], function: "Callable[[T], R | Awaitable[R]]") -> R:
+async def afterwards(value: Awaitable[T], function: "Callable[[T], R | Awaitable[R]]") -> R:
+    """What `function` makes of a value that is still awaited."""
     return await resolve(function(await value))

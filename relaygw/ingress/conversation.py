@@ -1,0 +1,337 @@
+"""What is said in one session: a command in, its answer out, now or later; no bytes, no transport, no timer.
+
+The connection (`relaygw.ingress.protocol`) gives it one thing at a time: a command line, a SASL response, a piece of
+data, the end of data; and nothing more before that is answered. Where everybody asked answers at once, so does it.
+The order of commands is the table in `relaygw.ingress.states`; what a mail transaction does is in `mailing`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import attrs
+
+from relaygw.bridge import afterwards, follow
+from relaygw.core.command import CommandError, parse_command, parse_hello, parse_mail, parse_rcpt
+from relaygw.core.envelope import Envelope, path
+from relaygw.core.events import Refused
+from relaygw.core.parameters import begin_envelope, make_recipient
+from relaygw.core.reply import Reply
+from relaygw.core.session import Session, Tls, Transaction
+from relaygw.core.verdict import Phase
+from relaygw.ingress import answers
+from relaygw.ingress.answers import Answer, Then, Turn
+from relaygw.ingress.house import Findings, House
+from relaygw.ingress.login import MAX_RESPONSE, Login
+from relaygw.ingress.mailing import REFUSING, Later, Mailing, reply_of
+from relaygw.ingress.states import TABLE, Next, State, Verb, out_of_sequence
+from relaygw.ingress.subject import Subject
+
+MAX_LINE = 2048
+"""Octets of a command line with its CRLF: 512 (RFC 5321 4.5.3.1.4) and what the extensions add to it."""
+
+_VERBS = {verb.value: verb for verb in Verb}
+_BARE_VERBS = frozenset({Verb.RSET, Verb.DATA, Verb.QUIT, Verb.STARTTLS})
+_FOREIGN = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE"})
+_END_OF_DATA = "end of data"
+
+
+class Conversation:
+    """One session's state. `session` is what filters see of it; `errors` how often it was refused for good."""
+
+    def __init__(self, house: House, session: Session) -> None:
+        self.session = session
+        self.state = State.STRANGER
+        self.commands = 0
+        self.errors = 0
+        self._house = house
+        self._subject = Subject()
+        self._login = Login(house, session, self._subject)
+        self._mailing: Mailing | None = None
+        self._connected: Findings | None = None
+        self._found: Findings | None = None
+
+    # What the connection asks.
+
+    @property
+    def receiving(self) -> bool:
+        """Whether the octets that come are data and go to `feed`."""
+        return self._mailing is not None and self._mailing.reception is not None
+
+    @property
+    def responding(self) -> bool:
+        """Whether the next line is a SASL response and goes to `response`."""
+        return self._login.responding
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is lost by ending the session now."""
+        return self._mailing is None
+
+    @property
+    def interruptible(self) -> bool:
+        """Whether what is being waited for may be cancelled."""
+        return self._mailing is None or not self._mailing.committing
+
+    def line_limit(self, beginning: bytes) -> int:
+        """How long the line may be that begins like this."""
+        return MAX_RESPONSE if self.responding or beginning[:5].upper() == b"AUTH " else MAX_LINE
+
+    # What the connection tells.
+
+    def greet(self) -> Later:
+        """The greeting, once the filters have looked at the client (RFC 5321 3.1)."""
+        return follow(self._ask(Phase.CONNECT), self._greeted)
+
+    def command(self, line: bytes, more: bool) -> Later:
+        """One command line; `more` tells that the client has sent something behind it already."""
+        self.commands += 1
+        self._subject.begin("")
+        try:
+            command = parse_command(line)
+            self._subject.command = command.verb[:20]
+            verb = _VERBS.get(command.verb)
+            if verb is None:
+                return _unknown(command.verb)
+            return self._perform(verb, command.argument, more)
+        except CommandError as error:
+            return error.reply
+
+    def fault(self, reply: Reply) -> Answer:
+        """The answer to a line that is none."""
+        self.commands += 1
+        self._subject.begin("line")
+        self._login.cancel()
+        return reply
+
+    def response(self, line: bytes) -> Later:
+        """A SASL response."""
+        self._subject.begin("AUTH")
+        return _then(self._login.respond(line), self._login_answered)
+
+    def feed(self, data: bytes) -> bytes | None:
+        """A piece of data; what follows its end, or None before that."""
+        assert self._mailing is not None
+        assert self._mailing.reception is not None
+        return self._mailing.reception.feed(data)
+
+    def end_of_data(self) -> Later:
+        """The answer to the message. Whatever it is, the transaction is over."""
+        assert self._mailing is not None
+        self._subject.begin(_END_OF_DATA)
+        return _then(self._mailing.end(), self._mail_answered)
+
+    def refused(self, reply: Reply) -> Answer:
+        """Every refusal comes by here before it is sent: it is journaled, and too many of them end the session."""
+        subject = self._subject
+        self._house.journal(
+            Refused(
+                session=self.session.id,
+                queue_id=subject.queue_id,
+                command=subject.command,
+                reply=str(reply),
+                reason=subject.reason,
+                sender=subject.sender,
+                recipient=subject.recipient,
+            )
+        )
+        if reply.permanent:
+            self.errors += 1
+        return answers.TOO_MANY_ERRORS if self.errors > self._house.limits.errors else reply
+
+    def failed(self) -> Answer:
+        """Something of ours broke where an answer was due: temporary (contract 4), and nothing is left half done."""
+        self._login.cancel()
+        if self._subject.command == _END_OF_DATA:
+            self._mail_answered(answers.LOCAL_FAILURE)
+        return answers.LOCAL_FAILURE
+
+    def secured(self, tls: Tls) -> None:
+        """The handshake is done. Nothing that was said in the clear is remembered (RFC 3207 4.2)."""
+        self._login.forget()
+        self._reset()
+        self._found = self._connected
+        self.state = State.STRANGER
+        self.session = attrs.evolve(self.session, tls=tls, hello="", esmtp=False, login="")
+
+    def lost(self) -> None:
+        """The connection is gone. An unfinished message is forgotten; one being committed is not."""
+        if self._mailing is not None:
+            self._mailing.give_up()
+        self._login.leave()
+
+    # Commands.
+
+    def _perform(self, verb: Verb, argument: str, more: bool) -> Later:
+        if verb not in TABLE[self.state]:
+            answer: Later = out_of_sequence(self.state, verb)
+        elif argument and verb in _BARE_VERBS:
+            answer = answers.NO_ARGUMENT
+        elif verb is Verb.STARTTLS and more:
+            answer = self._starttls_with_more()
+        else:
+            answer = _HANDLERS[verb](self, argument)
+        return _then(answer, partial(self._answered, verb, more))
+
+    def _answered(self, verb: Verb, more: bool, answer: Answer) -> Answer:
+        """Where the answer to a command leads."""
+        reply = answer.reply if isinstance(answer, Turn) else answer
+        if reply.positive:
+            self._advance(TABLE[self.state][verb])
+        elif verb is Verb.DATA and more:
+            # The client did not wait for 354: what it sent behind DATA is a message, and must not become commands.
+            return Turn(reply, Then.CLOSE)
+        return answer
+
+    def _advance(self, target: State | Next) -> None:
+        if isinstance(target, State):
+            self.state = target
+        elif target is Next.READY:
+            self.state = self._ready
+
+    @property
+    def _ready(self) -> State:
+        return State.EXTENDED if self.session.esmtp else State.PLAIN
+
+    def _greeted(self, found: Findings) -> Answer:
+        if found.action in REFUSING:
+            return Turn(reply_of(found, self._subject), Then.CLOSE)
+        self._connected = self._found = found
+        self._know(found)
+        return Reply(220, "", f"{self._house.hostname} ESMTP relaygw")
+
+    def _hello(self, extended: bool, argument: str) -> Later:
+        name = parse_hello(argument)
+        self._reset()
+        # Until the filters have answered nothing is known of this client, whoever it said it was before.
+        self.state = State.STRANGER
+        self.session = attrs.evolve(self.session, hello=name, esmtp=extended)
+        return follow(self._ask(Phase.HELLO), self._hello_judged)
+
+    def _hello_judged(self, found: Findings) -> Answer:
+        if found.action in REFUSING:
+            return reply_of(found, self._subject)
+        self._found = found if self._connected is None else self._connected.then(found)
+        self._know(self._found)
+        return Reply(250, "", "\n".join([self._house.hostname, *(self._offers() if self.session.esmtp else ())]))
+
+    def _offers(self) -> list[str]:
+        """What works here and now, and nothing else (RFC 5321 4.1.1.1)."""
+        offers = ["PIPELINING", f"SIZE {self._house.limits.message_size}", "8BITMIME", "ENHANCEDSTATUSCODES"]
+        if self._house.tls is not None and self.session.tls is None:
+            offers.append("STARTTLS")
+        auth = self._login.offer(self.session.tls is not None)
+        return [*offers, auth] if auth else offers
+
+    def _starttls(self, argument: str) -> Answer:
+        if self.session.tls is not None:
+            return answers.UNDER_TLS
+        return answers.START_TLS if self._house.tls is not None else answers.NO_TLS
+
+    def _starttls_with_more(self) -> Answer:
+        """What came behind STARTTLS came in the clear; it is not executed, neither now nor later (RFC 3207 5)."""
+        answer = self._starttls("")
+        return answers.NOTHING_AFTER_STARTTLS if answer is answers.START_TLS else answer
+
+    def _auth(self, argument: str) -> Later:
+        return _then(self._login.begin(argument, self.session.tls is not None), self._login_answered)
+
+    def _login_answered(self, answer: Answer) -> Answer:
+        if self._login.name != self.session.login:
+            self.session = attrs.evolve(self.session, login=self._login.name)
+        return answer
+
+    def _mail(self, argument: str) -> Later:
+        refusal = self._house.permission.begin(self.session)
+        if refusal is not None:
+            return refusal
+        parsed = parse_mail(argument)
+        envelope = begin_envelope(parsed.address, parsed.parameters, self._extensions)
+        if envelope.size > self._house.limits.message_size:
+            return answers.TOO_BIG
+        mailing = Mailing(self._house, self.session, self._subject, envelope, self._found)
+        self._name(mailing)
+        return _then(mailing.begin(), partial(self._mail_begun, mailing))
+
+    def _mail_begun(self, mailing: Mailing, answer: Answer) -> Answer:
+        if answer is answers.SENDER_OK:
+            self._mailing = mailing
+        return answer
+
+    def _rcpt(self, argument: str) -> Later:
+        assert self._mailing is not None
+        self._name(self._mailing)
+        parsed = parse_rcpt(argument, self._house.postmaster)
+        assert parsed.address is not None  # the grammar knows no null forward-path
+        recipient = make_recipient(parsed.address, parsed.parameters, self._extensions)
+        self._subject.recipient = str(parsed.address)
+        return self._mailing.recipient(recipient)
+
+    def _data(self, argument: str) -> Answer:
+        assert self._mailing is not None
+        self._name(self._mailing)
+        return self._mailing.data()
+
+    def _rset(self, argument: str) -> Answer:
+        self._reset()
+        return answers.OK
+
+    @property
+    def _extensions(self) -> frozenset[str]:
+        """Those whose parameters are understood in this session; none after HELO."""
+        return self._house.extensions if self.session.esmtp else frozenset()
+
+    def _name(self, mailing: Mailing) -> None:
+        self._subject.queue_id = mailing.queue_id
+        self._subject.sender = path(mailing.envelope.sender)
+
+    def _mail_answered(self, answer: Answer) -> Answer:
+        if self._mailing is not None:
+            self._name(self._mailing)
+        self._reset()
+        if isinstance(answer, Reply) and answer.positive:
+            self.errors = 0
+        return answer
+
+    def _reset(self) -> None:
+        """No transaction is under way any more (RFC 5321 4.1.1.5)."""
+        if self._mailing is not None:
+            self._mailing.give_up()
+            self._mailing = None
+        if self.state is not State.STRANGER:
+            self.state = self._ready
+
+    # What filters are asked about the session.
+
+    def _ask(self, phase: Phase) -> Findings | Awaitable[Findings]:
+        return self._house.chain.ask(phase, Transaction(session=self.session, envelope=Envelope(sender=None)))
+
+    def _know(self, found: Findings) -> None:
+        if found.results:
+            self.session = attrs.evolve(self.session, results=dict(found.results))
+
+
+def _then(answer: Later, function: Callable[[Answer], Answer]) -> Later:
+    """What `function` makes of an answer given now or later."""
+    return function(answer) if isinstance(answer, Reply | Turn) else afterwards(answer, function)
+
+
+def _unknown(verb: str) -> Answer:
+    """A browser that was talked into speaking to us is sent away: the body it sends must not become commands."""
+    return Turn(answers.UNKNOWN, Then.CLOSE) if verb in _FOREIGN else answers.UNKNOWN
+
+
+_HANDLERS: Mapping[Verb, Callable[[Conversation, str], Later]] = {
+    Verb.EHLO: lambda conversation, argument: conversation._hello(True, argument),
+    Verb.HELO: lambda conversation, argument: conversation._hello(False, argument),
+    Verb.STARTTLS: Conversation._starttls,
+    Verb.AUTH: Conversation._auth,
+    Verb.MAIL: Conversation._mail,
+    Verb.RCPT: Conversation._rcpt,
+    Verb.DATA: Conversation._data,
+    Verb.RSET: Conversation._rset,
+    Verb.NOOP: lambda conversation, argument: answers.OK,
+    Verb.VRFY: lambda conversation, argument: answers.CANNOT_VERIFY if argument else answers.WANTS_ARGUMENT,
+    Verb.EXPN: lambda conversation, argument: answers.NO_EXPN,
+    Verb.HELP: lambda conversation, argument: answers.HELP,
+    Verb.QUIT: lambda conversation, argument: answers.GOODBYE,
+}

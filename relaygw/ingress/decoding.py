@@ -1,0 +1,66 @@
+"""What follows a 354: the octets of the content, dots unstuffed, up to the one end there is (RFC 5321 4.1.1.4, 4.5.2).
+
+Only CRLF.CRLF ends the data. Bare CR, bare LF and NUL are noticed, never acted on: the message is refused once it has
+ended (servers disagree on what they mean, and mail is smuggled through the disagreement; NUL is no part of 7BIT or
+8BITMIME content, RFC 2045 2.7 and 2.8). Line lengths are not looked at: long lines are real, and harm nobody here.
+No work is done per line, and what is held back between two pieces is at most four octets.
+"""
+
+import attrs
+
+_END = b"\r\n.\r\n"
+
+
+@attrs.frozen
+class Piece:
+    """`content` as far as it is certain; `rest` what follows the end of the data, None as long as that is not there."""
+
+    content: bytes
+    rest: bytes | None
+
+
+class Decoder:
+    """One DATA command's octets. `bare` and `nul` tell what was noticed so far."""
+
+    __slots__ = ("_held", "_surplus", "bare", "nul")
+
+    def __init__(self) -> None:
+        # The CRLF of the DATA command itself stands before the first octet (RFC 5321 4.1.1.4): a first line that is
+        # stuffed, and a message without any line, need no care of their own. It is not part of the content.
+        self._held = b"\r\n"
+        self._surplus = 2
+        self.bare = False
+        self.nul = False
+
+    def feed(self, data: bytes) -> Piece:
+        """The next octets from the wire. Not to be called after the end."""
+        data = self._held + data if self._held else data
+        end = data.find(_END)
+        if end >= 0:
+            self._held = b""
+            return Piece(self._content(data[: end + 2]), data[end + 5 :])
+        held = _beginning_of_end(data)
+        self._held = data[len(data) - held :]
+        return Piece(self._content(data[: len(data) - held] if held else data), None)
+
+    def _content(self, data: bytes) -> bytes:
+        if not data:
+            return data
+        pairs = data.count(b"\r\n")
+        if data.count(b"\n") != pairs or data.count(b"\r") != pairs:
+            self.bare = True
+        if b"\0" in data:
+            self.nul = True
+        if b"\r\n." in data:
+            data = data.replace(b"\r\n.", b"\r\n")
+        if self._surplus:
+            data, self._surplus = data[2:], 0
+        return data
+
+
+def _beginning_of_end(data: bytes) -> int:
+    """How many octets at the end of `data` may be the beginning of the end."""
+    for length in (4, 3, 2, 1):
+        if data.endswith(_END[:length]):
+            return length
+    return 0

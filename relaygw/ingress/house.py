@@ -1,0 +1,85 @@
+"""What all sessions of one listener share: its rules and the people it hands things to. Built once, by the factory."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, Self
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from relaygw.config.schema import LimitsConfig
+from relaygw.core.address import Address
+from relaygw.core.content import Content
+from relaygw.core.events import Event
+from relaygw.core.permission import Permission
+from relaygw.core.record import Record
+from relaygw.core.session import Role, Transaction
+from relaygw.core.verdict import Action, AuthResult, Phase, Verdict
+from relaygw.interfaces import IDirectory, ISpool
+from relaygw.sasl import Authenticator
+from relaygw.tls import ServerTls
+
+
+class Findings(Protocol):
+    """What the filters say in one phase, or (`then`) in several: the chain's result as this layer sees it.
+
+    `action` is PASS, REJECT, DEFER or DISCARD, and for the refusals `verdict.reply` is set.
+    """
+
+    @property
+    def verdict(self) -> Verdict: ...
+    @property
+    def action(self) -> Action: ...
+    @property
+    def fields(self) -> tuple[bytes, ...]: ...
+    @property
+    def auth(self) -> tuple[AuthResult, ...]: ...
+    @property
+    def results(self) -> Mapping[str, object]: ...
+    @property
+    def quarantine(self) -> str: ...
+    @property
+    def hold(self) -> str: ...
+    def then(self, later: Self) -> Self: ...
+
+
+class Chain(Protocol):
+    """The filters of this listener; see `relaygw.filters.chain`."""
+
+    def ask(self, phase: Phase, transaction: Transaction) -> Findings | Awaitable[Findings]: ...
+
+
+@attrs.frozen(kw_only=True)
+class House:
+    """`extensions` are those whose parameters this listener understands. `tls` None: no STARTTLS here.
+
+    `authenticator` None: nobody logs in here; `auth_in_clear` tells whether AUTH is offered without TLS too.
+    `postmaster` is who a bare `<postmaster>` is. `new_id` names sessions and messages; `now` is POSIX time; `lease`
+    is for how many seconds a committed record belongs to this process, which gets it through `offer`.
+    """
+
+    hostname: str
+    listener: str
+    role: Role
+    limits: LimitsConfig
+    permission: Permission
+    postmaster: Address
+    directory: IDirectory
+    chain: Chain
+    spool: ISpool
+    journal: Callable[[Event], None]
+    offer: Callable[[Record, Content], None]
+    new_id: Callable[[], str]
+    now: Callable[[], float]
+    clock: IReactorTime
+    lease: float
+    tls: ServerTls | None = None
+    implicit_tls: bool = False
+    authenticator: Authenticator | None = None
+    auth_in_clear: bool = False
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        return _EXTENSIONS | {"AUTH"} if self.authenticator is not None else _EXTENSIONS
+
+
+_EXTENSIONS = frozenset({"PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES"})

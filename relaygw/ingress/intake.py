@@ -1,0 +1,134 @@
+"""From a message that has ended to the promise of 250: fields on top, the record, the commit, the offer to the queue.
+
+The order is the contract: nothing is answered before the spool has said that content and record survive, and nothing
+that happens after that can take the 250 back.
+"""
+
+import attrs
+
+from relaygw.core.authres import compose as authentication_results
+from relaygw.core.content import Content
+from relaygw.core.envelope import path
+from relaygw.core.events import Accepted, Discarded, TaskFailed
+from relaygw.core.facts import Facts, read_facts
+from relaygw.core.lifecycle import begin
+from relaygw.core.record import Record
+from relaygw.core.reply import Reply
+from relaygw.core.session import Role, Transaction
+from relaygw.core.trace import missing_fields, received
+from relaygw.ingress.answers import LOCAL_FAILURE
+from relaygw.ingress.house import Findings, House
+from relaygw.interfaces import ISink
+
+
+@attrs.frozen(kw_only=True)
+class Message:
+    """A message ready for the spool."""
+
+    record: Record
+    prefix: bytes
+
+
+def compose(house: House, transaction: Transaction, content: Content, found: Findings | None) -> Message:
+    """The record, and the fields that go on top: the filters' findings above our Received (RFC 8601 4.1)."""
+    now = house.now()
+    facts = read_facts(content.head)
+    prefix = _prefix(house, transaction, found, now) + _added(house, transaction, facts, now)
+    record = begin(
+        queue_id=transaction.queue_id,
+        envelope=transaction.envelope,
+        now=now,
+        session=transaction.session,
+        size=len(prefix) + content.size,
+        message_id=facts.message_id or _message_id(house, transaction, facts),
+        header_from=facts.header_from,
+        held=_held(found),
+        quarantined=found is not None and bool(found.quarantine),
+    )
+    return Message(record=record, prefix=prefix)
+
+
+def _prefix(house: House, transaction: Transaction, found: Findings | None, now: float) -> bytes:
+    recipients = tuple(recipient.address for recipient in transaction.envelope.recipients)
+    trace = received(transaction.session, house.hostname, transaction.queue_id, recipients, now)
+    if found is None:
+        return trace
+    results = authentication_results(house.hostname, found.auth) if found.auth else b""
+    return b"".join((results, *found.fields, trace))
+
+
+def _added(house: House, transaction: Transaction, facts: Facts, now: float) -> bytes:
+    if house.role is not Role.SUBMISSION or (facts.has_date and facts.has_message_id):
+        return b""
+    return missing_fields(
+        date=not facts.has_date,
+        message_id=not facts.has_message_id,
+        queue_id=transaction.queue_id,
+        hostname=house.hostname,
+        now=now,
+    )
+
+
+def _message_id(house: House, transaction: Transaction, facts: Facts) -> str:
+    """The one that `_added` gives."""
+    given = house.role is Role.SUBMISSION and not facts.has_message_id
+    return f"<{transaction.queue_id}@{house.hostname}>" if given else ""
+
+
+def _held(found: Findings | None) -> str:
+    if found is None:
+        return ""
+    return f"quarantine: {found.quarantine}" if found.quarantine else found.hold
+
+
+async def commit(house: House, message: Message, sink: ISink) -> Reply:
+    """Store the message and answer for it. A spool that fails is a temporary failure, whatever it says."""
+    record = message.record
+    try:
+        lease = 0.0 if record.held else record.arrived + house.lease
+        content = await house.spool.commit(record, sink, message.prefix, lease)
+    except Exception as error:
+        sink.abort()
+        _failed(house, record, "commit", error)
+        return LOCAL_FAILURE
+    house.journal(_accepted(record))
+    if not record.held:
+        try:
+            house.offer(record, content)
+        except Exception as error:  # the record is safe: the queue finds it when the lease ends
+            _failed(house, record, "offer", error)
+    return Reply(250, "2.0.0", f"Ok, queued as {record.queue_id}")
+
+
+def _failed(house: House, record: Record, task: str, error: Exception) -> None:
+    text = f"{type(error).__name__}: {error}"
+    house.journal(TaskFailed(session=record.session_id, queue_id=record.queue_id, task=task, error=text))
+
+
+def _accepted(record: Record) -> Accepted:
+    return Accepted(
+        session=record.session_id,
+        queue_id=record.queue_id,
+        origin=record.origin.value,
+        sender=path(record.envelope.sender),
+        recipients=tuple(str(recipient.address) for recipient in record.envelope.recipients),
+        size=record.size,
+        message_id=record.message_id,
+        client=record.client,
+        login=record.login,
+        listener=record.listener,
+    )
+
+
+def discard(house: House, transaction: Transaction, reason: str) -> Reply:
+    """The answer to a message that a filter has taken and thrown away: nobody outside can tell."""
+    house.journal(
+        Discarded(
+            session=transaction.session.id,
+            queue_id=transaction.queue_id,
+            reason=reason,
+            sender=path(transaction.envelope.sender),
+            recipients=tuple(str(recipient.address) for recipient in transaction.envelope.recipients),
+        )
+    )
+    return Reply(250, "2.0.0", f"Ok, queued as {transaction.queue_id}")

@@ -1,0 +1,352 @@
+"""The connection: Twisted's ESMTP by name and by factory, with a receive loop of its own.
+
+One command is answered at a time, whatever is pipelined; replies leave in the order of the commands, joined into one
+write. Memory is bounded in both directions: reading stops while much input waits for an answer, and while the client
+does not take what was written to it. The clock runs only while it is the client's turn.
+
+Bytes become lines and data here, and answers become bytes; what they mean is the conversation's (`conversation`).
+"""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
+from twisted.internet.protocol import connectionDone
+from twisted.mail.smtp import ESMTP
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from relaygw.bridge import as_deferred
+from relaygw.core.events import Connected, Disconnected, Secured, TaskFailed
+from relaygw.core.reply import Reply
+from relaygw.ingress import answers
+from relaygw.ingress.answers import Answer, Then, Turn
+from relaygw.ingress.conversation import Conversation
+from relaygw.ingress.framing import Fault, Lines
+from relaygw.ingress.house import House
+from relaygw.ingress.mailing import Later
+from relaygw.tls import channel
+
+MAX_WAITING = 64 * 1024
+"""Octets of unread input above which reading stops while an answer is being found."""
+MAX_UNSENT = 16 * 1024
+"""Octets of replies that are joined before they are written."""
+LINGER = 10.0
+"""Seconds in which a client may take our last words before the connection is cut."""
+
+_FAULTS = {Fault.BARE: answers.BARE, Fault.LONG: answers.LONG}
+
+
+@implementer(IPushProducer)
+class _Valve:
+    """Hears from the transport whether the client takes what we write."""
+
+    def __init__(self, turned: Callable[[bool], None]) -> None:
+        self._turned = turned
+
+    def pauseProducing(self) -> None:
+        self._turned(True)
+
+    def resumeProducing(self) -> None:
+        self._turned(False)
+
+    def stopProducing(self) -> None:
+        """The connection is lost; connectionLost follows."""
+
+
+@implementer(IHandshakeListener)
+class RelayESMTP(ESMTP):
+    """One session. `ended` is called once with it when the connection is gone."""
+
+    def __init__(self, house: House, conversation: Conversation, ended: Callable[["RelayESMTP"], None]) -> None:
+        ESMTP.__init__(self)
+        self.host = house.hostname
+        self.conversation = conversation
+        self._house = house
+        self._ended = ended
+        self._lines = Lines()
+        self._replies: list[bytes] = []
+        self._unsent = 0
+        self._working: Deferred[None] | None = None
+        self._timer: IDelayedCall | None = None
+        self._started = self._heard = 0.0
+        self._cause = "lost"
+        self._greeted = False
+        self._pumping = False
+        self._closing = False
+        self._draining = False
+        self._shaking_hands = house.implicit_tls
+        self._client_full = False
+        self._reading = True
+        self._gone = False
+
+    # The transport's calls.
+
+    def connectionMade(self) -> None:
+        # Replies are joined already: waiting for more only delays them. A UNIX socket has no such option.
+        with contextlib.suppress(OSError, AttributeError):
+            self._transport.setTcpNoDelay(True)
+        session = self.conversation.session
+        self._started = self._heard = self._house.clock.seconds()
+        self._house.journal(
+            Connected(session=session.id, listener=session.listener, client=session.client, port=session.port)
+        )
+        self._transport.registerProducer(_Valve(self._client_turned), True)
+        self._arm(self._heard + self._shortest)
+        if not self._shaking_hands:
+            self._begin()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._closing:
+            return
+        self._heard = self._house.clock.seconds()
+        self._lines.receive(data)
+        self._pump()
+
+    def handshakeCompleted(self) -> None:
+        tls = channel(self._transport)
+        self._shaking_hands = False
+        self.conversation.secured(tls)
+        self._house.journal(Secured(session=self.conversation.session.id, version=tls.version, cipher=tls.cipher))
+        if not self._greeted:
+            self._begin()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._gone = self._closing = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self.conversation.lost()
+        if self._working is not None and self.conversation.interruptible:
+            self._working.cancel()
+        if self._shaking_hands:
+            self._cause = f"no TLS handshake: {reason.value!r}"[:300]
+        self._house.journal(
+            Disconnected(
+                session=self.conversation.session.id,
+                cause=self._cause,
+                commands=self.conversation.commands,
+                seconds=round(self._house.clock.seconds() - self._started, 3),
+            )
+        )
+        self._ended(self)
+
+    @property
+    def _transport(self) -> Any:
+        """Twisted's transports come in too many interfaces for one type."""
+        return self.transport
+
+    # From bytes to answers.
+
+    def _begin(self) -> None:
+        self._pumping = True
+        self._perform(self.conversation.greet)
+        self._pumping = False
+        self._pump()
+
+    def _pump(self) -> None:
+        """Take what can be taken from the input, then write all that was answered."""
+        if self._pumping:
+            return
+        self._pumping = True
+        while not (self._working or self._closing or self._client_full or self._shaking_hands):
+            if not self._step():
+                break
+            if self._unsent > MAX_UNSENT:
+                self._flush()
+        self._pumping = False
+        if not self._greeted and self._lines and not self._closing and not self._shaking_hands:
+            self._answer(answers.TOO_EARLY)  # RFC 5321 3.1: the server speaks first
+        self._flush()
+        self._regulate()
+
+    def _step(self) -> bool:
+        """One line, or all the data there is; whether there was any."""
+        conversation, lines = self.conversation, self._lines
+        if conversation.receiving:
+            return self._receive()
+        line = lines.next(conversation.line_limit(lines.beginning()))
+        if line is None:
+            return False
+        if isinstance(line, Fault):
+            self._answer(conversation.fault(_FAULTS[line]))
+        elif conversation.responding:
+            self._perform(conversation.response, line)
+        else:
+            self._perform(conversation.command, line, len(lines) > 0)
+        return True
+
+    def _receive(self) -> bool:
+        data = self._lines.take()
+        if not data:
+            return False
+        rest = self.conversation.feed(data)
+        if rest is None:
+            return False
+        self._lines.receive(rest)
+        self._perform(self.conversation.end_of_data)
+        return True
+
+    def _perform(self, function: Callable[..., Later], *arguments: object) -> None:
+        try:
+            answer = function(*arguments)
+        except Exception as error:
+            answer = self._broken(error)
+        if isinstance(answer, Reply | Turn):
+            self._answer(answer)
+        else:
+            self._wait(answer)
+
+    def _wait(self, answer: Awaitable[Answer]) -> None:
+        waiting = as_deferred(answer)
+        self._working = finished = waiting.addCallbacks(self._found, self._failed)
+        if finished.called:
+            self._working = None
+
+    def _found(self, answer: Answer) -> None:
+        self._working = None
+        if self._gone:
+            return
+        self._heard = self._house.clock.seconds()
+        self._answer(answer)
+        self._pump()
+
+    def _failed(self, failure: Failure) -> None:
+        if self._gone:
+            self._working = None
+            return
+        error = failure.value
+        self._found(self._broken(error) if isinstance(error, Exception) else answers.SHUTDOWN)
+
+    def _broken(self, error: Exception) -> Answer:
+        """Whatever was not foreseen (contract 4): said in the journal, answered as temporary."""
+        session = self.conversation.session.id
+        self._house.journal(TaskFailed(session=session, task="session", error=f"{type(error).__name__}: {error}"))
+        return self.conversation.failed()
+
+    # From answers to bytes.
+
+    def _answer(self, answer: Answer) -> None:
+        """The answer to what the client said, in its turn."""
+        reply = answer.reply if isinstance(answer, Turn) else answer
+        if not reply.positive:
+            counted = self.conversation.refused(reply)
+            answer = counted if isinstance(counted, Turn) else answer
+        self._say(answer)
+        if self._draining and self.conversation.resting and not self.conversation.responding:
+            self._say(answers.SHUTDOWN)
+
+    def _say(self, answer: Answer) -> None:
+        if self._closing:
+            return
+        self._greeted = True
+        reply = answer.reply if isinstance(answer, Turn) else answer
+        wire = reply.wire()
+        self._replies.append(wire)
+        self._unsent += len(wire)
+        if isinstance(answer, Turn):
+            if answer.then is Then.TLS:
+                self._start_tls()
+            elif answer.then is Then.CLOSE:
+                self._close("quit" if reply.positive else reply.text.lower())
+
+    def _flush(self) -> None:
+        if self._replies:
+            data = self._replies[0] if len(self._replies) == 1 else b"".join(self._replies)
+            self._replies.clear()
+            self._unsent = 0
+            self._transport.write(data)
+
+    def _start_tls(self) -> None:
+        assert self._house.tls is not None
+        self._flush()
+        self._shaking_hands = True
+        try:
+            self._transport.startTLS(self._house.tls.context_factory)
+        except Exception as error:
+            self._broken(error)
+            self._close("TLS could not be started")
+
+    def _close(self, cause: str) -> None:
+        """Say what is left to be said and end the connection; what the client still sends is not looked at."""
+        if self._closing:
+            return
+        self._closing = True
+        self._cause = cause
+        self._flush()
+        self._transport.unregisterProducer()
+        self._transport.loseConnection()
+        if not self._gone:
+            self._arm(self._house.clock.seconds() + LINGER)
+
+    # Back-pressure.
+
+    def _client_turned(self, full: bool) -> None:
+        self._client_full = full
+        if full:
+            self._regulate()
+        else:
+            self._heard = self._house.clock.seconds()
+            self._pump()
+
+    def _regulate(self) -> None:
+        """Read on only where what comes can be worked on soon."""
+        if self._gone or self._closing:
+            return
+        reading = not (self._client_full or (self._working is not None and len(self._lines) > MAX_WAITING))
+        if reading is not self._reading:
+            self._reading = reading
+            if reading:
+                self._transport.resumeProducing()
+            else:
+                self._transport.pauseProducing()
+
+    # Time. One timer per connection, never moved by traffic: when it fires it looks how long the client was silent.
+
+    @property
+    def _shortest(self) -> float:
+        limits = self._house.limits
+        return min(limits.command_timeout, limits.data_timeout)
+
+    def _arm(self, moment: float) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        clock = self._house.clock
+        self._timer = clock.callLater(max(0.0, moment - clock.seconds()), self._tick)
+
+    def _tick(self) -> None:
+        now = self._house.clock.seconds()
+        if self._closing:
+            self._transport.abortConnection()
+            return
+        if self._working is not None:
+            self._heard = now
+        limits = self._house.limits
+        patience = limits.data_timeout if self.conversation.receiving else limits.command_timeout
+        silent, over = self._heard + patience, self._started + limits.session_time
+        if now >= silent:
+            self._end(answers.TIMEOUT)
+        elif now >= over and self._working is None:
+            self._end(answers.SESSION_OVER)
+        else:
+            self._arm(min(silent, now + self._shortest, over if now < over else now + 1.0))
+
+    def _end(self, farewell: Turn) -> None:
+        if self._shaking_hands:
+            self._transport.abortConnection()
+            return
+        self._say(farewell)
+
+    # The end of the service.
+
+    def drain(self) -> None:
+        """Answer what is being asked, let a transaction finish, then 421 (RFC 5321 3.8)."""
+        self._draining = True
+        if not self._closing and self._working is None and (self._shaking_hands or self.conversation.resting):
+            self._end(answers.SHUTDOWN)
+
+    def cut(self) -> None:
+        """End it now. A message being committed is still committed."""
+        self._cause = "shutdown"
+        self._transport.abortConnection()

@@ -1,0 +1,72 @@
+"""One message on its way in: octets from the wire into a sink, and what is wrong with them once they have ended.
+
+Whatever is wrong, the data is read to its end: an answer before it would turn the rest of a message into commands.
+What will not be kept is not stored, so that a refused message costs neither memory nor disk.
+"""
+
+from relaygw.core.content import MAX_HEADER, Content
+from relaygw.core.reply import Reply
+from relaygw.ingress.answers import LOCAL_FAILURE, TOO_BIG
+from relaygw.ingress.decoding import Decoder
+from relaygw.interfaces import ISink, SpoolError
+
+BARE_LINE_END = Reply(550, "5.6.11", "The message holds a bare CR or LF")
+NUL_OCTET = Reply(550, "5.6.11", "The message holds a NUL octet")
+LONG_HEADER = Reply(552, "5.3.4", "The header section is too large")
+FOLDED_START = Reply(550, "5.6.0", "The message begins with a continuation line")
+
+
+class Reception:
+    """`limit` in octets of content. `error` is what the sink said when it failed, "" otherwise."""
+
+    def __init__(self, sink: ISink, limit: int) -> None:
+        self.sink = sink
+        self.error = ""
+        self._limit = limit
+        self._decoder = Decoder()
+        self._size = 0
+        self._refusal: Reply | None = None
+
+    def feed(self, data: bytes) -> bytes | None:
+        """The next octets; what follows the end of the data, or None before it."""
+        piece = self._decoder.feed(data)
+        if piece.content:
+            self._store(piece.content)
+        return piece.rest
+
+    def _store(self, content: bytes) -> None:
+        self._size += len(content)
+        if self._refusal is not None:
+            return
+        if self._size > self._limit:
+            self._give_up(TOO_BIG)
+        elif self._decoder.bare:
+            self._give_up(BARE_LINE_END)
+        elif self._decoder.nul:
+            self._give_up(NUL_OCTET)
+        else:
+            try:
+                self.sink.write(content)
+            except SpoolError as error:
+                self.error = str(error)
+                self._give_up(LOCAL_FAILURE)
+
+    def _give_up(self, reply: Reply) -> None:
+        self._refusal = reply
+        self.sink.abort()
+
+    def flaw(self) -> Reply | None:
+        """After the end: why the message is refused, None where it is sound."""
+        if self._refusal is None:
+            refusal = _head_flaw(self.sink.content())
+            if refusal is not None:
+                self._give_up(refusal)
+        return self._refusal
+
+
+def _head_flaw(content: Content) -> Reply | None:
+    head = content.head
+    if len(head) >= MAX_HEADER:
+        return LONG_HEADER
+    # It would continue the last field that we put on top.
+    return FOLDED_START if head[:1] in (b" ", b"\t") else None
