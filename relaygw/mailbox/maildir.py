@@ -254,6 +254,11 @@ class StoredContent:
     def size(self) -> int:
         return self._measured.size
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether `chunks` reads no file."""
+        return self._data is not None
+
     def chunks(self, start: int = 0) -> Iterator[bytes]:
         """Blocking where the message is large. Several walks at a time are fine."""
         if self._data is not None:

@@ -14,12 +14,12 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
-from relaygw.core.content import Content
+from relaygw.core.content import BytesContent, Content
 from relaygw.mailbox.files import AccountFiles
 from relaygw.mailbox.folder import Folder
 from relaygw.mailbox.incoming import Incoming
 from relaygw.mailbox.lane import Lane, Pool, Threads
-from relaygw.mailbox.maildir import TMP, deliver, make_maildir
+from relaygw.mailbox.maildir import TMP, StoredContent, deliver, make_maildir
 from relaygw.mailbox.names import canonical_folder, check_mailbox, folder_directory
 from relaygw.mailbox.state import FolderState
 from relaygw.mailbox.values import INBOX, FolderStatus, MaildropLocked
@@ -76,6 +76,10 @@ class Store:
     async def read(self, content: Content, start: int = 0) -> AsyncIterator[bytes]:
         """The content's bytes from `start`, read in threads, in pieces of at most 64 KiB or so."""
         pieces = content.chunks(start)
+        if isinstance(content, BytesContent) or (isinstance(content, StoredContent) and content.in_memory):
+            for piece in pieces:
+                yield piece
+            return
         while True:
             piece = await self._threads.call(lambda: _next(pieces))
             if piece is None:

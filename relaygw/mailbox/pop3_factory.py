@@ -1,0 +1,88 @@
+"""The POP3 listener: makes sessions with their collaborators, and keeps their number within the configuration."""
+
+import secrets
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from twisted.cred.portal import Portal
+from twisted.internet.protocol import ServerFactory
+
+from relaygw.config.schema import ListenerConfig, MailboxConfig
+from relaygw.core.events import Event
+from relaygw.core.ids import new_id
+from relaygw.interfaces import IAccount
+from relaygw.mailbox.pop3 import Pop3Server, Shared
+from relaygw.mailbox.store import Store
+from relaygw.sasl import Authenticator
+from relaygw.tls import ServerTls
+
+
+class Pop3Factory(ServerFactory):
+    """`portal` answers IAccount (see `relaygw.realm`); `tls` None: no STLS. For implicit TLS the caller wraps this
+    factory (`ServerTls.wrap`)."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        *,
+        portal: Portal,
+        store: Store,
+        tls: ServerTls | None,
+        clock: Any,
+        journal: Callable[[Event], None],
+        mailbox: MailboxConfig,
+        listener: ListenerConfig,
+        hostname: str,
+    ) -> None:
+        authenticator = Authenticator(
+            portal=portal,
+            clock=clock,
+            journal=journal,
+            interface=IAccount,
+            login_of=_name,
+            attempts=mailbox.login_attempts,
+        )
+        self._shared = Shared(
+            authenticator=authenticator,
+            store=store,
+            tls=tls if listener.tls == "starttls" else None,
+            clock=clock,
+            journal=journal,
+            mailbox=mailbox,
+            listener=listener,
+            hostname=hostname,
+        )
+        self._sessions: set[Pop3Server] = set()
+        self._clients: Counter[str] = Counter()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        client, port = str(getattr(addr, "host", "")), int(getattr(addr, "port", 0))
+        clock = self._shared.clock
+        session = Pop3Server(self._shared, new_id(clock.seconds(), secrets.randbits(35)), client, port, self._ended)
+        session.factory = self  # type: ignore[assignment]  # Twisted's class says None, and means what is set here
+        listener = self._shared.listener
+        if len(self._sessions) >= listener.max_connections:
+            session.refusal = "[SYS/TEMP] too many connections, try again later"
+        elif self._clients[client] >= listener.max_connections_per_client:
+            session.refusal = "[SYS/TEMP] too many connections from your address"
+        self._sessions.add(session)
+        self._clients[client] += 1
+        return session
+
+    def stopFactory(self) -> None:
+        """The port is closed: sessions end, without their deletions."""
+        for session in tuple(self._sessions):
+            session.shut_down()
+
+    def _ended(self, session: Pop3Server) -> None:
+        self._sessions.discard(session)
+        self._clients[session.client] -= 1
+        if not self._clients[session.client]:
+            del self._clients[session.client]
+
+
+def _name(avatar: object, typed: str) -> str:
+    """The account's name, for the journal."""
+    return str(getattr(avatar, "name", typed))
