@@ -9,9 +9,10 @@ import codecs
 import re
 from collections.abc import Iterator
 
+from relaygw.core.content import Content
 from relaygw.core.headers import fields
 from relaygw.mailbox.imap.parameters import parameter
-from relaygw.mailbox.imap.structure import Part, header_end, scan
+from relaygw.mailbox.imap.structure import Part, scan
 
 MAX_SEARCHED = 16 * 1024 * 1024
 """Octets of one part that are looked at."""
@@ -23,10 +24,10 @@ _NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_es
 
 
 class SearchedMessage:
-    """One message as a search sees it; each view is made once, when first asked for."""
+    """One message as a search sees it; each view is made once, when first asked for. Reading may block."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, content: Content) -> None:
+        self._content = content
         self._fields: dict[str, list[str]] | None = None
         self._body: str | None = None
 
@@ -34,22 +35,20 @@ class SearchedMessage:
         """The values of all fields of this name, folded for comparison."""
         if self._fields is None:
             self._fields = {}
-            for field in fields(self._head()):
+            for field in fields(self._content.head):
                 self._fields.setdefault(_text(field.name).lower(), []).append(decoded_words(field.value).casefold())
         return self._fields.get(name, [])
 
     def body(self) -> str:
         """The text of the body, folded for comparison."""
         if self._body is None:
-            self._body = "\n".join(_texts(self._data, scan(self._data), top=True)).casefold()
+            data = b"".join(self._content.chunks())
+            self._body = "\n".join(_texts(data, scan(data), top=True)).casefold()
         return self._body
 
     def head(self) -> str:
         """The header section, folded for comparison."""
-        return decoded_head(self._head()).casefold()
-
-    def _head(self) -> bytes:
-        return self._data[: header_end(self._data, 0, min(len(self._data), MAX_HEADER))]
+        return decoded_head(self._content.head).casefold()
 
 
 def _texts(data: bytes, part: Part, top: bool = False) -> Iterator[str]:

@@ -1,0 +1,116 @@
+"""The IMAP service of one listener: makes a connection for each client, within limits, and ends them all at stop."""
+
+from collections import Counter
+from collections.abc import Callable
+from random import SystemRandom
+
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Protocol, ServerFactory
+
+from relaygw.config.schema import ListenerConfig, MailboxConfig
+from relaygw.core.events import Event
+from relaygw.core.ids import new_id
+from relaygw.interfaces import Account, IAccount
+from relaygw.mailbox.imap.server import ImapServer
+from relaygw.mailbox.imap.session import Settings
+from relaygw.mailbox.store import Store
+from relaygw.sasl import Authenticator
+from relaygw.tls import ServerTls
+
+_RANDOM = SystemRandom()
+
+
+class _Turned(Protocol):
+    """A client too many."""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"* BYE Too many connections, try again later\r\n")
+        self.transport.loseConnection()
+
+
+class ImapFactory(ServerFactory):
+    """Everything is an argument. `portal` gives IAccount avatars (relaygw.realm); `max_append` in octets.
+
+    For a listener with implicit TLS wrap the factory: `tls.wrap(factory)`.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        *,
+        portal: Portal,
+        store: Store,
+        tls: ServerTls | None,
+        clock: IReactorTime,
+        journal: Callable[[Event], None],
+        mailbox: MailboxConfig,
+        listener: ListenerConfig,
+        max_append: int,
+        login_delay: float = 2.0,
+    ) -> None:
+        authenticator = Authenticator(
+            portal=portal,
+            clock=clock,
+            journal=journal,
+            interface=IAccount,
+            login_of=_login_of,
+            attempts=mailbox.login_attempts,
+            delay=login_delay,
+        )
+        self._settings = Settings(
+            store=store,
+            authenticator=authenticator,
+            tls=tls,
+            clock=clock,
+            journal=journal,
+            mailbox=mailbox,
+            listener=listener,
+            max_append=max_append,
+        )
+        self._clients: dict[ImapServer, str] = {}
+        self._per_client: Counter[str] = Counter()
+        self._stopped: Deferred[None] | None = None
+
+    @property
+    def connections(self) -> int:
+        """How many sessions there are."""
+        return len(self._clients)
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        client = str(getattr(addr, "host", ""))
+        listener = self._settings.listener
+        crowded = len(self._clients) >= listener.max_connections
+        if crowded or self._per_client[client] >= listener.max_connections_per_client or self._stopped is not None:
+            return _Turned()
+        identity = new_id(self._settings.clock.seconds(), _RANDOM.getrandbits(35))
+        server = ImapServer(self._settings, identity, self._forget)
+        self._clients[server] = client
+        self._per_client[client] += 1
+        return server
+
+    def _forget(self, server: ImapServer) -> None:
+        client = self._clients.pop(server)
+        self._per_client[client] -= 1
+        if not self._per_client[client]:
+            del self._per_client[client]
+        self._settle()
+
+    async def stop(self) -> None:
+        """Take leave of every client and wait until nothing of any session is left."""
+        self._stopped = Deferred()
+        for server in tuple(self._clients):
+            server.shut_down()
+        self._settle()
+        await self._stopped
+
+    def _settle(self) -> None:
+        if self._stopped is not None and not self._clients and not self._stopped.called:
+            self._stopped.callback(None)
+
+
+def _login_of(avatar: object, typed: str) -> str:
+    return avatar.name if isinstance(avatar, Account) else typed

@@ -1,0 +1,425 @@
+"""One IMAP connection: bytes in, strictly one command at a time, answers in order, whatever is pipelined.
+
+A subclass of Twisted's IMAP4Server, of which the line layer, parsing, dispatch and rendering are replaced; the names
+that Twisted calls stay. Bounded in both directions: a client that sends ahead is not read, one that does not read is
+not served, and each has its time.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, ISSLTransport
+from twisted.internet.protocol import connectionDone
+from twisted.internet.task import deferLater
+from twisted.mail.imap4 import IMAP4Server
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from relaygw.core.events import Connected, Disconnected, Secured, TaskFailed
+from relaygw.mailbox.imap.access import capabilities
+from relaygw.mailbox.imap.commands import State
+from relaygw.mailbox.imap.dispatch import perform
+from relaygw.mailbox.imap.lines import Collected, CommandReader, Continue, Offered, Skipped
+from relaygw.mailbox.imap.offers import judge_offer
+from relaygw.mailbox.imap.output import Output
+from relaygw.mailbox.imap.parser import BadCommand, parse_command, parse_tag
+from relaygw.mailbox.imap.session import Completion, Gone, Session, Settings, bad, no
+from relaygw.mailbox.imap.tokens import StoredLiteral
+from relaygw.mailbox.imap.upload import Upload
+from relaygw.tls import channel
+
+LOGIN_COMMAND = 60.0
+"""Seconds for one command before login, however slowly its octets come."""
+LOGIN_ALL = 300.0
+"""Seconds for all that comes before login."""
+STALLED = 300.0
+"""Seconds a client may leave our answers unread."""
+CLOSING = 30.0
+"""Seconds for the last answer to leave."""
+AHEAD = 64 * 1024
+"""Octets a client may send ahead of the command being answered."""
+TURN = 100
+"""Commands answered in one turn of the reactor."""
+MAX_ERRORS = 50
+"""Commands that make no sense before the connection is closed."""
+
+
+@implementer(IHandshakeListener)
+class ImapServer(IMAP4Server):
+    """`identity` names the session in the journal; `left` is called once, when nothing of it is left."""
+
+    transport: Any  # a stream of Twisted's: ITransport, IConsumer, IPushProducer, ITLSTransport
+
+    def __init__(self, settings: Settings, identity: str, left: "Callable[[ImapServer], None]") -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's class has no types
+        self._settings = settings
+        self._identity = identity
+        self._left = left
+        self._clock = settings.clock
+        self._reader = CommandReader()
+        self._output = Output(self._output_changed)
+        self._upload: Upload | None = None
+        self._line: Deferred[bytes | None] | None = None
+        self._line_limit = 0
+        self._idling = self._busy = self._pumping = self._later = False
+        self._over = self._lost = self._ended = False
+        self._tls_next = False
+        self._paused = False
+        self._armed: tuple[float | None, int] | None = None
+        self._cause = "lost"
+        self._commands = self._errors = 0
+        self._calls: list[IDelayedCall] = []
+        self._timer: IDelayedCall | None = None
+        self._running: Deferred[None] = Deferred()
+
+    # --- what Twisted calls ---
+
+    def connectionMade(self) -> None:
+        settings = self._settings
+        self._started = self._clock.seconds()
+        peer = self.transport.getPeer()
+        client = str(getattr(peer, "host", ""))
+        self.session = Session(settings, self, self._identity, client)
+        self.session.on_news = self._news
+        settings.journal(
+            Connected(
+                session=self._identity,
+                listener=settings.listener.name,
+                client=client,
+                port=int(getattr(peer, "port", 0)),
+            )
+        )
+        self._output.attach(self.transport)
+        self._calls.append(self._clock.callLater(LOGIN_ALL, self._login_late))
+        self.send(b"* OK [CAPABILITY " + b" ".join(capabilities(self.session)) + b"] relaygw is ready\r\n")
+        self._pump()
+
+    def handshakeCompleted(self) -> None:
+        found = channel(self.transport)
+        self._settings.journal(Secured(session=self._identity, version=found.version, cipher=found.cipher))
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._over:
+            return
+        self._reader.feed(data)
+        if self.session.state is not State.UNAUTHENTICATED:
+            self.resetTimeout()
+        self._pump()
+
+    def setTimeout(self, period: float | None) -> None:
+        """One timer, from now; None: none."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None if period is None else self._clock.callLater(period, self.timeoutConnection)
+
+    def resetTimeout(self) -> None:
+        """The client shows signs of life."""
+        period = self._armed[0] if self._armed is not None else None
+        if self._timer is not None and self._timer.active() and period is not None:
+            self._timer.reset(period)
+
+    def timeoutConnection(self) -> None:
+        if self._output.blocked:
+            self.abort("stalled")
+            return
+        self.send(b"* BYE Nothing was heard of you for too long\r\n")
+        self._close("timeout")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = self._over = True
+        self.setTimeout(None)
+        for call in self._calls:
+            if call.active():
+                call.cancel()
+        self._output.detach()
+        self._give_line(Gone())
+        if not self._busy:
+            self._end()
+
+    # --- one thing after the other ---
+
+    def _pump(self) -> None:
+        """Take from the reader what can be taken. Called whenever something changed; never runs inside itself."""
+        if self._pumping or self._lost:
+            return
+        self._pumping = True
+        try:
+            turns = 0
+            while turns < TURN and self._step():
+                turns += 1
+        finally:
+            self._pumping = False
+        if turns == TURN and not self._later:
+            self._later = True
+            self._calls = [call for call in self._calls if call.active()]
+            self._calls.append(self._clock.callLater(0, self._pump_later))
+        if not self._busy or self._line is not None:
+            self._output.flush()
+        self._flow()
+        self._arm()
+
+    def _pump_later(self) -> None:
+        self._later = False
+        self._pump()
+
+    def _step(self) -> bool:
+        """Whether there was something to do."""
+        if self._over:
+            return False
+        if self._line is not None:
+            line = self._reader.line(self._line_limit)
+            return line is not None and self._give_line(line)
+        if self._busy or self._output.blocked:
+            return False
+        event = self._reader.next()
+        if event is None:
+            return False
+        self._take(event)
+        return True
+
+    def _take(self, event: Collected | Continue | Offered | Skipped) -> None:
+        if isinstance(event, Continue):
+            self.send(b"+ Go ahead\r\n")
+        elif isinstance(event, Offered):
+            self._start(self._consider(event))
+        elif isinstance(event, Collected):
+            self._start(self._answer(event))
+        else:
+            self._complete(parse_tag(event.start), bad(event.fault.value, b"LIMIT"))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._busy = True
+        self._commands += 1
+        self._running = Deferred.fromCoroutine(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Gone:
+            pass
+        except Exception as error:
+            # Not even an answer could be made: what the client believes is anybody's guess.
+            self._broke("imap command", error)
+            self.abort("failure")
+        finally:
+            self._finished()
+
+    def _finished(self) -> None:
+        self._busy = self._idling = False
+        if self._lost:
+            self._end()
+        else:
+            self._pump()
+
+    async def _answer(self, command: Collected) -> None:
+        self._upload = None
+        try:
+            request = parse_command(command.texts, command.literals)
+            self._complete(request.tag, await perform(self.session, request))
+        except BadCommand as error:
+            charset = no(error.reason, b"BADCHARSET (US-ASCII UTF-8)")
+            self._complete(error.tag, charset if error.charset else bad(error.reason))
+        finally:
+            for literal in command.literals:
+                if isinstance(literal, StoredLiteral) and isinstance(literal.handle, Upload):
+                    literal.handle.close()
+
+    async def _consider(self, offered: Offered) -> None:
+        """Take the message an APPEND brings, or refuse it before it comes."""
+        judged = await judge_offer(self.session, offered)
+        if self._over:
+            return
+        if isinstance(judged, Upload):
+            self._upload = judged
+            self._reader.take(judged)
+            if offered.waits:
+                self.send(b"+ Go ahead\r\n")
+            return
+        self._complete(parse_tag(offered.texts[0]), judged)
+        if offered.waits or self._bearable(offered.size):
+            self._reader.skip()
+        else:
+            self.send(b"* BYE Nobody wants to hear all of this\r\n")
+            self._close("too large")
+
+    def _bearable(self, size: int) -> bool:
+        """Whether we read through a message that is not wanted, to get at what follows (RFC 7888 4)."""
+        return self.session.state is not State.UNAUTHENTICATED and size <= 2 * self._settings.max_append
+
+    def _complete(self, tag: bytes, completion: Completion) -> None:
+        """The command's last line, and what follows from it."""
+        if self._tls_next:
+            self._begin_tls(tag, completion)
+            return
+        self.send(completion.line(tag or b"*"))
+        self._errors += completion.status == b"BAD"
+        if self.session.state is State.LOGOUT:
+            self._close("quit")
+        elif self._errors > MAX_ERRORS:
+            self.send(b"* BYE Too many errors\r\n")
+            self._close("too many errors")
+
+    def _begin_tls(self, tag: bytes, completion: Completion) -> None:
+        """Whatever was sent in clear behind STARTTLS is an attack, or as good as one (RFC 3501 6.2.1)."""
+        self._tls_next = False
+        if self._reader.buffered or self._settings.tls is None:
+            self.send(b"* BYE Nothing may follow STARTTLS in clear\r\n")
+            self._close("clear text behind STARTTLS")
+            return
+        self.send(completion.line(tag))
+        self._output.flush()
+        self._reader.drop()
+        self.transport.startTLS(self._settings.tls.context_factory)
+
+    # --- the Channel of a session ---
+
+    @property
+    def secure(self) -> bool:
+        return bool(ISSLTransport.providedBy(self.transport))
+
+    def send(self, data: bytes) -> None:
+        self._output.send(data)
+
+    async def drained(self) -> None:
+        if self._over:
+            raise Gone
+        await self._output.drained()
+
+    async def breathe(self) -> None:
+        await self.drained()
+        await deferLater(self._clock, 0, _nothing)
+        if self._over:
+            raise Gone
+
+    async def read_line(self, limit: int) -> bytes:
+        line = await self._await_line(limit)
+        if line is None:
+            raise Gone
+        return line
+
+    async def read_line_or_news(self, limit: int, patience: float) -> bytes | None:
+        self._idling = True
+        wake = self._clock.callLater(patience, self._give_line, None)
+        try:
+            return await self._await_line(limit)
+        finally:
+            if wake.active():
+                wake.cancel()
+
+    async def _await_line(self, limit: int) -> bytes | None:
+        if self._over:
+            raise Gone
+        waiting: Deferred[bytes | None] = Deferred()
+        self._line, self._line_limit = waiting, limit
+        self._pump()
+        return await waiting
+
+    def _give_line(self, line: bytes | None | Gone) -> bool:
+        waiting, self._line = self._line, None
+        if waiting is not None:
+            if isinstance(line, Gone):
+                waiting.errback(line)
+            else:
+                waiting.callback(line)
+        return True
+
+    def _news(self) -> None:
+        """From within the store's own work: the session is woken when that is done."""
+        if self._idling and self._line is not None:
+            waiting = self._line
+            self._clock.callLater(0, lambda: self._give_line(None) if self._line is waiting else None)
+
+    def start_tls(self) -> None:
+        self._tls_next = True
+
+    def abort(self, cause: str) -> None:
+        if not self._over:
+            self._over, self._cause = True, cause
+            self._output.detach()
+        self.transport.abortConnection()
+
+    # --- time and flow ---
+
+    def _output_changed(self) -> None:
+        self._pump()
+
+    def _flow(self) -> None:
+        """Read on only while there is room for what comes."""
+        full = self._reader.buffered > AHEAD and not self._over
+        if full is not self._paused:
+            self._paused = full
+            if full:
+                self.transport.pauseProducing()
+            else:
+                self.transport.resumeProducing()
+
+    def _arm(self) -> None:
+        """One timer, for what the client owes us; none while we owe it an answer. Each wait is timed once."""
+        if self._over:
+            return
+        period: float | None = self._settings.mailbox.idle_timeout
+        if self._output.blocked:
+            period = STALLED
+        elif self._busy and self._line is None and not self._idling:
+            period = None
+        elif self.session.state is State.UNAUTHENTICATED:
+            period = LOGIN_COMMAND
+        if (period, self._commands) != self._armed:
+            self._armed = (period, self._commands)
+            self.setTimeout(period)
+
+    def _login_late(self) -> None:
+        if self.session.state is State.UNAUTHENTICATED and not self._over:
+            self.send(b"* BYE Logging in takes too long\r\n")
+            self._close("timeout")
+
+    # --- the end ---
+
+    def shut_down(self) -> None:
+        """The service stops."""
+        if not self._over:
+            self.send(b"* BYE The server is going down\r\n")
+            self._close("shutdown")
+
+    def _close(self, cause: str) -> None:
+        """Let what is queued leave, and nothing more come in."""
+        if self._over:
+            return
+        self._over, self._cause = True, cause
+        self.setTimeout(None)
+        if self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
+        self._output.detach()
+        self._give_line(Gone())
+        self._calls.append(self._clock.callLater(CLOSING, self.transport.abortConnection))
+        self.transport.loseConnection()
+
+    def _end(self) -> None:
+        """Once, when the connection is lost and no command runs."""
+        if self._ended:
+            return
+        self._ended = True
+        self._reader.drop()
+        if self._upload is not None:
+            self._upload.close()
+        self._running = Deferred.fromCoroutine(self._leave())
+
+    async def _leave(self) -> None:
+        try:
+            await self.session.leave()
+        except Exception as error:
+            self._broke("imap leave", error)
+        seconds = self._clock.seconds() - self._started
+        self._settings.journal(
+            Disconnected(session=self._identity, cause=self._cause, commands=self._commands, seconds=seconds)
+        )
+        self._left(self)
+
+    def _broke(self, task: str, error: Exception) -> None:
+        self._settings.journal(TaskFailed(session=self._identity, task=task, error=type(error).__qualname__))
+
+
+def _nothing() -> None:
+    """A turn of the reactor."""

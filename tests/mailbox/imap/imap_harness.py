@@ -1,0 +1,156 @@
+"""An IMAP server in memory for tests: a real store in a temporary directory, threads that run at once, a Clock."""
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from relaygw.bridge import as_deferred
+from relaygw.config.schema import ListenerConfig, MailboxConfig
+from relaygw.core.events import Event
+from relaygw.interfaces import Account
+from relaygw.mailbox.imap.factory import ImapFactory
+from relaygw.mailbox.store import Store
+from relaygw.realm import account_portal
+
+MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nbody\r\n"
+
+
+class InstantPool:
+    """Runs what it is given at once, in the calling thread."""
+
+    def callInThreadWithCallback(self, onResult: Any, func: Any, *args: Any) -> None:  # noqa: N802, N803
+        try:
+            result = func(*args)
+        except BaseException:
+            onResult(False, Failure())
+        else:
+            onResult(True, result)
+
+
+class InstantReactor(Clock):
+    """A Clock whose other threads are this one."""
+
+    def callFromThread(self, function: Any, *args: Any) -> None:  # noqa: N802
+        function(*args)
+
+
+class OneAccount:
+    """A directory of one."""
+
+    def __init__(self) -> None:
+        self.checkers = (InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret"),)
+
+    def named(self, login: str) -> Account | None:
+        return Account(name="alice", addresses=(), mailbox="alice") if login == "alice" else None
+
+    def account(self, address: object) -> None:
+        return None
+
+
+class Wire(StringTransport):
+    """A transport that tells its producer when it is full, on demand."""
+
+    aborted = False
+
+    def abortConnection(self) -> None:  # noqa: N802
+        self.aborted = True
+        self.disconnecting = True
+
+
+@attrs.define
+class Client:
+    """The other end: `say` gives bytes to the server and answers what came back."""
+
+    world: "World"
+    server: Any
+    wire: Wire
+
+    def read(self) -> bytes:
+        data = self.wire.value()
+        self.wire.clear()
+        return data
+
+    def say(self, data: bytes) -> bytes:
+        self.server.dataReceived(data)
+        self.world.settle()
+        return self.read()
+
+    def ask(self, *lines: bytes) -> list[bytes]:
+        """Each line as a command of its own (CRLF added); all lines of the answers."""
+        found: list[bytes] = []
+        for line in lines:
+            found += self.say(line + b"\r\n").split(b"\r\n")[:-1]
+        return found
+
+    def lose(self) -> None:
+        self.server.connectionLost(Failure(ConnectionError()))
+        self.world.settle()
+
+
+class World:
+    """Store, factory and clients of one test."""
+
+    def __init__(self, path: Path, **settings: Any) -> None:
+        self.reactor = InstantReactor()
+        self.events: list[Event] = []
+        self.store = Store(str(path), self.reactor, InstantPool())
+        values: dict[str, Any] = {
+            "portal": account_portal(OneAccount()),
+            "store": self.store,
+            "tls": None,
+            "clock": self.reactor,
+            "journal": self.events.append,
+            "mailbox": MailboxConfig(),
+            "listener": ListenerConfig(name="imap", endpoint="tcp:0", protocol="imap", auth="always"),
+            "max_append": 1024 * 1024,
+            "login_delay": 0.0,
+            **settings,
+        }
+        self.factory = ImapFactory(**values)
+
+    def settle(self) -> None:
+        """Let everything happen that takes no time."""
+        for _ in range(1000):
+            if not any(call.getTime() <= self.reactor.seconds() for call in self.reactor.getDelayedCalls()):
+                return
+            self.reactor.advance(0)
+
+    def connect(self, host: str = "192.0.2.1") -> Client:
+        address = IPv4Address("TCP", host, 40000)
+        server = self.factory.buildProtocol(address)
+        wire = Wire(peerAddress=address)
+        server.makeConnection(wire)
+        self.settle()
+        return Client(self, server, wire)
+
+    def login(self) -> Client:
+        client = self.connect()
+        client.read()
+        assert client.say(b"l LOGIN alice secret\r\n").startswith(b"l OK")
+        return client
+
+    def select(self, name: bytes = b"INBOX") -> Client:
+        client = self.login()
+        client.say(b"s SELECT " + name + b"\r\n")
+        return client
+
+    def deliver(self, *messages: bytes, folder: str = "INBOX") -> None:
+        for message in messages:
+            self.run(self.store.deliver("alice", [message], folder))
+
+    def run(self, awaitable: Any) -> Any:
+        """The result of something that needs no time."""
+        found: list[Any] = []
+        as_deferred(awaitable).addBoth(found.append)
+        self.settle()
+        if not found:
+            raise AssertionError("no result yet")
+        if isinstance(found[0], Failure):
+            found[0].raiseException()
+        return found[0]
