@@ -30,6 +30,7 @@ _PAYLOAD = 1232
 _TRY = 2.0
 """Seconds one server gets before the next is asked."""
 _MAX_REASON = 300
+_SERVER = re.compile(r"(?:\[([^]]+)\]|([^:]+)):([0-9]{1,5})\Z")
 
 
 @attrs.frozen
@@ -59,15 +60,11 @@ def nameservers(configured: Sequence[str], resolv_conf: str = "/etc/resolv.conf"
 
 
 def _server(text: str) -> Server:
-    host, port = text, ""
-    if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        port = port.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    if not _is_address(host) or not (port or "53").isdecimal():
+    match = _SERVER.match(text)
+    host, port = (match[1] or match[2], int(match[3])) if match else (text, 53)
+    if not _is_address(host) or not 0 < port < 65536:
         raise ValueError(f"not a name server's address: {text!r}")
-    return Server(host, int(port or 53))
+    return Server(host, port)
 
 
 def _is_address(text: str) -> bool:
