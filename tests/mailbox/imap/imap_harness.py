@@ -6,7 +6,6 @@ from typing import Any
 import attrs
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.address import IPv4Address
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
@@ -17,27 +16,9 @@ from relaygw.interfaces import Account
 from relaygw.mailbox.imap.factory import ImapFactory
 from relaygw.mailbox.store import Store
 from relaygw.realm import account_portal
+from relaygw.testing.threads import InlinePool, InlineReactor
 
 MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nbody\r\n"
-
-
-class InstantPool:
-    """Runs what it is given at once, in the calling thread."""
-
-    def callInThreadWithCallback(self, onResult: Any, func: Any, *args: Any) -> None:  # noqa: N802, N803
-        try:
-            result = func(*args)
-        except BaseException:
-            onResult(False, Failure())
-        else:
-            onResult(True, result)
-
-
-class InstantReactor(Clock):
-    """A Clock whose other threads are this one."""
-
-    def callFromThread(self, function: Any, *args: Any) -> None:  # noqa: N802
-        function(*args)
 
 
 class OneAccount:
@@ -97,9 +78,9 @@ class World:
     """Store, factory and clients of one test."""
 
     def __init__(self, path: Path, **settings: Any) -> None:
-        self.reactor = InstantReactor()
+        self.reactor = InlineReactor()
         self.events: list[Event] = []
-        self.store = Store(str(path), self.reactor, InstantPool())
+        self.store = Store(str(path), self.reactor, InlinePool())
         values: dict[str, Any] = {
             "portal": account_portal(OneAccount()),
             "store": self.store,
