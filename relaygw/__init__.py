@@ -14,7 +14,7 @@ Life of a message, in the order of the folders (a test fails where a name below 
     relaygw.core        pure: values and decisions; time, randomness and DNS are arguments
     relaygw.interfaces  the plug points, on one page
     relaygw.dns         dnspython's resolver driven by Twisted
-    relaygw.tap, relaygw.config   the only places that know every part
+    relaygw.tap, relaygw.gateway, relaygw.config   the only places that know every part
 
 Layers point downwards only: ingress, filters, queue, egress, mailbox, control → core, interfaces; siblings meet in
 relaygw.tap. A test walks the imports.

@@ -194,9 +194,10 @@ class Stopped(Event):
 
 @attrs.frozen(kw_only=True)
 class Reloaded(Event):
-    """The configuration was read again; `errors` non-empty: nothing changed."""
+    """The configuration was read again; `errors` non-empty: nothing changed. `waiting` takes effect at a restart."""
 
     errors: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

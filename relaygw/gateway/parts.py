@@ -1,0 +1,156 @@
+"""The parts that follow from the configuration and are made anew when it is read again: who exists, what is asked of
+mail, where it goes, how it is signed. Making them opens no socket and no spool, so that a configuration that cannot
+work is refused before anything changes.
+"""
+
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import attrs
+from twisted.cred.portal import Portal
+
+from relaygw.config.schema import Config
+from relaygw.core.address import Address, AddressError, parse_address
+from relaygw.core.events import Event, TaskFailed
+from relaygw.core.ids import new_id
+from relaygw.core.permission import Permission, domains_of
+from relaygw.core.routing import Routing, compile_routes
+from relaygw.dns import ZoneError, make_resolver
+from relaygw.egress.dkim import DkimError, DkimSigner, make_signer
+from relaygw.filters.chain import Chain
+from relaygw.filters.uses import build_uses
+from relaygw.interfaces import IDirectory, ITransport, Services
+from relaygw.mailbox.store import Store
+from relaygw.plugins import PluginError, load_plugin
+from relaygw.realm import account_portal
+from relaygw.tls import ServerTls, TlsError
+
+
+class PartsError(Exception):
+    """The configuration reads well and still cannot work; `problems` has a sentence for each reason."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@attrs.frozen(kw_only=True)
+class Lasting:
+    """What stays as it is while the service runs, and the parts need."""
+
+    reactor: Any
+    write_event: Callable[[Event], None]
+    spawn: Callable[[str, Awaitable[Any]], None]
+    store: Store
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """One configuration, made real."""
+
+    config: Config
+    services: Services
+    directory: IDirectory
+    portal: Portal
+    permission: Permission
+    postmaster: Address
+    chain: Chain
+    routing: Routing
+    transports: Mapping[str, ITransport]
+    signer: DkimSigner
+    tls: ServerTls | None
+
+
+def make_parts(config: Config, lasting: Lasting) -> Parts:
+    """All parts of a configuration; raises PartsError with everything that is wrong."""
+    attempt = _Attempt()
+    resolver = attempt.of(lambda: make_resolver(config.dns, lasting.reactor))
+    signer = attempt.of(lambda: make_signer(config, lasting.reactor))
+    services = Services(
+        hostname=config.hostname,
+        resolver=resolver,
+        reactor=lasting.reactor,
+        state=config.state,
+        spawn=lasting.spawn,
+        settings=config,
+        signer=signer,
+        store=lasting.store,
+    )
+    directory = attempt.of(lambda: _directory(config, services))
+    services = attrs.evolve(services, directory=directory)
+    uses = attempt.of(lambda: build_uses(config.filters, services))
+    transports = {name: attempt.of(lambda name=name: _transport(name, services)) for name in _transports(config)}
+    tls = attempt.of(lambda: _tls(config, lasting.write_event))
+    if attempt.problems:
+        raise PartsError(*attempt.problems)
+    return Parts(
+        config=config,
+        services=services,
+        directory=directory,
+        portal=account_portal(directory),
+        permission=Permission(
+            local=domains_of(config.domains),
+            relay=domains_of(config.relay_domains),
+            trusted=config.trusted_networks,
+        ),
+        postmaster=_postmaster(config),
+        chain=Chain(uses, lasting.reactor, lasting.write_event),
+        routing=compile_routes(config.routes, config.domains, config.relay_domains),
+        transports=transports,
+        signer=signer,
+        tls=tls,
+    )
+
+
+class _Attempt:
+    """Makes things and gathers why they could not be made."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def of(self, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except (PluginError, DkimError) as error:
+            self.problems.extend(error.problems)
+        except (ZoneError, TlsError, ValueError, OSError) as error:
+            self.problems.append(str(error))
+        return None
+
+
+def _directory(config: Config, services: Services) -> IDirectory:
+    use, options = config.directory.kind, config.directory.options
+    return load_plugin("relaygw.directories", use, options, services, where="directory")
+
+
+def _transports(config: Config) -> list[str]:
+    return sorted({route.transport for route in config.routes})
+
+
+def _transport(name: str, services: Services) -> ITransport:
+    return load_plugin("relaygw.transports", name, {}, services, where=f"transport {name!r}")
+
+
+def _tls(config: Config, write_event: Callable[[Event], None]) -> ServerTls | None:
+    if config.tls.certificate is None:
+        return None
+    return ServerTls(config.tls, lambda text: write_event(TaskFailed(task="read the certificate again", error=text)))
+
+
+def _postmaster(config: Config) -> Address:
+    """Who a bare `<postmaster>` is (RFC 5321 4.5.1)."""
+    try:
+        return parse_address(config.postmaster)
+    except AddressError:
+        return Address("postmaster", config.domains[0] if config.domains else config.hostname)
+
+
+def fresh_id(now: float) -> str:
+    """A new name for a session or message."""
+    return new_id(now, secrets.randbits(35))
+
+
+jitter = random.SystemRandom().random
+"""A number in [0, 1) for what should not happen at the same moment everywhere."""

@@ -1,0 +1,220 @@
+"""The gateway: all parts in one service, started and stopped in the order a message needs them.
+
+Start: journal, spool, queue, control, then the doors; the ports are bound before privileges are dropped. Stop, the
+other way round: no new sessions, those at work end, the queue drains, what is known is recorded.
+"""
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+from twisted.application import strports
+from twisted.application.service import MultiService
+from twisted.internet.defer import DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.python.threadpool import ThreadPool
+
+from relaygw import __version__
+from relaygw.bridge import as_deferred, deferred
+from relaygw.config.load import ConfigError, load
+from relaygw.config.paths import control_socket, history_directory, mail_directory, spool_directory
+from relaygw.config.schema import Config
+from relaygw.control.collaborators import Collaborators
+from relaygw.control.service import ControlService
+from relaygw.core.events import Reloaded, Started, Stopped
+from relaygw.gateway.doors import Behind, Door
+from relaygw.gateway.notify import notify
+from relaygw.gateway.parts import Lasting, PartsError, fresh_id, jitter, make_parts
+from relaygw.gateway.welcome import welcome
+from relaygw.interfaces import SpoolError
+from relaygw.journal import Journal
+from relaygw.mailbox.store import Store
+from relaygw.queue.service import QueueService
+from relaygw.spool.memory import MemorySpool
+from relaygw.spool.sqlite import SqliteSpool
+from relaygw.tasks import Tasks
+
+STORE_THREADS = 4
+"""Threads for the files of mailboxes."""
+
+_LASTING = ("state", "spool", "journal", "control", "mailbox")
+"""Sections of the configuration that are read at start only."""
+
+
+class StartError(Exception):
+    """The service cannot start; the message is for the operator."""
+
+
+class Gateway(MultiService):
+    """The whole service for one configuration. Raises PartsError where it cannot work."""
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        MultiService.__init__(self)
+        self._reactor = reactor
+        self.config = config
+        self.journal = Journal(config.journal.file, history_directory(config), reactor, config.journal.history)
+        self._tasks = Tasks(self.journal.write)
+        self._pool = ThreadPool(minthreads=0, maxthreads=STORE_THREADS, name="store")
+        self._lasting = Lasting(
+            reactor=reactor,
+            write_event=self.journal.write,
+            spawn=self._tasks.spawn,
+            store=Store(mail_directory(config), reactor, self._pool),
+        )
+        self._parts = make_parts(config, self._lasting)
+        self._retired = [self._parts]
+        self.spool = _spool(config, reactor, self.journal)
+        self.queue = QueueService(
+            spool=self.spool,
+            transports=self._parts.transports,
+            routing=self._parts.routing,
+            config=config.queue,
+            clock=reactor,
+            write_event=self.journal.write,
+            hostname=config.hostname,
+            postmaster=config.postmaster,
+            random=jitter,
+            new_id=lambda: fresh_id(reactor.seconds()),
+        )
+        control = attrs.evolve(config.control, socket=control_socket(config))
+        self.control = ControlService(reactor, control, self._collaborators())
+        self._behind = Behind(
+            spool=self.spool, offer=self.queue.offer, lease=self.queue.lease, write_event=self.journal.write
+        )
+        self.doors = [self._door(name) for name in (each.name for each in config.listeners)]
+        self._listening = MultiService()
+        for door in self.doors:
+            self._listening.addService(strports.service(door.listener.endpoint, door, reactor))
+
+    def _door(self, name: str) -> Door:
+        door = Door(next(each for each in self.config.listeners if each.name == name))
+        door.open(self._parts, self._behind)
+        return door
+
+    # Start
+
+    def privilegedStartService(self) -> None:
+        """Bind the ports, as root where that is needed; raises StartError."""
+        for door, service in zip(self.doors, self._listening, strict=True):
+            try:
+                service.privilegedStartService()
+            except (CannotListenError, OSError) as error:
+                raise StartError(
+                    f"listener {door.listener.name!r}: cannot listen on {door.listener.endpoint}: {error}"
+                ) from None
+
+    def startService(self) -> None:
+        """Raises StartError."""
+        MultiService.startService(self)
+        os.makedirs(self.config.state, mode=0o700, exist_ok=True)
+        self.journal.start()
+        self._pool.start()
+        if isinstance(self.spool, SqliteSpool):
+            try:
+                self.spool.open()
+            except SpoolError as error:
+                raise StartError(str(error)) from None
+        self.queue.startService()
+        self.control.startService()
+        self._listening.startService()
+        signal.signal(signal.SIGHUP, self._hang_up)
+        listeners = tuple(f"{door.listener.name} {door.listener.endpoint}" for door in self.doors)
+        self.journal.write(Started(version=__version__, listeners=listeners))
+        welcome(self.config)
+        notify("READY=1")
+
+    def _hang_up(self, *_: object) -> None:
+        self._reactor.callFromThread(lambda: self._tasks.spawn("reload", self.reload()))
+
+    # Reload
+
+    async def reload(self) -> Sequence[str]:
+        """Read the configuration again and use it; a wrong one changes nothing. Answers what was wrong."""
+        self.journal.reopen()
+        try:
+            config = load(self.config.path)
+            parts = make_parts(config, self._lasting)
+        except ConfigError as error:
+            return self._not_reloaded([str(problem) for problem in error.problems])
+        except PartsError as error:
+            return self._not_reloaded(error.problems)
+        waiting = _waiting_for_restart(self.config, config)
+        self._use(config, parts)
+        self.journal.write(Reloaded(waiting=tuple(waiting)))
+        return ()
+
+    def _not_reloaded(self, problems: Sequence[str]) -> Sequence[str]:
+        self.journal.write(Reloaded(errors=tuple(problems)))
+        return problems
+
+    def _use(self, config: Config, parts: Any) -> None:
+        lasting = {name: getattr(self.config, name) for name in _LASTING}
+        self.config = attrs.evolve(config, **lasting)
+        self._parts = parts
+        self._retired.append(parts)
+        self.queue.reconfigure(transports=parts.transports, routing=parts.routing, config=config.queue)
+        known = {each.name for each in config.listeners}
+        for door in self.doors:
+            if door.listener.name in known:
+                door.open(parts, self._behind)
+
+    # Stop
+
+    @deferred
+    async def stopService(self) -> None:
+        """Drain and stop, in bounded time."""
+        notify("STOPPING=1")
+        await as_deferred(maybeDeferred(MultiService.stopService, self))
+        await as_deferred(maybeDeferred(self._listening.stopService))
+        await DeferredList([door.drain(self.config.queue.drain_timeout) for door in self.doors])
+        await self.control.stopService()
+        await self.queue.stopService()
+        await self._tasks.stop()
+        for parts in self._retired:
+            parts.signer.stop()
+        self._pool.stop()
+        unfinished = await self.spool.count()
+        await self.spool.close()
+        self.journal.write(Stopped(unfinished=unfinished))
+        await self.journal.stop()
+
+    # What operators see
+
+    def _collaborators(self) -> Collaborators:
+        return Collaborators(
+            settings=lambda: self.config,
+            queue=self.queue.operations,
+            trace=self.journal.lookup,
+            reload=self.reload,
+            status=self._status,
+            counts=lambda: self.journal.counts,
+            account=lambda address: self._parts.directory.account(address),
+            resolver=self._parts.services.resolver,
+            clock=self._reactor.seconds,
+        )
+
+    async def _status(self) -> Mapping[str, Any]:
+        return {
+            "domains": list(self.config.domains),
+            "messages": await self.spool.count(),
+            "queue": dict(self.queue.counts),
+            "journal": {"lost": self.journal.lost},
+        }
+
+
+def _spool(config: Config, reactor: Any, journal: Journal) -> Any:
+    if config.spool.kind == "memory":
+        return MemorySpool()
+    return SqliteSpool(spool_directory(config), reactor, inline_limit=config.spool.inline_limit, report=journal.write)
+
+
+def _waiting_for_restart(old: Config, new: Config) -> list[str]:
+    """What differs and is read at start only."""
+    changed = [name for name in _LASTING if getattr(old, name) != getattr(new, name)]
+    before = {each.name: each.endpoint for each in old.listeners}
+    after = {each.name: each.endpoint for each in new.listeners}
+    return changed + [
+        f"listener {name}" for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)
+    ]
