@@ -66,8 +66,10 @@ def nameserver(value: Any) -> str:
     text = _text(value)
     host, port = text, "53"
     if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        port = port.removeprefix(":") or "53"
+        host, closing, rest = text[1:].partition("]")
+        if not closing or rest[:1] not in ("", ":"):
+            raise ValueError("not an address in brackets")
+        port = rest[1:] if rest else "53"
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     ipaddress.ip_address(host)
@@ -148,8 +150,8 @@ def _integer(low: int, high: int) -> Callable[[Any, str], int]:
 
 _A_DURATION = 'a duration such as "90s", "5m", "4h", "5d" or a number of seconds'
 
-Duration = Annotated[float, Kind(f"{_A_DURATION}, more than 0", _alone(_positive))]
-DurationOrZero = Annotated[float, Kind(f"{_A_DURATION}, 0 included", _alone(duration))]
+Duration = Annotated[float, Kind(f"{_A_DURATION}, more than 0, at most 10 years", _alone(_positive))]
+DurationOrZero = Annotated[float, Kind(f"{_A_DURATION}, from 0 to 10 years", _alone(duration))]
 Size = Annotated[int, Kind('a size such as "256K", "50M", "1G" or a number of octets', _alone(size))]
 Count = Annotated[int, Kind("a whole number, 1 or more", _integer(1, 2**31 - 1))]
 Port = Annotated[int, Kind("a port from 1 to 65535", _integer(1, 65535))]

@@ -33,8 +33,10 @@ def locate(text: str) -> dict[Path, int]:
 
 
 def line_of(path: Path, lines: dict[Path, int]) -> int:
-    """The line of the path, or of the nearest table around it."""
+    """The line of the path, or of the nearest table around it; of a list of tables, that of its first."""
     while path not in lines:
+        if (*path, 0) in lines:
+            return lines[(*path, 0)]
         path = path[:-1]
     return lines[path] if path else 0
 

@@ -19,7 +19,7 @@ from relaygw.config.paths import control_socket, mail_directory, spool_directory
 from relaygw.config.problem import ConfigError, Problem, spell
 from relaygw.config.schema import Config, FilterConfig, ListenerConfig, RouteConfig
 from relaygw.config.semantics import Fault, faults
-from relaygw.config.structure import MISSING, Reader
+from relaygw.config.structure import Reader
 from relaygw.core.session import Role
 
 __all__ = ["ConfigError", "Problem", "load", "parse"]
@@ -48,10 +48,7 @@ def parse(text: str, path: str) -> Config:
     found: list[Fault] = []
     _lift_parameters(table)
     reader = Reader(os.path.dirname(path), lambda *fault: found.append(fault), PLURALS, frozenset({"path"}))
-    draft = reader.table(Config, table, ())
-    if draft is MISSING:
-        stand_ins = {"hostname": "stand-in.invalid", "state": "."}
-        draft = attrs.evolve(reader, complain=lambda *_: None).table(Config, {**table, **stand_ins}, ())
+    draft: Config = reader.table(Config, table, ())
     config = _complete(draft, path)
     found += faults(config, _unread(found, table, draft), frozenset(place for place, _, _ in found))
     if found:
@@ -76,7 +73,8 @@ def _unread(found: list[Fault], table: Mapping[str, Any], draft: Config) -> froz
     for key in {str(place[0]) for place, _, _ in found if place}:
         value = table.get(key)
         tables = value if isinstance(value, list) and any(isinstance(each, dict) for each in value) else ()
-        if not tables or len(tables) != len(getattr(draft, singular.get(key, key))):
+        kept = getattr(draft, singular.get(key, key), ())
+        if not tables or not isinstance(kept, tuple) or len(tables) != len(kept):
             unread.add(key)
     return frozenset(unread)
 

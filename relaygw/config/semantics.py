@@ -21,6 +21,9 @@ Rule = Callable[[Config], Iterator[Fault]]
 EVERY_ROUTE = "every route"
 """What the table as a whole needs: a route without its broken condition would seem to cover those after it."""
 
+EVERY_NAME = "every name"
+"""What references to listeners need."""
+
 _ROUTE = re.compile(r"route (\d+) \([^)]*\):? ")
 
 
@@ -29,6 +32,8 @@ def faults(config: Config, unread: frozenset[str], faulty: frozenset[Path]) -> l
     the options inside them that have faults of their own already."""
     if any(path[:1] == ("route",) for path in faulty):
         unread |= {EVERY_ROUTE}
+    if any(path[:1] == ("listener",) and path[2:] == ("name",) for path in faulty):
+        unread |= {EVERY_NAME}
     found = [fault for rule, needs in RULES for fault in (rule(config) if unread.isdisjoint(needs) else ())]
     return [fault for fault in found if fault[0] not in faulty]
 
@@ -126,7 +131,7 @@ def _endpoint_fault(endpoint: str) -> str:
     try:
         read(object(), endpoint)
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        return str(error).strip("'\"") or type(error).__name__
+        return str(error.args[0]) if error.args else type(error).__name__
     return ""
 
 
@@ -175,15 +180,22 @@ def _plugins(config: Config) -> Iterator[Fault]:
             yield path, f'no {group.removeprefix("relaygw.")[:-1]} "{name}" is installed', hint
 
 
-def _rest(config: Config) -> Iterator[Fault]:
+def _queue(config: Config) -> Iterator[Fault]:
     if not config.queue.retry:
         yield ("queue", "retry"), "found an empty list; allowed is at least one duration", ""
+
+
+def _egress(config: Config) -> Iterator[Fault]:
     if not (config.egress.ipv4 or config.egress.ipv6):
         yield ("egress", "ipv4"), "ipv4 and ipv6 are both false: no next hop could be reached", ""
-    if config.control.console and not config.control.token_file:
+
+
+def _control(config: Config) -> Iterator[Fault]:
+    console = config.control.console
+    if console and not config.control.token_file:
         yield ("control", "token_file"), "this option must be given: the console asks for a token", ""
-    if config.control.console and (fault := _endpoint_fault(config.control.console)):
-        yield ("control", "console"), f'"{config.control.console}" is not a server endpoint: {fault}', ""
+    if console and (fault := _endpoint_fault(console)):
+        yield ("control", "console"), f'"{console}" is not a server endpoint: {fault}', ""
 
 
 RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
@@ -191,11 +203,13 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_listeners, ("listener",)),
     (_filter_names, ("filter",)),
     (_routes, (EVERY_ROUTE, "route", "domains", "relay_domains")),
-    (_references, ("listener", "filter", "route")),
+    (_references, (EVERY_NAME, "listener", "filter", "route")),
     (_domains, ("domains", "relay_domains")),
     (_tls, ("tls", "listener")),
     (_dkim, ("dkim",)),
-    (_logins, ("listener", "directory")),
+    (_logins, ("listener", "directory", "domains")),
     (_plugins, ("filter", "route", "directory")),
-    (_rest, ("queue", "egress", "control")),
+    (_queue, ()),
+    (_egress, ()),
+    (_control, ()),
 )

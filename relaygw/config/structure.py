@@ -1,8 +1,8 @@
 """Reading tables of TOML into the frozen classes of the schema, with every fault told and none skipped.
 
 The types of the schema are the grammar: what a key may hold is nowhere written twice. A value that cannot be read is
-complained about and left out (its default stands in), so that everything after it is still read and judged; whoever
-got a complaint must not use the result for anything but finding more faults. Nothing here knows what options mean.
+complained about, and its default or a stand-in takes its place, so that everything after it is still read and judged;
+whoever got a complaint must use the result for nothing but finding more faults. Nothing here knows what options mean.
 """
 
 import difflib
@@ -19,6 +19,9 @@ from relaygw.config.kinds import Kind
 from relaygw.config.problem import Path
 
 MISSING: Any = attrs.NOTHING
+
+STAND_IN = "stand-in.invalid"
+"""For a required text that could not be read, so that the rest of its table can still be judged."""
 
 Complain = Callable[[Path, str, str], None]
 """Called with the path, the message and a hint or ""."""
@@ -83,7 +86,7 @@ class Reader:
         return self._plain(dict if origin is not None else hint, value, path)
 
     def table(self, cls: type, value: Any, path: Path) -> Any:
-        """An object of the class, or MISSING when something it cannot be without is not there."""
+        """An object of the class; MISSING where there is no table to read it from."""
         if not isinstance(value, dict):
             return self._wrong(value, "a table", path)
         rename, hidden = ({}, frozenset[str]()) if path else (self.rename, self.own)
@@ -94,12 +97,12 @@ class Reader:
         read = {
             known[key]: self.read(hints(cls)[known[key]], value[key], (*path, key)) for key in value if key in known
         }
-        required = {known.get(key, key): key for key, name in known.items() if _required(cls, name)}
+        required = {name: key for key, name in known.items() if _required(cls, name)}
         for name, key in required.items():
             if name not in read:
                 self.complain((*path, key), "this option must be given", "")
         read = {name: each for name, each in read.items() if each is not MISSING}
-        return cls(**read) if required.keys() <= read.keys() else MISSING
+        return cls(**{**dict.fromkeys(required, STAND_IN), **read})
 
     def _kind(self, kind: Kind, value: Any, path: Path) -> Any:
         try:
