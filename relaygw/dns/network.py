@@ -30,7 +30,7 @@ _PAYLOAD = 1232
 _TRY = 2.0
 """Seconds one server gets before the next is asked."""
 _MAX_REASON = 300
-_SERVER = re.compile(r"(?:\[([^]]+)\]|([^:]+)):([0-9]{1,5})\Z")
+_SERVER = re.compile(r"(?:\[([^]]+)\](?::([0-9]{1,5}))?|([^:]+):([0-9]{1,5}))\Z")
 
 
 @attrs.frozen
@@ -61,7 +61,7 @@ def nameservers(configured: Sequence[str], resolv_conf: str = "/etc/resolv.conf"
 
 def _server(text: str) -> Server:
     match = _SERVER.match(text)
-    host, port = (match[1] or match[2], int(match[3])) if match else (text, 53)
+    host, port = (match[1] or match[3], int(match[2] or match[4] or 53)) if match else (text, 53)
     if not _is_address(host) or not 0 < port < 65536:
         raise ValueError(f"not a name server's address: {text!r}")
     return Server(host, port)

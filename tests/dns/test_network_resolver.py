@@ -252,8 +252,14 @@ def _text(kind: str, data: Any) -> str:
 
 
 def test_servers_are_those_configured_or_else_those_of_the_system() -> None:
-    assert nameservers(["192.0.2.53", "192.0.2.54:5300", "[2001:db8::53]:54", "2001:db8::53"]) == (
-        (Server("192.0.2.53"), Server("192.0.2.54", 5300), Server("2001:db8::53", 54), Server("2001:db8::53")),
+    assert nameservers(["192.0.2.53", "192.0.2.54:5300", "[2001:db8::53]:54", "2001:db8::53", "[::1]"]) == (
+        (
+            Server("192.0.2.53"),
+            Server("192.0.2.54", 5300),
+            Server("2001:db8::53", 54),
+            Server("2001:db8::53"),
+            Server("::1"),
+        ),
         True,
     )
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
@@ -269,7 +275,7 @@ def test_servers_are_those_configured_or_else_those_of_the_system() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "example.org", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "[::1", "[::1]", "fe80::1%eth0"]
+    "text", ["", "example.org", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "[::1", "[::1]:", "fe80::1%eth0"]
 )
 def test_what_is_no_server_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
