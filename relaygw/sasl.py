@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import attrs
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import LoginFailed, UnhandledCredentials
-from twisted.cred.portal import IRealm, Portal
+from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -73,25 +73,8 @@ class Login:
     login: str
 
 
-@implementer(IRealm)
-class LoginRealm:
-    """A realm that gives ILogin for the avatar id of any checker."""
-
-    def requestAvatar(
-        self,
-        avatarId: bytes | tuple[()],
-        mind: object,
-        *interfaces: type[Interface],
-    ) -> tuple[type[Interface], Login, Callable[[], None]]:
-        if ILogin not in interfaces or avatarId == ():
-            raise NotImplementedError("only ILogin is offered here, and nothing to the anonymous")
-        # Checkers outside Twisted's own answer text as often as bytes.
-        name = avatarId.decode("utf-8") if isinstance(avatarId, bytes) else str(avatarId)
-        return ILogin, Login(name), _nothing
-
-
 def _nothing() -> None:
-    """ILogin has no state to let go of."""
+    """Nothing to do but to let time pass."""
 
 
 @attrs.frozen(repr=False)

@@ -1,0 +1,231 @@
+"""What the ingress tests share: a listener made of fakes, and a client at the other end of an in-memory wire."""
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.portal import Portal
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ITLSTransport
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransportWithDisconnection
+from zope.interface import implementer
+
+from relaygw.config.schema import Config, LimitsConfig, ListenerConfig
+from relaygw.core.address import Address
+from relaygw.core.events import Event
+from relaygw.core.ids import new_id
+from relaygw.core.session import Role, Tls, Transaction
+from relaygw.core.verdict import PASS, Phase
+from relaygw.filters.chain import Chain
+from relaygw.filters.uses import Use
+from relaygw.ingress.factory import IngressFactory, make_factory
+from relaygw.ingress.protocol import RelayESMTP
+from relaygw.interfaces import Account, IDirectory, IFilter
+from relaygw.realm import account_portal
+from relaygw.spool.memory import MemorySpool
+
+USERS = ("user", "other", "postmaster")
+PASSWORD = b"correct horse"
+
+
+@implementer(ITLSTransport)
+class Wire(StringTransportWithDisconnection):
+    """Remembers what a transport was asked to do. `full` makes it refuse to take more, as a slow client does."""
+
+    def __init__(self, peer: IPv4Address) -> None:
+        super().__init__(peerAddress=peer)
+        self.tls_started = 0
+        self.aborted = False
+        self.pauses = 0
+
+    def startTLS(self, context: object, normal: bool = True) -> None:
+        self.tls_started += 1
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.loseConnection()
+
+    def pauseProducing(self) -> None:
+        self.pauses += 1
+        super().pauseProducing()
+
+
+@implementer(IDirectory)
+class Directory:
+    """`USERS` exist in every domain asked about; `later` holds a Deferred back for each name in it."""
+
+    def __init__(self) -> None:
+        database = InMemoryUsernamePasswordDatabaseDontUse()
+        for name in USERS:
+            database.addUser(name.encode(), PASSWORD)
+        self.checkers = (database,)
+        self.later: dict[str, Deferred[Account | None]] = {}
+        self.broken: Exception | None = None
+
+    def account(self, address: Address) -> Any:
+        if self.broken is not None:
+            raise self.broken
+        if address.local in self.later:
+            return self.later[address.local]
+        return self.named(address.local)
+
+    def named(self, login: str) -> Account | None:
+        return Account(name=login, addresses=(), mailbox=login) if login.lower() in USERS else None
+
+
+@implementer(IFilter)
+class Scripted:
+    """Answers by phase with a verdict, or whatever a function makes of the transaction."""
+
+    def __init__(self, answers: dict[Phase, Any]) -> None:
+        self.answers = answers
+        self.phases = frozenset(answers)
+        self.seen: list[tuple[Phase, Transaction]] = []
+
+    def check(self, phase: Phase, transaction: Transaction) -> Any:
+        self.seen.append((phase, transaction))
+        answer = self.answers.get(phase, PASS)
+        return answer(transaction) if callable(answer) else answer
+
+
+class Rig:
+    """One listener. Local domain here.test, relay domain relayed.test, trusted network 203.0.113.0/24."""
+
+    def __init__(
+        self,
+        *,
+        role: Role = Role.MX,
+        tls: Any = None,
+        implicit: bool = False,
+        auth: str | None = None,
+        filters: Sequence[Scripted] = (),
+        limits: LimitsConfig | None = None,
+        listener: dict[str, Any] | None = None,
+        checkers: tuple[Any, ...] | None = None,
+        **config: Any,
+    ) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000)
+        self.events: list[Event] = []
+        self.offered: list[tuple[Any, Any]] = []
+        self.spool = MemorySpool()
+        self.directory = Directory()
+        if checkers is not None:
+            self.directory.checkers = checkers
+        self.portal: Portal = account_portal(self.directory)
+        self._ids = 0
+        uses = [Use(name=f"filter{n}", filter=f, listeners=frozenset({"in"})) for n, f in enumerate(filters)]
+        self.config = Config(
+            hostname="gateway.test",
+            state="",
+            domains=("here.test",),
+            relay_domains=("relayed.test", ".below.test"),
+            trusted_networks=(ipaddress.ip_network("203.0.113.0/24"),),
+            limits=limits if limits is not None else LimitsConfig(),
+            **config,
+        )
+        self.factory: IngressFactory = make_factory(
+            self.config,
+            ListenerConfig(
+                name="in",
+                endpoint="tcp:25",
+                role=role,
+                tls="implicit" if implicit else "starttls" if tls is not None else "none",
+                auth=auth,  # type: ignore[arg-type]  # the schema checks the word
+                **(listener or {}),
+            ),
+            chain=Chain(uses, self.clock, self.events.append),
+            spool=self.spool,
+            directory=self.directory,
+            portal=self.portal,
+            tls=tls,
+            journal=self.events.append,
+            offer=lambda record, content: self.offered.append((record, content)),
+            new_id=self._new_id,
+            now=self.clock.seconds,
+            clock=self.clock,
+            lease=60.0,
+        )
+
+    def _new_id(self) -> str:
+        self._ids += 1
+        return new_id(self.clock.seconds(), self._ids)
+
+    def connect(self, client: str = "192.0.2.1") -> "Client":
+        address = IPv4Address("TCP", client, 40_000)
+        protocol = self.factory.buildProtocol(address)
+        wire = Wire(address)
+        wire.protocol = protocol
+        protocol.makeConnection(wire)
+        return Client(protocol, wire)
+
+    def stored(self) -> list[bytes]:
+        """The contents in the spool, our fields on top included, in order of arrival."""
+        return [entry.content.chunks(0).__next__() for entry in self.spool._entries.values()]
+
+    def records(self) -> list[Any]:
+        return [entry.record for entry in self.spool._entries.values()]
+
+    def said(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@attrs.define
+class Client:
+    protocol: Any
+    wire: Wire
+
+    def send(self, data: bytes | str) -> str:
+        """Everything the server says after these bytes have arrived in one segment."""
+        self.wire.clear()
+        self.feed(data.encode() if isinstance(data, str) else data)
+        return self.heard()
+
+    def feed(self, data: bytes) -> None:
+        if self.wire.connected:
+            self.protocol.dataReceived(data)
+
+    def heard(self) -> str:
+        return self.wire.value().decode()
+
+    def codes(self, data: bytes | str) -> list[int]:
+        """The codes of the replies."""
+        return reply_codes(self.send(data))
+
+    @property
+    def open(self) -> bool:
+        return bool(self.wire.connected)
+
+    def secure(self) -> None:
+        """As after a handshake."""
+        session: RelayESMTP = self.protocol
+        session._shaking_hands = False
+        session.conversation.secured(Tls(version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384"))
+
+
+def reply_codes(text: str) -> list[int]:
+    """One number per reply, continuation lines left out; every line must be a reply line."""
+    assert text == "" or text.endswith("\r\n"), text
+    lines = text.split("\r\n")[:-1]
+    assert all(line[:3].isdigit() and line[3:4] in ("-", " ") for line in lines), text
+    return [int(line[:3]) for line in lines if line[3:4] == " "]
+
+
+def in_pieces(data: bytes, sizes: Callable[[], int]) -> list[bytes]:
+    pieces = []
+    while data:
+        size = max(1, sizes())
+        pieces.append(data[:size])
+        data = data[size:]
+    return pieces
+
+
+HELLO = "EHLO client.test\r\n"
+MAIL = "MAIL FROM:<a@client.test>\r\n"
+RCPT = "RCPT TO:<user@here.test>\r\n"
+BODY = "From: a@client.test\r\nSubject: x\r\n\r\nhello\r\n"
+MESSAGE = MAIL + RCPT + "DATA\r\n" + BODY + ".\r\n"
