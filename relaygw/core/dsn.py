@@ -59,8 +59,8 @@ def make_report(
         _status_part(report, record, now, retry_until, by),
         part,
     )
-    separator = f"--{boundary}\r\n".encode()
-    data = separator.join(pieces) + f"--{boundary}--\r\n".encode()
+    separator = f"\r\n--{boundary}\r\n".encode()  # RFC 2046 5.1.1: its first CRLF is not the part's
+    data = separator.join(pieces) + f"\r\n--{boundary}--\r\n".encode()
     envelope = Envelope(
         sender=None,
         recipients=(Recipient(address=sender),),
@@ -108,7 +108,6 @@ def _head(kind: Kind, record: Record, sender: Address, queue_id: str, now: float
         f'Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary="{boundary}"',
         "",
         "This is a delivery report in MIME format (RFC 3464).",
-        "",
     ]
     return "\r\n".join(lines).encode()
 
@@ -123,8 +122,7 @@ def _text_part(words: str) -> bytes:
 
 def _quoted(data: bytes) -> bytes:
     """Quoted-printable with CRLF line ends (RFC 2045 6.7)."""
-    encoded = quopri.encodestring(data.replace(b"\r\n", b"\n")).replace(b"\r", b"=0D").replace(b"\n", b"\r\n")
-    return encoded if encoded.endswith(b"\r\n") else encoded + b"\r\n"
+    return quopri.encodestring(data.replace(b"\r\n", b"\n")).replace(b"\r", b"=0D").replace(b"\n", b"\r\n")
 
 
 def _status_part(report: Report, record: Record, now: float, retry_until: float, by: Reporter) -> bytes:
@@ -132,7 +130,7 @@ def _status_part(report: Report, record: Record, now: float, retry_until: float,
     groups = [_message_fields(record, by)]
     groups += [_recipient_fields(report.kind, state, now, retry_until) for state in report.recipients]
     text = "\r\n\r\n".join("\r\n".join(f"{name}: {value}" for name, value in group) for group in groups)
-    return b"Content-Type: message/delivery-status\r\n\r\n" + text.encode("ascii") + b"\r\n\r\n"
+    return b"Content-Type: message/delivery-status\r\n\r\n" + text.encode("ascii") + b"\r\n"
 
 
 def _message_fields(record: Record, by: Reporter) -> list[tuple[str, str]]:
@@ -219,7 +217,7 @@ def _original(kind: Kind, record: Record, content: Content) -> tuple[bytes, bool
     if len(head) > HEAD_LIMIT:
         head = head[: head.rfind(b"\r\n", 0, HEAD_LIMIT) + 2]
     if head.isascii() and _fits_mime(head):
-        return b"Content-Type: text/rfc822-headers\r\n\r\n" + _ended(head), False
+        return b"Content-Type: text/rfc822-headers\r\n\r\n" + head, False
     prefix = b"Content-Type: text/rfc822-headers; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     return prefix + _quoted(head), False
 
@@ -234,10 +232,6 @@ def _fits_mime(data: bytes) -> bool:
 
 def _whole(data: bytes, head: bytes) -> tuple[bytes, bool]:
     if data.isascii():
-        return b"Content-Type: message/rfc822\r\n\r\n" + _ended(data), False
+        return b"Content-Type: message/rfc822\r\n\r\n" + data, False
     kind = b"message/rfc822" if head.isascii() else b"message/global"  # RFC 6532 3.7
-    return b"Content-Type: " + kind + b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + _ended(data), True
-
-
-def _ended(data: bytes) -> bytes:
-    return data if data.endswith(b"\r\n") else data + b"\r\n"
+    return b"Content-Type: " + kind + b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + data, True

@@ -1,0 +1,339 @@
+"""Delivery reports: machines can read them, people understand them, and nothing hostile gets out of its place."""
+
+from email import message_from_bytes, policy
+from email.message import EmailMessage, Message
+from typing import Any
+
+import attrs
+import pytest
+from flufl.bounce import all_failures
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relaygw.core.address import Address, parse_address
+from relaygw.core.content import BytesContent
+from relaygw.core.dsn import HEAD_LIMIT, RETURN_LIMIT, Reporter, make_report, printable, status_code
+from relaygw.core.dsn_words import readable_subject
+from relaygw.core.envelope import Body, Envelope, Recipient
+from relaygw.core.lifecycle import Kind, Report, begin
+from relaygw.core.outcome import Outcome, Status, deferred, failed, from_reply
+from relaygw.core.record import Origin, RecipientState, Record
+from relaygw.core.reply import Reply
+
+BY = Reporter(hostname="mail.example.net", postmaster="postmaster@example.net")
+CONTENT = b"From: alice@example.org\r\nSubject: lunch?\r\nMessage-ID: <one@example.org>\r\n\r\nAt noon.\r\n"
+BOB = parse_address("bob@example.com")
+NO_SUCH_USER = from_reply(BOB, Reply(550, "5.1.1", "No such user here"), host="mx.example.com", address="192.0.2.1")
+
+
+def record_of(sender: str = "alice@example.org", message_id: str = "<one@example.org>", **envelope: Any) -> Record:
+    recipients = (Recipient(address=BOB),)
+    envelope = {"recipients": recipients, **envelope}
+    made = begin(
+        queue_id="q1", envelope=Envelope(sender=parse_address(sender), **envelope), now=1e9, message_id=message_id
+    )
+    return attrs.evolve(made, size=len(CONTENT))
+
+
+def state_of(outcome: Outcome | None, recipient: Recipient | None = None, attempts: int = 1) -> RecipientState:
+    return RecipientState(recipient=recipient or Recipient(address=BOB), attempts=attempts, last=outcome)
+
+
+def made(
+    *states: RecipientState, kind: Kind = Kind.FAILURE, record: Record | None = None, content: bytes = CONTENT
+) -> tuple[Record, bytes]:
+    return make_report(
+        Report(kind=kind, recipients=states),
+        record or record_of(),
+        BytesContent(content),
+        queue_id="q2",
+        now=1e9 + 60,
+        retry_until=1e9 + 432000,
+        by=BY,
+    )
+
+
+def parsed(data: bytes) -> EmailMessage:
+    message = message_from_bytes(data, policy=policy.SMTP)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def parts(data: bytes) -> tuple[Message, Message, Message]:
+    """The three parts of the report."""
+    message = message_from_bytes(data)
+    assert message.get_content_type() == "multipart/report"
+    assert message.get_param("report-type") == "delivery-status"
+    words, status, original = message.get_payload()
+    return words, status, original
+
+
+def status_groups(data: bytes) -> list[dict[str, str]]:
+    """The fields of message/delivery-status, the message's group first."""
+    _, status, _ = parts(data)
+    assert status.get_content_type() == "message/delivery-status"
+    return [{name.lower(): value for name, value in group.items()} for group in status.get_payload() if group.keys()]
+
+
+def words_of(data: bytes) -> str:
+    words, _, _ = parts(data)
+    payload = words.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    return payload.decode(words.get_content_charset("us-ascii"))
+
+
+def test_the_report_is_a_message_of_its_own_from_nobody_to_the_sender() -> None:
+    record, data = made(state_of(NO_SUCH_USER))
+    assert record.envelope.sender is None
+    assert [str(recipient.address) for recipient in record.envelope.recipients] == ["alice@example.org"]
+    assert (record.queue_id, record.origin, record.size) == ("q2", Origin.REPORT, len(data))
+    assert record.header_from == "mail.example.net"
+    message = parsed(data)
+    assert message["From"] == "Mail Delivery System <MAILER-DAEMON@mail.example.net>"
+    assert message["To"] == "alice@example.org"
+    assert message["Auto-Submitted"] == "auto-replied"
+    assert message["Message-ID"] == record.message_id == "<q2@mail.example.net>"
+    assert message["Date"] == "Sun, 09 Sep 2001 01:47:40 +0000"
+    assert message["MIME-Version"] == "1.0"
+    assert message["In-Reply-To"] == message["References"] == "<one@example.org>"
+    assert data.isascii()
+    assert all(len(line) <= 998 for line in data.split(b"\r\n"))
+
+
+def test_the_fields_that_machines_read() -> None:
+    recipient = Recipient(address=BOB, orcpt="rfc822;robert@example.com")
+    _, data = made(state_of(NO_SUCH_USER, recipient), record=record_of(envid="ENV-7"))
+    message, person = status_groups(data)
+    assert message["reporting-mta"] == "dns; mail.example.net"
+    assert message["original-envelope-id"] == "ENV-7"
+    assert message["arrival-date"] == "Sun, 09 Sep 2001 01:46:40 +0000"
+    assert person == {
+        "original-recipient": "rfc822; robert@example.com",
+        "final-recipient": "rfc822; bob@example.com",
+        "action": "failed",
+        "status": "5.1.1",
+        "remote-mta": "dns; mx.example.com",
+        "diagnostic-code": "smtp; 550 5.1.1 No such user here",
+        "last-attempt-date": "Sun, 09 Sep 2001 01:47:40 +0000",
+    }
+
+
+def test_a_bounce_detector_made_by_others_finds_the_failed_recipients() -> None:
+    eve = parse_address("eve@example.com")
+    _, data = made(state_of(NO_SUCH_USER), state_of(failed(eve, "5.4.4", "no mail server"), Recipient(address=eve)))
+    temporary, permanent = all_failures(message_from_bytes(data))
+    assert permanent == {b"bob@example.com", b"eve@example.com"}
+    assert temporary == set()
+
+
+def test_the_same_detector_knows_a_delay_from_a_failure() -> None:
+    _, data = made(state_of(deferred(BOB, "4.4.1", "connection refused")), kind=Kind.DELAY)
+    temporary, permanent = all_failures(message_from_bytes(data))
+    assert (set(temporary), set(permanent)) == ({b"bob@example.com"}, set())
+
+
+def test_people_read_what_happened_to_which_message_why_and_what_to_do() -> None:
+    _, data = made(state_of(NO_SUCH_USER))
+    words = words_of(data)
+    for needed in (
+        "NOT delivered",
+        "<bob@example.com>",
+        "lunch?",
+        "mx.example.com [192.0.2.1] said: 550 5.1.1 No such user here",
+        "Check it for typing errors",
+        "postmaster@example.net",
+        "mail.example.net",
+    ):
+        assert needed in words
+    assert all(len(line) <= 78 for line in words.splitlines())
+
+
+@pytest.mark.parametrize("code", ["5.1.1", "5.1.2", "5.2.2", "5.3.4", "5.7.1", "5.0.0", "4.4.7", "4.2.2", "5.1.10", ""])
+def test_every_failure_comes_with_advice(code: str) -> None:
+    _, data = made(state_of(failed(BOB, code, "because")))
+    assert "    -> " in words_of(data)
+
+
+def test_a_delay_says_until_when_it_is_tried() -> None:
+    _, data = made(state_of(deferred(BOB, "4.4.1", "connection refused")), kind=Kind.DELAY)
+    _, person = status_groups(data)
+    assert (person["action"], person["status"]) == ("delayed", "4.4.1")
+    assert person["will-retry-until"] == "Fri, 14 Sep 2001 01:46:40 +0000"
+    assert person["diagnostic-code"] == "x-relaygw; 451 4.4.1 connection refused"
+    words = " ".join(words_of(data).split())
+    assert "You need not do anything" in words
+    assert "Friday, 14 September 2001" in words
+
+
+@pytest.mark.parametrize(("remote", "action"), [(True, "relayed"), (False, "delivered")])
+def test_success_tells_delivered_from_relayed(remote: bool, action: str) -> None:
+    outcome = Outcome(recipient=BOB, status=Status.DELIVERED, reply=Reply(250, "2.1.5", "ok"), remote=remote)
+    _, data = made(state_of(outcome), kind=Kind.SUCCESS)
+    _, person = status_groups(data)
+    assert (person["action"], person["status"]) == (action, "2.1.5")
+
+
+def test_a_recipient_that_was_never_attempted_has_no_attempt_date() -> None:
+    _, data = made(state_of(failed(BOB, "5.0.0", "returned"), attempts=0))
+    assert "last-attempt-date" not in status_groups(data)[1]
+
+
+def test_a_message_without_a_sender_is_never_reported() -> None:
+    record = begin(queue_id="q1", envelope=Envelope(sender=None), now=1e9)
+    with pytest.raises(ValueError, match="never reported"):
+        made(state_of(NO_SUCH_USER), record=record)
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "code"),
+    [
+        (Reply(550, "5.1.1", "x"), Status.FAILED, "5.1.1"),
+        (Reply(550, "", "x"), Status.FAILED, "5.0.0"),
+        (Reply(550, "4.1.1", "x"), Status.FAILED, "5.0.0"),
+        (Reply(451, "4.7.500", "x"), Status.DEFERRED, "4.7.500"),
+        (Reply(451, "4.7.1\r\nAction: delivered", "x"), Status.DEFERRED, "4.0.0"),
+        (Reply(421, "5.7.1", "x"), Status.DEFERRED, "4.0.0"),
+    ],
+)
+def test_status_codes_fit_the_outcome(reply: Reply, status: Status, code: str) -> None:
+    assert status_code(state_of(Outcome(recipient=BOB, status=status, reply=reply))) == code
+
+
+class TestOriginal:
+    """What comes back of the original message."""
+
+    def test_its_header_section_by_default(self) -> None:
+        _, _, original = parts(made(state_of(NO_SUCH_USER))[1])
+        assert original.get_content_type() == "text/rfc822-headers"
+        text = original.get_payload()
+        assert "Subject: lunch?" in text
+        assert "At noon" not in text
+
+    def test_the_whole_of_it_where_the_sender_asked(self) -> None:
+        _, _, original = parts(made(state_of(NO_SUCH_USER), record=record_of(ret="FULL"))[1])
+        assert original.get_content_type() == "message/rfc822"
+        assert original.get_payload()[0].get_payload() == "At noon.\r\n"
+
+    def test_only_the_header_section_of_one_that_is_too_large(self) -> None:
+        at_limit = CONTENT + b"x" * 70 + b"\r\n"
+        at_limit += (b"y" * 70 + b"\r\n") * ((RETURN_LIMIT - len(at_limit)) // 72)
+        at_limit += b"z" * (RETURN_LIMIT - len(at_limit))
+        for extra, kind in ((b"", "message/rfc822"), (b"!", "text/rfc822-headers")):
+            _, data = made(state_of(NO_SUCH_USER), record=record_of(ret="FULL"), content=at_limit + extra)
+            assert parts(data)[2].get_content_type() == kind
+
+    def test_only_the_header_section_for_a_delay(self) -> None:
+        state = state_of(deferred(BOB, "4.4.1", "refused"))
+        _, data = made(state, kind=Kind.DELAY, record=record_of(ret="FULL"))
+        assert parts(data)[2].get_content_type() == "text/rfc822-headers"
+
+    def test_eight_bit_header_sections_come_back_in_seven_bits(self) -> None:
+        record, data = made(state_of(NO_SUCH_USER), content="Subject: Grüße\r\n\r\nx\r\n".encode())
+        assert data.isascii()
+        assert record.envelope.body is Body.SEVEN_BIT
+        assert parts(data)[2].get_payload(decode=True) == "Subject: Grüße\r\n".encode()
+
+    def test_eight_bit_messages_come_back_whole_and_the_envelope_says_so(self) -> None:
+        content = "Subject: x\r\n\r\nGrüße\r\n".encode()
+        record, data = made(state_of(NO_SUCH_USER), record=record_of(ret="FULL"), content=content)
+        assert record.envelope.body is Body.EIGHT_BIT
+        assert content in data
+
+    @pytest.mark.parametrize(
+        "body", [b"\0", b"x" * 999, b"bare\rreturn", b"bare\nfeed"], ids=["NUL", "long line", "CR", "LF"]
+    )
+    def test_what_does_not_fit_into_mime_comes_back_as_header_section(self, body: bytes) -> None:
+        content = b"Subject: x\r\n\r\n" + body + b"\r\n"
+        _, data = made(state_of(NO_SUCH_USER), record=record_of(ret="FULL"), content=content)
+        assert parts(data)[2].get_content_type() == "text/rfc822-headers"
+
+    def test_huge_header_sections_are_cut_between_lines(self) -> None:
+        head = b"".join(b"X-%06d: %s\r\n" % (number, b"x" * 60) for number in range(2000))
+        _, data = made(state_of(NO_SUCH_USER), content=head + b"\r\nx\r\n")
+        text = parts(data)[2].get_payload()
+        assert isinstance(text, str)
+        assert len(text) <= HEAD_LIMIT
+        assert all(line.startswith("X-") and line.endswith("x" * 60) for line in text.splitlines() if line)
+
+
+def test_addresses_beyond_ascii_are_written_as_rfc_6533_says() -> None:
+    jo = Address("jö", "example.com")
+    outcome = failed(jo, "5.1.1", "unknown")
+    record = record_of(sender="müller@example.org", smtputf8=True)
+    dsn, data = made(state_of(outcome, Recipient(address=jo)), record=record)
+    assert status_groups(data)[1]["final-recipient"] == "utf-8; j\\x{F6}@example.com"
+    assert dsn.envelope.smtputf8
+    assert "<jö@example.com>" in words_of(data)
+
+
+HOSTILE = st.one_of(
+    st.text(
+        st.one_of(st.characters(codec="utf-8"), st.sampled_from('\r\n\0\x1b\t\u2028\u202e:;<>"\\=.-')), max_size=80
+    ),
+    st.sampled_from(["\r\nBcc: eve@evil.example\r\n\r\n", "x\r\n\r\nAction: delivered", "--=_q2--", "y" * 2000]),
+)
+
+
+@given(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, st.binary(max_size=200), st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_no_text_of_others_leaves_its_place(
+    reply: str, enhanced: str, host: str, orcpt: str, envid: str, head: bytes, full: bool
+) -> None:
+    outcome = Outcome(
+        recipient=BOB,
+        status=Status.FAILED,
+        reply=Reply(550, enhanced, reply),
+        remote=True,
+        host=host,
+        address="192.0.2.1",
+    )
+    record = record_of(envid=envid, ret="FULL" if full else "", message_id=reply)
+    _, data = made(state_of(outcome, Recipient(address=BOB, orcpt=orcpt)), record=record, content=head + b"\r\n\r\nx")
+    message = message_from_bytes(data)
+    expected = {"date", "from", "to", "subject", "message-id", "auto-submitted", "mime-version", "content-type"}
+    assert {name.lower() for name in message.keys()} - {"in-reply-to", "references"} == expected  # noqa: SIM118
+    assert len(message.get_payload()) == 3
+    groups = status_groups(data)
+    assert len(groups) == 2
+    allowed = {
+        "reporting-mta", "original-envelope-id", "arrival-date", "x-relaygw-queue-id", "original-recipient",
+        "final-recipient", "action", "status", "remote-mta", "diagnostic-code", "last-attempt-date",
+    }  # fmt: skip
+    assert {name for group in groups for name in group} <= allowed
+    assert groups[1]["action"] == "failed"
+    assert b"\r" not in data.replace(b"\r\n", b"")
+    assert b"\n" not in data.replace(b"\r\n", b"")
+    assert all(len(line) <= 998 for line in data.split(b"\r\n"))
+
+
+@given(st.text(max_size=300), st.integers(1, 100))
+def test_printable_is_one_line_of_ascii_within_its_limit(text: str, limit: int) -> None:
+    made = printable(text, limit)
+    assert made.isascii()
+    assert len(made) <= limit
+    assert made.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("head", "subject"),
+    [
+        (b"Subject: plain\r\n", "plain"),
+        (b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n =?utf-8?q?_an_alle?=\r\n", "Grüße an alle"),
+        (b"Subject: =?nonsense?q?x?=\r\n", "=?nonsense?q?x?="),
+        (b"Subject: =?utf-8?b?!!!?=\r\n", None),
+        (b"Subject: " + b"x" * 61 + b"\r\n", "x" * 59 + "…"),
+        (b"X: y\r\n", ""),
+    ],
+)
+def test_subjects_are_told_as_people_read_them(head: bytes, subject: str | None) -> None:
+    found = readable_subject(head)
+    assert "\n" not in found
+    if subject is not None:
+        assert found == subject
+
+
+@given(st.binary(max_size=200))
+def test_no_subject_breaks_the_report(value: bytes) -> None:
+    found = readable_subject(b"Subject: " + value + b"\r\n")
+    assert len(found) <= 60
+    assert not set(found) & {"\r", "\n"}
