@@ -1,34 +1,25 @@
 """A listener's factory: counts connections, makes one session for each it lets in, and drains them at the end.
 
-`tap` builds one per SMTP listener from its ListenerConfig and hands over the collaborators; nothing is global.
+One per SMTP listener; what it needs is in its House, nothing is global.
 """
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Protocol
 from twisted.mail.smtp import SMTPFactory
 
-from relaygw.config.schema import Config, ListenerConfig
-from relaygw.core.address import parse_address
-from relaygw.core.content import Content
-from relaygw.core.events import Event, Refused
-from relaygw.core.permission import Permission, domains_of
-from relaygw.core.record import Record
+from relaygw.config.schema import ListenerConfig
+from relaygw.core.events import Refused
 from relaygw.core.reply import Reply
-from relaygw.core.session import Role, Session
+from relaygw.core.session import Session
 from relaygw.ingress import answers
 from relaygw.ingress.conversation import Conversation
-from relaygw.ingress.house import Chain, House
+from relaygw.ingress.house import House
 from relaygw.ingress.protocol import RelayESMTP
-from relaygw.interfaces import IDirectory, ISpool
-from relaygw.sasl import Authenticator
-from relaygw.tls import ServerTls
 
 
 class _TurnedAway(Protocol):
@@ -51,7 +42,7 @@ class _TurnedAway(Protocol):
 
 
 class IngressFactory(SMTPFactory):
-    """The protocols of one listener. Put it inside `ServerTls.wrap` for implicit TLS (`wrapped` does)."""
+    """The protocols of one listener. With implicit TLS it goes inside `ServerTls.wrap`."""
 
     noisy = False
 
@@ -69,14 +60,6 @@ class IngressFactory(SMTPFactory):
     def connections(self) -> int:
         """How many sessions there are."""
         return len(self._sessions)
-
-    def wrapped(self) -> Any:
-        """What the endpoint listens with: this factory, inside TLS where the listener says so."""
-        tls = self._house.tls
-        if not self._house.implicit_tls:
-            return self
-        assert tls is not None, "implicit TLS needs a certificate"
-        return tls.wrap(self, self._house.clock)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         client, port = client_of(addr)
@@ -136,54 +119,6 @@ class IngressFactory(SMTPFactory):
         if self._cutter is not None and self._cutter.active():
             self._cutter.cancel()
         self._drained.callback(None)
-
-
-def make_factory(
-    config: Config,
-    listener: ListenerConfig,
-    *,
-    chain: Chain,
-    spool: ISpool,
-    directory: IDirectory,
-    portal: Portal,
-    tls: ServerTls | None,
-    journal: Callable[[Event], None],
-    offer: Callable[[Record, Content], None],
-    new_id: Callable[[], str],
-    now: Callable[[], float],
-    clock: IReactorTime,
-    lease: float,
-) -> IngressFactory:
-    """The factory of one SMTP listener; see House for the collaborators. `tls` None: there is no certificate."""
-    auth = listener.auth or ("never" if listener.role is Role.MX else "tls")
-    house = House(
-        hostname=config.hostname,
-        listener=listener.name,
-        role=listener.role,
-        limits=config.limits,
-        permission=Permission(
-            local=domains_of(config.domains),
-            relay=domains_of(config.relay_domains),
-            trusted=config.trusted_networks,
-        ),
-        postmaster=parse_address(config.postmaster or f"postmaster@{(*config.domains, config.hostname)[0]}"),
-        directory=directory,
-        chain=chain,
-        spool=spool,
-        journal=journal,
-        offer=offer,
-        new_id=new_id,
-        now=now,
-        clock=clock,
-        lease=lease,
-        tls=tls if listener.tls != "none" else None,
-        implicit_tls=listener.tls == "implicit",
-        authenticator=None
-        if auth == "never"
-        else Authenticator(portal=portal, clock=clock, journal=journal, attempts=config.limits.auth_attempts),
-        auth_in_clear=auth == "always",
-    )
-    return IngressFactory(house, listener)
 
 
 def client_of(addr: object) -> tuple[str, int]:

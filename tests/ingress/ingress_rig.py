@@ -14,18 +14,21 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from zope.interface import implementer
 
-from relaygw.config.schema import Config, LimitsConfig, ListenerConfig
+from relaygw.config.schema import LimitsConfig, ListenerConfig
 from relaygw.core.address import Address
 from relaygw.core.events import Event
 from relaygw.core.ids import new_id
+from relaygw.core.permission import Permission, domains_of
 from relaygw.core.session import Role, Tls, Transaction
 from relaygw.core.verdict import PASS, Phase
 from relaygw.filters.chain import Chain
 from relaygw.filters.uses import Use
-from relaygw.ingress.factory import IngressFactory, make_factory
+from relaygw.ingress.factory import IngressFactory
+from relaygw.ingress.house import House
 from relaygw.ingress.protocol import RelayESMTP
 from relaygw.interfaces import Account, IDirectory, IFilter
 from relaygw.realm import account_portal
+from relaygw.sasl import Authenticator
 from relaygw.spool.memory import MemorySpool
 
 USERS = ("user", "other", "postmaster")
@@ -106,7 +109,7 @@ class Rig:
         limits: LimitsConfig | None = None,
         listener: dict[str, Any] | None = None,
         checkers: tuple[Any, ...] | None = None,
-        **config: Any,
+        **house: Any,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
@@ -119,37 +122,37 @@ class Rig:
         self.portal: Portal = account_portal(self.directory)
         self._ids = 0
         uses = [Use(name=f"filter{n}", filter=f, listeners=frozenset({"in"})) for n, f in enumerate(filters)]
-        self.config = Config(
+        role_auth = auth or ("never" if role is Role.MX else "tls")
+        self.house = House(
             hostname="gateway.test",
-            state="",
-            domains=("here.test",),
-            relay_domains=("relayed.test", ".below.test"),
-            trusted_networks=(ipaddress.ip_network("203.0.113.0/24"),),
+            listener="in",
+            role=role,
             limits=limits if limits is not None else LimitsConfig(),
-            **config,
-        )
-        self.factory: IngressFactory = make_factory(
-            self.config,
-            ListenerConfig(
-                name="in",
-                endpoint="tcp:25",
-                role=role,
-                tls="implicit" if implicit else "starttls" if tls is not None else "none",
-                auth=auth,  # type: ignore[arg-type]  # the schema checks the word
-                **(listener or {}),
+            permission=Permission(
+                local=domains_of(["here.test"]),
+                relay=domains_of(["relayed.test", ".below.test"]),
+                trusted=(ipaddress.ip_network("203.0.113.0/24"),),
             ),
+            postmaster=Address("postmaster", "here.test"),
+            directory=self.directory,
             chain=Chain(uses, self.clock, self.events.append),
             spool=self.spool,
-            directory=self.directory,
-            portal=self.portal,
-            tls=tls,
             journal=self.events.append,
             offer=lambda record, content: self.offered.append((record, content)),
             new_id=self._new_id,
             now=self.clock.seconds,
             clock=self.clock,
             lease=60.0,
+            tls=tls,
+            implicit_tls=implicit,
+            authenticator=None
+            if role_auth == "never"
+            else Authenticator(portal=self.portal, clock=self.clock, journal=self.events.append),
+            auth_in_clear=role_auth == "always",
         )
+        self.house = attrs.evolve(self.house, **house)
+        config = ListenerConfig(name="in", endpoint="tcp:25", role=role, **(listener or {}))
+        self.factory = IngressFactory(self.house, config)
 
     def _new_id(self) -> str:
         self._ids += 1
