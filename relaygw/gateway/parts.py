@@ -5,7 +5,7 @@ work is refused before anything changes.
 
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -21,7 +21,7 @@ from relaygw.dns import ZoneError, make_resolver
 from relaygw.egress.dkim import DkimError, DkimSigner, make_signer
 from relaygw.filters.chain import Chain
 from relaygw.filters.uses import build_uses
-from relaygw.interfaces import IDirectory, ITransport, Services
+from relaygw.interfaces import IDirectory, IRouteChecker, ITransport, Services
 from relaygw.mailbox.store import Store
 from relaygw.plugins import PluginError, load_plugin
 from relaygw.realm import account_portal
@@ -83,6 +83,8 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
     uses = attempt.of(lambda: build_uses(config.filters, services))
     transports = {name: attempt.of(lambda name=name: _transport(name, services)) for name in _transports(config)}
     tls = attempt.of(lambda: _tls(config, lasting.write_event))
+    routing = compile_routes(config.routes, config.domains, config.relay_domains)
+    attempt.problems.extend(_route_problems(routing, transports))
     if attempt.problems:
         raise PartsError(*attempt.problems)
     return Parts(
@@ -97,7 +99,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
         ),
         postmaster=_postmaster(config),
         chain=Chain(uses, lasting.reactor, lasting.write_event),
-        routing=compile_routes(config.routes, config.domains, config.relay_domains),
+        routing=routing,
         transports=transports,
         signer=signer,
         tls=tls,
@@ -131,6 +133,14 @@ def _transports(config: Config) -> list[str]:
 
 def _transport(name: str, services: Services) -> ITransport:
     return load_plugin("relaygw.transports", name, {}, services, where=f"transport {name!r}")
+
+
+def _route_problems(routing: Routing, transports: Mapping[str, Any]) -> Iterator[str]:
+    """What the transports say against the parameters of their routes."""
+    for rule in routing.rules:
+        transport = transports[rule.route.transport]
+        if IRouteChecker.providedBy(transport):
+            yield from (f"{rule.label}: {problem}" for problem in transport.check(rule.route))
 
 
 def _tls(config: Config, write_event: Callable[[Event], None]) -> ServerTls | None:
