@@ -50,10 +50,9 @@ def run_now(awaitable: Awaitable[T]) -> T:
 @contextlib.contextmanager
 def operations(config: Config) -> Iterator[Operations]:
     """The queue's operations while nobody else has the spool; raises CommandError."""
-    path = spool_directory(config)
     if config.spool.kind == "memory":
         raise NotRunningError("the service is not running, and its spool was in memory")
-    with _opened(config, path) as spool:
+    with opened(config) as spool:
         yield Operations(
             spool=spool,
             reports=reports_of(config.hostname, config.postmaster, _fresh_id),
@@ -64,8 +63,9 @@ def operations(config: Config) -> Iterator[Operations]:
 
 
 @contextlib.contextmanager
-def _opened(config: Config, path: str) -> Iterator[ISpool]:
+def opened(config: Config) -> Iterator[ISpool]:
     """The spool; an empty one where the service has never run, so that looking at it makes nothing."""
+    path = spool_directory(config)
     if not os.path.isdir(path):
         yield MemorySpool()
         return

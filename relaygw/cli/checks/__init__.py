@@ -1,0 +1,1 @@
+"""What `relaygw check` looks at, a module for each kind of thing; every check yields Findings and changes nothing."""

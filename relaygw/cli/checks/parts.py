@@ -1,0 +1,49 @@
+"""The parts of the service: made as at a start, and thrown away. What the start would refuse is found here, and what
+needs the parts to be judged: routes' parameters, a postmaster who is somebody.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.python.threadpool import ThreadPool
+
+from relaygw.bridge import resolve
+from relaygw.cli.checks.finding import Finding, error, warning
+from relaygw.cli.direct import run_now
+from relaygw.config.paths import mail_directory
+from relaygw.config.schema import Config
+from relaygw.core.address import Address
+from relaygw.gateway.parts import Lasting, Parts, PartsError, make_parts
+from relaygw.mailbox.store import Store
+
+
+def check(config: Config) -> Iterator[Finding]:
+    from twisted.internet import reactor
+
+    try:
+        parts = make_parts(config, _lasting(config, reactor))
+    except PartsError as failure:
+        yield from (error("", problem) for problem in failure.problems)
+        return
+    try:
+        yield from _postmaster(config, parts)
+    finally:
+        parts.signer.stop()
+
+
+def _lasting(config: Config, reactor: Any) -> Lasting:
+    """Nothing is written, started or run for a check."""
+    store = Store(mail_directory(config), reactor, ThreadPool(minthreads=0, maxthreads=1))
+    return Lasting(reactor=reactor, write_event=lambda _: None, spawn=lambda _name, _task: None, store=store)
+
+
+def _postmaster(config: Config, parts: Parts) -> Iterator[Finding]:
+    """RFC 5321 4.5.1: every domain that has mailboxes has a postmaster."""
+    for domain in config.domains:
+        account = run_now(resolve(parts.directory.account(Address("postmaster", domain))))
+        if account is None:
+            advice = "add a user: relaygw user add NAME"
+            yield error("postmaster", f"nobody would get mail for postmaster@{domain} (RFC 5321 4.5.1)", advice)
+    address = parts.postmaster
+    if address.domain in config.domains and run_now(resolve(parts.directory.account(address))) is None:
+        yield warning("postmaster", f"there is no mailbox for {address}", "name the address of a user")
