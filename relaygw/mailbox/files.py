@@ -42,9 +42,9 @@ class AccountFiles:
             if name.startswith(_REMOVED):
                 shutil.rmtree(os.path.join(self._path, name), ignore_errors=True)
 
-    def close(self) -> None:
+    def close(self, force: bool = False) -> None:
         """Let go of the index, unless a folder is open."""
-        if not self._states and self._open_index is not None:
+        if self._open_index is not None and (force or not self._states):
             self._open_index.close()
             self._open_index = None
 

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from relaygw.core.content import Content
 from relaygw.mailbox.maildir import StoredContent, write_message
 from relaygw.mailbox.state import FolderState
-from relaygw.mailbox.values import Cached, Change, Entry, FlagMode, Flags, Keywords, Observer
+from relaygw.mailbox.values import Cached, Change, Entry, FlagMode, Flags, Keywords, NoSuchFolder, Observer
 
 if TYPE_CHECKING:
     from relaygw.mailbox.store import AccountStore
@@ -113,7 +113,10 @@ class Folder:
     ) -> int:
         """Store a new message durably and answer its uid. `date` in POSIX seconds, None: now."""
         path = self.state.path
-        written = await self._account.threads.call(lambda: write_message(path, content.chunks(), date))
+        try:
+            written = await self._account.threads.call(lambda: write_message(path, content.chunks(), date))
+        except FileNotFoundError:
+            raise NoSuchFolder("the folder is gone") from None
         return await self._run(lambda: self.state.register(written, flags, keywords, origin))
 
     async def store_flags(

@@ -191,9 +191,14 @@ def unique_base() -> str:
 def list_names(path: str) -> set[str]:
     """The file names of `new` or `cur`; hidden ones are not messages. A missing directory has none."""
     try:
-        return {name for name in os.listdir(path) if name[0] != "."}
+        return {name for name in os.listdir(path) if name[0] != "." and (name.isascii() or _is_text(name))}
     except FileNotFoundError:
         return set()
+
+
+def _is_text(name: str) -> bool:
+    """Octets that are no UTF-8 come from the file system as lone surrogates, which no index can hold."""
+    return not any(0xD800 <= ord(character) < 0xE000 for character in name)
 
 
 def stamp(maildir: str) -> tuple[int, int]:

@@ -289,26 +289,31 @@ class FolderState:
                 if unchanged_since is not None and message.entry.modseq > unchanged_since:
                     refused.append(uid)
                     continue
-                result = self._with_flags(message, _combined(mode, message.entry.flags, flags), keywords, mode)
+                result = self._reflag(uid, mode, flags, keywords)
                 if result is not None:
                     changed.append(result)
             self._commit(changed=changed, origin=origin)
         return tuple(refused)
 
-    def _with_flags(self, message: Message, flags: Flags, keywords: Keywords, mode: FlagMode) -> Message | None:
+    def _reflag(self, uid: int, mode: FlagMode, flags: Flags, keywords: Keywords) -> Message | None:
         """The message with its file renamed; None where nothing changes or it is gone."""
-        entry = message.entry
-        words = _combined(mode, entry.keywords, keywords)
-        if flags == entry.flags and words == entry.keywords:
-            return None
-        place, text = message.place, message.name
-        if flags != entry.flags:
-            place, text = CUR, str(parse_name(message.name).flagged(flags))
-            target = os.path.join(self.path, place, text)
-            if self.on_file(entry.uid, lambda path: os.rename(path, target) or True) is None:
-                return None
-        evolved = attrs.evolve(entry, flags=flags, keywords=words, modseq=self.row.modseq + 1, recent=place == NEW)
-        return Message(evolved, place, text, message.octets)
+
+        def rename(path: str) -> Message | None:
+            message = self._messages[uid]  # as it is now: flags that another program just set are not lost
+            entry = message.entry
+            evolved = attrs.evolve(
+                entry,
+                flags=_combined(mode, entry.flags, flags),
+                keywords=_combined(mode, entry.keywords, keywords),
+                modseq=self.row.modseq + 1,
+            )
+            if evolved.flags == entry.flags:
+                return attrs.evolve(message, entry=evolved) if evolved.keywords != entry.keywords else None
+            text = str(parse_name(message.name).flagged(evolved.flags))
+            os.rename(path, os.path.join(self.path, CUR, text))
+            return Message(attrs.evolve(evolved, recent=False), CUR, text, message.octets)
+
+        return self.on_file(uid, rename)
 
     def claim_recent(self, origin: object | None) -> frozenset[int]:
         """Move what waits in `new` to `cur`; nobody is told, as \\Recent is each session's own."""

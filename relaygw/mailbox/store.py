@@ -89,8 +89,7 @@ class Store:
     async def close(self) -> None:
         """Wait for what was begun and let go of every index. Sessions must be gone."""
         for account in tuple(self._accounts.values()):
-            account.holders = 1
-            await account.close()
+            await account.shut()
 
     def _forget(self, account: "AccountStore") -> None:
         self._accounts.pop(account.mailbox, None)
@@ -187,11 +186,11 @@ class AccountStore:
     async def close(self) -> None:
         """The session is done with the account, and has closed its folders."""
         self.holders -= 1
-        if self.holders:
-            return
-        await self.lane.run(self.files.close)
-        if not self.holders:
-            self._forget(self)
+        await self._leave()
+
+    async def shut(self) -> None:
+        """Called by Store.close: whoever still holds something is left behind."""
+        await self.lane.run(lambda: self.files.close(force=True))
 
     async def release(self, folder: Folder) -> None:
         """Called by Folder.close."""
@@ -200,6 +199,18 @@ class AccountStore:
         if not folder.holders:
             self._folders.pop(state, None)
         await self.lane.run(lambda: self.files.release(state))
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Whoever leaves last lets go of the index; somebody may come back meanwhile."""
+        if not self._in_use:
+            await self.lane.run(self.files.close)
+        if not self._in_use:
+            self._forget(self)
+
+    @property
+    def _in_use(self) -> bool:
+        return bool(self.holders > 0 or self._folders)
 
     def arrived(self, name: str) -> None:
         """A delivery went past us into this folder: show it to those who have it open."""
