@@ -39,7 +39,7 @@ class Wire(StringTransport):
 
     aborted = False
 
-    def abortConnection(self) -> None:  # noqa: N802
+    def abortConnection(self) -> None:
         self.aborted = True
         self.disconnecting = True
 
