@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from relaygw.journal.line import Line, search_key
 
@@ -126,7 +127,10 @@ class History:
                         os.unlink(self._path(old) + suffix)
 
     def close(self) -> None:
+        """Let the day's file go, as one plain file that readers need no log beside."""
         if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA journal_mode = DELETE")
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
         self._connection = None
@@ -170,10 +174,11 @@ class _Reader:
     """Read-only connections to all days, for one question."""
 
     def __init__(self, directory: str) -> None:
-        self._connections = [
-            sqlite3.connect(f"file:{os.path.join(directory, day)}.sqlite?mode=ro", uri=True, isolation_level=None)
-            for day in days(directory)
-        ]
+        paths = [os.path.abspath(os.path.join(directory, f"{day}.sqlite")) for day in days(directory)]
+        try:
+            self._connections = [sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True) for path in paths]
+        except sqlite3.Error as error:
+            raise OSError(f"the history cannot be read: {error}") from error
 
     def __enter__(self) -> "_Reader":
         return self

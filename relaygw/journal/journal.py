@@ -56,6 +56,7 @@ class Journal:
         self._history = History(history, keep) if history else None
         self._waiting: queue.SimpleQueue[Line | _Job | None] = queue.SimpleQueue()
         self._hurry = threading.Event()
+        self._ended: Deferred[None] = Deferred()
         self._thread: threading.Thread | None = None
         self._complained: set[str] = set()
 
@@ -80,11 +81,10 @@ class Journal:
     async def stop(self) -> None:
         """Write what waits and end the thread."""
         if self._thread is not None:
-            done: Deferred[None] = Deferred()
-            self._ask(lambda: self._reactor.callFromThread(done.callback, None))
-            await done
-            self._waiting.put(None)
             self._thread = None
+            self._waiting.put(None)
+            self._hurry.set()
+            await self._ended
 
     async def lookup(self, text: str, limit: int = 50) -> list[Told]:
         """See relaygw.journal.history.lookup; what was written before the call is found. Raises OSError."""
@@ -131,6 +131,7 @@ class Journal:
         self._guard("the file", self._file.close)
         if self._history is not None:
             self._guard("the history", self._history.close)
+        self._reactor.callFromThread(self._ended.callback, None)
 
     def _write(self, lines: list[Line]) -> None:
         if not lines:

@@ -130,9 +130,9 @@ def _detail(told: dict[str, object]) -> str:
 
 def _keys(event: Event, plan: _Plan) -> Iterator[str]:
     if event.session:
-        yield event.session
+        yield search_key(event.session)
     if event.queue_id:
-        yield event.queue_id
+        yield search_key(event.queue_id)
     for field in plan.searchable:
         value = getattr(event, field)
         if isinstance(value, tuple):

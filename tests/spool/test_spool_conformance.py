@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from twisted.internet import reactor
@@ -51,11 +52,15 @@ def opener(path: Path, with_reactor: object) -> Callable[[], ISpool]:
 class Threaded(TestCase):
     """The embedded spool with its threads under a real reactor."""
 
+    def folder(self) -> Path:
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return Path(folder.name)
+
     @inlineCallbacks
     def test_conformance(self):
-        count = iter(range(100))
-        yield Deferred.fromCoroutine(check_spool(lambda: opener(Path(self.mktemp()) / str(next(count)), reactor)()))
+        yield Deferred.fromCoroutine(check_spool(lambda: opener(self.folder(), reactor)()))
 
     @inlineCallbacks
     def test_durability(self):
-        yield Deferred.fromCoroutine(check_durable_spool(opener(Path(self.mktemp()), reactor)))
+        yield Deferred.fromCoroutine(check_durable_spool(opener(self.folder(), reactor)))
