@@ -1,0 +1,152 @@
+"""Authentication-Results: our field holds what it is given and nothing else, and forged ones do not hide."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relaygw.core.authres import authserv_id, claimed, compose
+from relaygw.core.headers import fields
+from relaygw.core.verdict import AuthResult, field_flaw
+
+KEYWORDS = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
+ANY = st.text(max_size=700)
+RESULTS = st.builds(
+    AuthResult,
+    method=KEYWORDS,
+    result=KEYWORDS,
+    reason=ANY,
+    properties=st.lists(st.tuples(st.builds("{}.{}".format, KEYWORDS, KEYWORDS), ANY), max_size=4).map(tuple),
+)
+
+
+def test_the_field_for_several_methods() -> None:
+    field = compose(
+        "mx.example.org",
+        [
+            AuthResult(method="spf", result="pass", properties=(("smtp.mailfrom", "a@example.com"),)),
+            AuthResult(
+                method="dkim",
+                result="fail",
+                reason="body hash did not verify",
+                properties=(("header.d", "example.com"), ("header.b", "ab/c="), ("header.i", "@example.com")),
+            ),
+        ],
+    )
+    assert field == (
+        b"Authentication-Results: mx.example.org;\r\n"
+        b"\tspf=pass smtp.mailfrom=a@example.com;\r\n"
+        b'\tdkim=fail reason="body hash did not verify" header.d=example.com\r\n'
+        b'\theader.b="ab/c=" header.i="@example.com"\r\n'
+    )
+
+
+def test_nothing_checked_is_said_so() -> None:
+    assert compose("mx.example.org", []) == b"Authentication-Results: mx.example.org;\r\n\tnone\r\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("example.org", b"example.org"),
+        ("a@b.example", b"a@b.example"),
+        ('"a b"@c.example', rb'"\"a b\"@c.example"'),
+        ("a;b", b'"a;b"'),
+        ("a\r\nBcc: x", b'"a??Bcc: x"'),
+        ("", b'""'),
+        ("a\0b", b'"a?b"'),
+        ("jörg@example.org", '"jörg@example.org"'.encode()),
+        ("(comment)", b'"(comment)"'),
+    ],
+)
+def test_values_are_quoted_where_they_must_be(value: str, written: bytes) -> None:
+    field = compose("x", [AuthResult(method="spf", result="none", properties=(("smtp.mailfrom", value),))])
+    assert field.endswith(b"smtp.mailfrom=" + written + b"\r\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"method": "spf\r\nX: y", "result": "pass"},
+        {"method": "", "result": "pass"},
+        {"method": "spf", "result": "pass;"},
+        {"method": "spf", "result": "pass", "properties": (("smtp", "x"),)},
+        {"method": "spf", "result": "pass", "properties": (("smtp.mail from", "x"),)},
+    ],
+)
+def test_the_words_of_a_result_are_checked_when_it_is_made(arguments: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        AuthResult(**arguments)  # type: ignore[arg-type]
+
+
+QUOTED = rb'"(?:[^"\\\r\n]|\\.)*"'
+VALUE = rb"(?:" + QUOTED + rb"|[^\s;\"()\\]+)"
+RESINFO = (
+    rb"\r\n\t[a-z0-9-]+=[a-z0-9-]+(?:(?: |\r\n\t)reason=" + QUOTED + rb")?"
+    rb"(?:(?: |\r\n\t)[a-z0-9-]+\.[a-z0-9-]+=" + VALUE + rb")*"
+)
+FORM = re.compile(rb"Authentication-Results: " + VALUE + rb"(?:;" + RESINFO + rb")+\r\n\Z")
+
+
+@given(ANY, st.lists(RESULTS, min_size=1, max_size=4))
+def test_no_value_leaves_its_place(name: str, results: list[AuthResult]) -> None:
+    field = compose(name, results)
+    assert FORM.match(field)
+    assert not field_flaw(field), field_flaw(field)
+    assert not set(field) & ({*range(32), 127} - {9, 10, 13})
+    assert [found.name for found in fields(field)] == [b"Authentication-Results"]
+
+
+@given(st.from_regex(r"[a-z0-9]{1,20}(?:\.[a-z0-9]{1,20}){0,3}", fullmatch=True), st.lists(RESULTS, max_size=2))
+def test_our_own_field_is_found_again(name: str, results: list[AuthResult]) -> None:
+    [found] = claimed(b"Subject: x\r\n" + compose(name, results), [name])
+    assert authserv_id(found.value) == name
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Authentication-Results: mx.example.org; spf=pass\r\n",
+        b"AUTHENTICATION-RESULTS:MX.Example.ORG;none\r\n",
+        b"Authentication-Results : mx.example.org 1; none\r\n",
+        b"Authentication-Results:\r\n\tmx.example.org;\r\n\tspf=pass\r\n",
+        b"Authentication-Results: (a (nested) \\) comment) mx.example.org; none\r\n",
+        b"Authentication-Results: (x)\r\n (y) mx.example.org(z); none\r\n",
+        b'Authentication-Results: "mx.example.org"; none\r\n',
+        b'Authentication-Results: "mx\\.example.org"; none\r\n',
+        b"Authentication-Results: mx.example.org.; none\r\n",
+        b"Authentication-Results: mx.example.org/1; none\r\n",
+        b"Authentication-Results: mx.example.org\0; none\r\n",
+        b"Authentication-Results: mx.example.org\r\n",
+        b"Authentication-Results: mx.example.org;\n\tnone\n",
+        # Nothing of these can be told; somebody may read ours out of them.
+        b"Authentication-Results: ; spf=pass\r\n",
+        b"Authentication-Results:\r\n",
+        b"Authentication-Results: (unclosed mx.example.org; spf=pass\r\n",
+        b'Authentication-Results: "unclosed; spf=pass\r\n',
+    ],
+)
+def test_a_field_that_claims_to_be_ours_is_found(field: bytes) -> None:
+    head = b"From: a@b\r\n" + field + b"To: c@d\r\n"
+    [found] = claimed(head, ["other.example", "mx.example.org"])
+    assert found.raw == field
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Authentication-Results: mx.example.com; spf=pass\r\n",
+        b"Authentication-Results: (mx.example.org) elsewhere.example; spf=pass\r\n",
+        b"Authentication-Results: sub.mx.example.org; spf=pass\r\n",
+        b"X-Authentication-Results: mx.example.org; spf=pass\r\n",
+        b"ARC-Authentication-Results: i=1; mx.example.org; spf=pass\r\n",
+    ],
+)
+def test_fields_of_others_are_theirs(field: bytes) -> None:
+    assert claimed(b"From: a@b\r\n" + field, ["mx.example.org"]) == []
+
+
+@given(st.binary(max_size=200))
+def test_any_octets_have_an_authserv_id_or_none(value: bytes) -> None:
+    assert isinstance(authserv_id(value), str)
