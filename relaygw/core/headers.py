@@ -53,7 +53,9 @@ def _field(lines: list[bytes]) -> Field:
 def values(head: bytes, name: bytes) -> list[bytes]:
     """The values of all fields of this name (any case), unfolded, from the top."""
     wanted = name.lower()
-    if wanted + b":" not in head.lower():
+    lowered = head.lower()
+    # White space before the colon is obsolete, and allowed (RFC 5322 4.5.3).
+    if not any(wanted + mark in lowered for mark in (b":", b" ", b"\t")):
         return []
     return [field.value for field in fields(head) if field.name.lower() == wanted]
 

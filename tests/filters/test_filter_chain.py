@@ -304,7 +304,7 @@ class WaitingTests(SynchronousTestCase):
 
         desk = Desk(use("f", Answering(stubborn), on_error="skip"))
         later = desk.ask_later()
-        desk.clock.advance(20)
+        desk.clock.advance(30)
         assert self.successResultOf(later) == ChainResult()
 
     def test_a_late_failure_becomes_on_error(self) -> None:
