@@ -112,7 +112,7 @@ class Deliveries:
         if failure.check(CancelledError):
             outcomes = () if self._closing else self._temporary(delivery, "the attempt took too long")
         else:
-            self._complain(delivery, describe(failure.value))
+            self._complain(delivery, describe(failure.value or CancelledError()))
             outcomes = self._temporary(delivery, "the mail system failed; it tries again")
         self._end(delivery, outcomes)
 

@@ -257,7 +257,10 @@ class QueueService(Service):
         self._settle(active)
 
     def _settle(self, active: Active) -> None:
-        if not active.settling and (active.results or active.requests):
+        if active.settling:
+            if active.requests:
+                self._settler.hurry(active)
+        elif active.results or active.requests:
             self._tasks.spawn("settle a record", self._settler.settle(active))
 
     def _settled(self, active: Active, gone: bool) -> None:

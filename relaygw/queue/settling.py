@@ -14,7 +14,7 @@ from relaygw.core.lifecycle import Step, Verb, fold, operate
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Progress, Record
 from relaygw.core.retry import Schedule
-from relaygw.interfaces import ISpool, Settlement
+from relaygw.interfaces import ISpool, Settlement, SpoolError
 from relaygw.queue.reports import Reports
 from relaygw.queue.work import Active, Effect, Request, Result
 
@@ -59,11 +59,23 @@ class Settler:
         try:
             while not gone and (active.results or active.requests):
                 gone = await (self._settle_results(active) if active.results else self._settle_request(active))
-        except NotStored:
-            active.results.clear()
-            active.deliveries.clear()
+        except NotStored as error:
+            self._abandon(active, str(error))
         active.settling = False
         self._settled(active, gone)
+
+    def _abandon(self, active: Active, trouble: str) -> None:
+        requests, active.requests = active.requests, []
+        active.results.clear()
+        active.deliveries.clear()
+        for request in requests:
+            if request.answer is not None:
+                request.answer.errback(SpoolError(trouble))
+
+    def hurry(self, active: Active) -> None:
+        """Somebody asks for it: what could not be stored is tried again now."""
+        if active.pause is not None:
+            active.pause.callback(None)
 
     async def _settle_results(self, active: Active) -> bool:
         results, active.results = active.results, []
@@ -75,7 +87,7 @@ class Settler:
         if step is None:
             active.deliveries = remaining
             return False
-        gone = await self._store(active, step, last=not remaining)
+        gone = await self._store(active, step, last=not remaining and not active.requests)
         # `begin` may have appended while the spool was busy, so the list is read anew.
         active.deliveries = [delivery for delivery in active.deliveries if delivery not in over]
         return gone
@@ -92,7 +104,7 @@ class Settler:
         return step
 
     async def _settle_request(self, active: Active) -> bool:
-        request = active.requests.pop(0)
+        request = active.requests[0]
         busy = active.busy
         before = active.record
         step = operate(before, request.order, now=self._clock.seconds(), busy=busy)
@@ -101,7 +113,8 @@ class Settler:
             active.later.append(request.order)
         gone = False
         if request.answer is not None or reached:
-            gone = await self._store(active, step, last=not active.deliveries)
+            gone = await self._store(active, step, last=not active.deliveries and len(active.requests) == 1)
+        active.requests.pop(0)
         if request.answer is not None:
             request.answer.callback(Effect(active.record, reached, len(busy)))
         return gone
@@ -110,7 +123,8 @@ class Settler:
         """Make the step durable, whatever it takes; answers whether the claim went with it."""
         record, now = step.record, self._clock.seconds()
         done = record.finished
-        gone = done or (last and not active.requests and not active.later and (self._closing or record.due > now))
+        active.record = record  # at once: what is in line must not start for a recipient that is being removed
+        gone = done or (last and not active.later and (self._closing or record.due > now))
         pause = FIRST_PAUSE
         while True:
             try:
@@ -124,7 +138,6 @@ class Settler:
             await self._wait(active, pause)
             pause = min(pause * 2, LAST_PAUSE)
         active.trouble = ""
-        active.record = record
         for event in (*events, *step.events):
             self._write_event(event)
         if added:
@@ -154,8 +167,7 @@ class Settler:
         """From now on give all claims back, and try to store what could not be stored once more only."""
         self._closing = True
         for active in actives:
-            if active.pause is not None:
-                active.pause.callback(None)
+            self.hurry(active)
 
 
 def _changes(before: Record, after: Record) -> int:

