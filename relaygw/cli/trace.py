@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
-from relaygw.cli.answer import DONE, NO, Answer, NotRunningError, printable
+from relaygw.cli.answer import DONE, NO, Answer, NotRunningError
 from relaygw.cli.context import Context
+from relaygw.journal.story import tell
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def run(options: argparse.Namespace, context: Context) -> Answer:
     except NotRunningError:
         events = _from_history(options, context)
     status = DONE if events else NO
-    return Answer(document=events, text="\n".join(map(_line, events)) or "Nothing is known of it.", status=status)
+    return Answer(document=events, text="\n".join(tell(events)) or "Nothing is known of it.", status=status)
 
 
 def _from_history(options: argparse.Namespace, context: Context) -> list[dict[str, Any]]:
@@ -27,9 +28,3 @@ def _from_history(options: argparse.Namespace, context: Context) -> list[dict[st
     from relaygw.journal.history import lookup
 
     return lookup(history_directory(context.config), options.text, options.limit)
-
-
-def _line(event: dict[str, Any]) -> str:
-    known = ("time", "event", "session", "queue_id")
-    facts = " ".join(f"{name}={printable(value)}" for name, value in event.items() if name not in known)
-    return f"{event['time']} {event.get('queue_id') or event.get('session', '')} {event['event']} {facts}".rstrip()

@@ -29,7 +29,7 @@ from relaygw.gateway.notify import notify
 from relaygw.gateway.parts import Lasting, PartsError, fresh_id, jitter, make_parts
 from relaygw.gateway.welcome import welcome
 from relaygw.interfaces import SpoolError
-from relaygw.journal import Journal
+from relaygw.journal.journal import Journal
 from relaygw.mailbox.store import Store
 from relaygw.queue.service import QueueService
 from relaygw.spool.memory import MemorySpool

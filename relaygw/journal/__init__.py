@@ -5,7 +5,3 @@ relaygw.journal.journal   the Journal: takes events, never raises, writes both i
 relaygw.journal.history   the searchable history, one file a day; readable also when the service is down
 relaygw.journal.story     events → lines for people
 """
-
-from relaygw.journal.journal import Journal
-
-__all__ = ["Journal"]

@@ -23,6 +23,7 @@ def _format_1(connection: sqlite3.Connection) -> None:
         "lease REAL NOT NULL, wake REAL NOT NULL, file TEXT NOT NULL, damage TEXT, record TEXT NOT NULL)"
     )
     connection.execute("CREATE INDEX message_wake ON message (wake)")
+    connection.execute("CREATE INDEX message_damage ON message (id) WHERE damage IS NOT NULL")
     connection.execute(
         "CREATE TABLE content (id INTEGER PRIMARY KEY, size INTEGER NOT NULL, prefix BLOB NOT NULL, data BLOB NOT NULL)"
     )

@@ -14,10 +14,10 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import TestCase
 
 from relaygw.core.events import Accepted, Completed, Connected, Disconnected, Event, Refused, Reported
-from relaygw.journal import Journal
 from relaygw.journal import journal as journal_module
 from relaygw.journal.file import LineFile
 from relaygw.journal.history import History, days, lookup
+from relaygw.journal.journal import Journal
 from relaygw.journal.line import Line, make_line
 
 DAY = 86400.0
