@@ -153,7 +153,7 @@ class SmtpConnection(Protocol):
         elif any(reply.code == 421 for reply in replies):
             self._shut_down()
         elif len(self._got) > self._wanted or (len(self._got) == self._wanted and self._parser.partial):
-            self._break(broken(self._phase, "4.5.0", "the server answered before it was asked"))
+            self._answered_too_much()
         elif len(self._got) == self._wanted:
             self._answer(self._got)
         elif replies:
@@ -187,14 +187,20 @@ class SmtpConnection(Protocol):
     # Inside.
 
     def _unasked(self) -> None:
-        """A reply although nothing was asked, or before the content has ended."""
+        """A reply although nothing was asked, or before the content has ended: then a refusal is believed, no more."""
         if not self._got and (self._streaming or not self._parser.partial):
             return
-        early = next((reply for reply in self._got if not reply.positive), None)
-        if early is not None:
-            self._break(Broken(self._phase, early, remote=True, closed=early.code == 421))
-        else:
-            self._break(broken(self._phase, "4.5.0", "the server answered before it was asked"))
+        refusal = next((reply for reply in self._got if not reply.positive), None)
+        if refusal is None:
+            self._answered_too_much()
+            return
+        self._got = []
+        self._break(Broken(self._phase, refusal, remote=True, closed=refusal.code == 421))
+
+    def _answered_too_much(self) -> None:
+        """What answers what is no longer known: none of these replies counts."""
+        self._got = []
+        self._break(broken(self._phase, "4.5.0", "the server answered before it was asked"))
 
     def _shut_down(self) -> None:
         """421: the server closes, whatever was asked (RFC 5321 3.8). What came before it still counts."""

@@ -34,11 +34,8 @@ class Opener:
         connection = await connect(self.reactor, target.address, hop.port, self.manners.connect_timeout)
         try:
             return await begin(connection, target, hop, approach, self.manners)
-        except Broken as failure:
-            if failure.remote and not failure.closed:
-                connection.quit()
-            else:
-                connection.abort()
+        except Broken:
+            connection.quit()  # which is an abort where the connection itself is broken
             raise
         except BaseException:
             connection.abort()

@@ -62,10 +62,16 @@ def make_attempt(record: Record, route: Route, content: bytes | Content = b"Subj
 class Server:
     """A next hop in memory. `answers` maps a verb (or "greeting", "end" …) to one reply or the list of its replies.
 
-    The last of a list repeats. A reply may be CLOSE, SILENCE, or any bytes with several lines.
+    The last of a list repeats. A reply may be CLOSE, SILENCE, or any bytes with several lines. `early` is said after
+    so many octets of content, before its end.
     """
 
-    def __init__(self, offers: Iterable[str] = ("PIPELINING", "SIZE 0"), **answers: bytes | list[bytes]) -> None:
+    def __init__(
+        self,
+        offers: Iterable[str] = ("PIPELINING", "SIZE 0"),
+        early: tuple[int, bytes] | None = None,
+        **answers: bytes | list[bytes],
+    ) -> None:
         self.offers = list(offers)
         self.answers = {
             verb: list(replies) if isinstance(replies, list) else [replies] for verb, replies in answers.items()
@@ -77,6 +83,7 @@ class Server:
         self._buffer = b""
         self._in_data = False
         self._mute = False
+        self._early = early
 
     def greet(self) -> bytes:
         return self._answer("greeting", b"220 mx.example.org ESMTP\r\n")
@@ -86,12 +93,13 @@ class Server:
         self.reads.append(data)
         self._buffer += data
         out = b""
-        while True:
+        while not self._mute:
             reply = self._content() if self._in_data else self._command()
-            if reply is None or self._mute:
+            if reply is None:
                 return out
-            self._mute = reply == SILENCE
             out += reply
+            self._mute = self._mute or reply == SILENCE
+        return out
 
     def _answer(self, verb: str, default: bytes) -> bytes:
         replies = self.answers.get(verb)
@@ -124,6 +132,9 @@ class Server:
 
     def _content(self) -> bytes | None:
         """The reference decoder: only CRLF.CRLF ends, a leading dot of a line goes."""
+        if self._early is not None and len(self._buffer) > self._early[0]:
+            self._mute = True
+            return self._early[1]
         text = b"\r\n" + self._buffer
         end = text.find(b"\r\n.\r\n")
         if end < 0:
@@ -137,7 +148,7 @@ class Server:
 class Wire:
     """The transport between a protocol of ours and a Server; `pump` carries the bytes."""
 
-    def __init__(self, server: Server, protocol: Any, single_octets: bool) -> None:
+    def __init__(self, server: Server, protocol: Any, single_octets: bool, limit: int, stall_after: int) -> None:
         self.server = server
         self.protocol = protocol
         self.out: list[bytes] = []
@@ -145,7 +156,9 @@ class Wire:
         self.lost = False
         self.producer: Any = None
         self.most = 0
-        self.limit = 0
+        self.taken = 0
+        self._limit = limit
+        self._stall_after = stall_after
         self._single = single_octets
 
     # What the protocol calls.
@@ -156,7 +169,7 @@ class Wire:
             self.out.append(data)
             waiting = sum(map(len, self.out))
             self.most = max(self.most, waiting)
-            if self.producer is not None and self.limit and waiting > self.limit:
+            if self.producer is not None and self._limit and waiting > self._limit:
                 self.producer.pauseProducing()
 
     def loseConnection(self) -> None:
@@ -200,7 +213,10 @@ class Wire:
         if self.aborted:
             self.lose(error.ConnectionAborted())
             return True
+        if self._stall_after and self.taken > self._stall_after:
+            return False
         data, self.out = b"".join(self.out), []
+        self.taken += len(data)
         if data:
             if self.producer is not None:
                 self.producer.resumeProducing()
@@ -220,6 +236,8 @@ class MemoryReactor(Clock):
         self._servers = servers
         self._single = single_octets
         self.wires: list[Wire] = []
+        self.limit = 0  # octets unsent above which a wire asks for a pause
+        self.stall_after = 0  # octets after which a wire takes no more
         self.connections: list[tuple[str, int]] = []
         self._starting: list[Callable[[], None]] = []
 
@@ -233,7 +251,7 @@ class MemoryReactor(Clock):
                 factory.clientConnectionFailed(None, Failure(error.ConnectionRefusedError()))
                 return
             protocol = factory.buildProtocol(None)
-            wire = Wire(server, protocol, self._single)
+            wire = Wire(server, protocol, self._single, self.limit, self.stall_after)
             self.wires.append(wire)
             protocol.makeConnection(wire)
             wire.feed(server.greet())
