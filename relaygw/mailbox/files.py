@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from relaygw.mailbox import maildir
 from relaygw.mailbox.index import Index
 from relaygw.mailbox.maildir import CUR, Name
+from relaygw.mailbox.message import Message
 from relaygw.mailbox.names import folder_directory, folder_name
-from relaygw.mailbox.state import FolderState, Message
+from relaygw.mailbox.state import FolderState
 from relaygw.mailbox.values import DELIMITER, INBOX, BadFolderName, FolderExists, FolderStatus, NoSuchFolder, StoreError
 
 _SUBSCRIPTIONS = "subscriptions"

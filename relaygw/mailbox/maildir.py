@@ -297,7 +297,7 @@ def _read(descriptor: int, start: int, end: int) -> Iterator[bytes]:
 def _with_crlf(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Bare LF becomes CRLF, whatever the borders of the pieces."""
     after_cr = False
-    for piece in pieces:
+    for piece in filter(None, pieces):
         converted = piece.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
         if after_cr and piece[:1] == b"\n":
             converted = converted[1:]

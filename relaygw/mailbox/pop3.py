@@ -6,8 +6,8 @@ client. Memory is bounded: by line, by unread commands (the transport is paused)
 Deletions happen at QUIT and nowhere else, and its +OK waits for them. Knows nothing of files.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -19,14 +19,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from relaygw.config.schema import ListenerConfig, MailboxConfig
-from relaygw.core.content import CHUNK
 from relaygw.core.events import Connected, Disconnected, Event, MailboxOpened, Secured, TaskFailed
-from relaygw.mailbox.maildir import StoredContent
 from relaygw.mailbox.maildrop import Maildrop, NoSuchNumber, open_maildrop
 from relaygw.mailbox.outlet import Lost, Outlet
-from relaygw.mailbox.pop3_text import MAX_COMMAND, CommandLines, DotStuffer, TooLong, Top, listing
+from relaygw.mailbox.pop3_commands import AUTHORIZATION, COMMANDS, TRANSACTION, Refuse
+from relaygw.mailbox.pop3_replies import CutOff, Replies
+from relaygw.mailbox.pop3_text import MAX_COMMAND, CommandLines, TooLong
+from relaygw.mailbox.pop3_transaction import Transaction
 from relaygw.mailbox.store import Store
-from relaygw.mailbox.values import Entry, MaildropLocked, NoSuchMessage
+from relaygw.mailbox.values import MaildropLocked, NoSuchMessage
 from relaygw.sasl import MAX_RESPONSE, Authenticated, Authenticator, Challenge, Exchange, Refusal, Step
 from relaygw.tasks import describe
 from relaygw.tls import ServerTls, channel
@@ -37,48 +38,11 @@ MAX_UNREAD = 16 * 1024
 _MINIMUM_IDLE = 600.0
 """Seconds without a command that a client may always have (RFC 1939 3)."""
 
-_DIGITS = 10
-"""Digits of a number we look at."""
-
 _TURN = 100
 """Commands of one client before others get their turn."""
 
 _CLOSING = 30.0
 """Seconds a peer has to take the last reply and close, before the connection is cut."""
-
-AUTHORIZATION, TRANSACTION = "authorization", "transaction"
-
-
-class Refuse(Exception):
-    """The command is answered -ERR with this text."""
-
-
-@attrs.frozen
-class Command:
-    """One row of the table: where it may be said, and how many arguments it takes (None: the rest of the line is
-    one argument, spaces and all)."""
-
-    states: tuple[str, ...]
-    arguments: range | None = range(1)
-
-
-_BOTH = (AUTHORIZATION, TRANSACTION)
-COMMANDS: dict[str, Command] = {
-    "CAPA": Command(_BOTH),
-    "QUIT": Command(_BOTH),
-    "STLS": Command((AUTHORIZATION,)),
-    "USER": Command((AUTHORIZATION,), None),
-    "PASS": Command((AUTHORIZATION,), None),
-    "AUTH": Command((AUTHORIZATION,), range(3)),
-    "STAT": Command((TRANSACTION,)),
-    "LIST": Command((TRANSACTION,), range(2)),
-    "UIDL": Command((TRANSACTION,), range(2)),
-    "RETR": Command((TRANSACTION,), range(1, 2)),
-    "TOP": Command((TRANSACTION,), range(2, 3)),
-    "DELE": Command((TRANSACTION,), range(1, 2)),
-    "RSET": Command((TRANSACTION,)),
-    "NOOP": Command((TRANSACTION,)),
-}
 
 _REFUSALS = {
     Refusal.CANCELLED: "authentication cancelled",
@@ -130,6 +94,7 @@ class Pop3Server(pop3.POP3):
         self._exchange: Exchange | None = None
         self._user = b""
         self._drop: Maildrop | None = None
+        self._transaction: Transaction | None = None
         self._logout: Callable[[], None] | None = None
         self._commands = 0
         self._busy = False
@@ -144,13 +109,14 @@ class Pop3Server(pop3.POP3):
 
     def connectionMade(self) -> None:
         self._outlet = Outlet(self.transport)
+        self._replies = Replies(self.transport, self._writable, self._shared.store)
         listener = self._shared.listener
         self._event(Connected(session=self._session, listener=listener.name, client=self.client, port=self._port))
         if self.refusal:
-            self._say(f"-ERR {self.refusal}")
+            self._replies.say(f"-ERR {self.refusal}")
             self._finish("refused")
             return
-        self._say(f"+OK {self._shared.hostname} POP3 server ready")
+        self._replies.say(f"+OK {self._shared.hostname} POP3 server ready")
         self.setTimeout(self._shared.idle_timeout)
 
     def dataReceived(self, data: bytes) -> None:
@@ -237,16 +203,21 @@ class Pop3Server(pop3.POP3):
                 raise Refuse("line too long")
             await (self._command(line) if self._exchange is None else self._respond(self._exchange, line))
         except (Refuse, NoSuchNumber) as refused:
-            self._say(f"-ERR {refused}")
+            self._replies.say(f"-ERR {refused}")
         except NoSuchMessage:
-            self._say("-ERR the message is gone")
+            self._replies.say("-ERR the message is gone")
         except MaildropLocked:
-            self._say("-ERR [IN-USE] another session has the mailbox")
+            self._replies.say("-ERR [IN-USE] another session has the mailbox")
         except Lost:
             raise
+        except CutOff as error:
+            self._event(TaskFailed(session=self._session, task="pop3", error=describe(error)))
+            self._cause = "message unreadable"
+            self.transport.abortConnection()
+            raise Lost from error
         except Exception as error:
             self._event(TaskFailed(session=self._session, task="pop3", error=describe(error)))
-            self._say("-ERR [SYS/TEMP] internal error, try again later")
+            self._replies.say("-ERR [SYS/TEMP] internal error, try again later")
 
     async def _command(self, line: bytes) -> None:
         verb, _, rest = line.partition(b" ")
@@ -262,7 +233,8 @@ class Pop3Server(pop3.POP3):
             arguments = rest.split()
             if len(arguments) not in command.arguments:
                 raise Refuse("wrong number of arguments")
-        await getattr(self, f"do_{name}")(*arguments)
+        handler = self if AUTHORIZATION in command.states else self._transaction
+        await getattr(handler, f"do_{name}")(*arguments)
 
     # --- authorization ---
 
@@ -284,7 +256,7 @@ class Pop3Server(pop3.POP3):
         if not user:
             raise Refuse("no user name")
         self._user = user
-        self._say("+OK send PASS")
+        self._replies.say("+OK send PASS")
 
     async def do_PASS(self, password: bytes) -> None:
         self._require_login_allowed()
@@ -296,7 +268,7 @@ class Pop3Server(pop3.POP3):
     async def do_AUTH(self, mechanism: bytes | None = None, initial: bytes | None = None) -> None:
         self._require_login_allowed()
         if mechanism is None:
-            await self._list("mechanisms follow", (name.encode("ascii") for name in self._logins.mechanisms))
+            await self._replies.list("mechanisms follow", (name.encode("ascii") for name in self._logins.mechanisms))
             return
         exchange = self._logins.begin(mechanism.decode("ascii", "replace"))
         if exchange is None:
@@ -314,7 +286,7 @@ class Pop3Server(pop3.POP3):
         elif isinstance(step, Authenticated):
             await self._enter(step)
         else:
-            self._say(f"-ERR {_REFUSALS[step.kind]}")
+            self._replies.say(f"-ERR {_REFUSALS[step.kind]}")
             if step.kind is Refusal.EXHAUSTED:
                 self._finish("too many failed logins")
 
@@ -322,73 +294,29 @@ class Pop3Server(pop3.POP3):
         """From AUTHORIZATION to TRANSACTION; stays where it is when the maildrop cannot be had."""
         account: Any = login.avatar
         try:
-            self._drop = await open_maildrop(self._shared.store, account)
+            drop = self._drop = await open_maildrop(self._shared.store, account)
         except BaseException:
             login.logout()
             raise
         self._logout = login.logout
         self.state = TRANSACTION
+        self._transaction = Transaction(drop, self._replies)
         self._event(MailboxOpened(session=self._session, protocol="pop3", login=account.name, client=self.client))
-        self._say("+OK {} messages ({} octets)".format(*self._drop.totals()))
+        self._replies.say("+OK {} messages ({} octets)".format(*drop.totals()))
 
     async def do_STLS(self) -> None:
         """RFC 2595 4. What came in clear behind the command is an attack or a fault, and never read as a command."""
         if self._shared.tls is None or self._secure:
             raise Refuse("TLS is active already" if self._secure else "no TLS here")
         if len(self._lines):
-            self._say("-ERR something came behind STLS")
+            self._replies.say("-ERR something came behind STLS")
             self._finish("STLS with trailing bytes")
             return
-        self._say("+OK begin TLS")
+        self._replies.say("+OK begin TLS")
         self._user = b""
         self.transport.startTLS(self._shared.tls.context_factory)
 
-    # --- transaction ---
-
-    @property
-    def _maildrop(self) -> Maildrop:
-        assert self._drop is not None  # the table lets these commands through in TRANSACTION only
-        return self._drop
-
-    async def do_STAT(self) -> None:
-        self._say("+OK {} {}".format(*self._maildrop.totals()))
-
-    async def do_LIST(self, number: bytes | None = None) -> None:
-        drop = self._maildrop
-        if number is not None:
-            self._say(f"+OK {int(number)} {self._entry(number).size}")
-            return
-        heading = "{} messages ({} octets)".format(*drop.totals())
-        await self._list(heading, (b"%d %d" % (place, entry.size) for place, entry in drop.remaining()))
-
-    async def do_UIDL(self, number: bytes | None = None) -> None:
-        drop = self._maildrop
-        if number is not None:
-            unique = drop.unique_id(self._entry(number))
-            self._say(f"+OK {int(number)} {unique.decode('ascii')}")
-            return
-        lines = (b"%d %s" % (place, drop.unique_id(entry)) for place, entry in drop.remaining())
-        await self._list("unique ids follow", lines)
-
-    async def do_RETR(self, number: bytes) -> None:
-        content = await self._maildrop.content(self._entry(number))
-        await self._send(f"+OK {content.size} octets", content)
-
-    async def do_TOP(self, number: bytes, lines: bytes) -> None:
-        entry, top = self._entry(number), Top(_number(lines))
-        await self._send("+OK top of message follows", await self._maildrop.content(entry), top)
-
-    async def do_DELE(self, number: bytes) -> None:
-        self._entry(number)
-        self._maildrop.delete(int(number))
-        self._say("+OK marked as deleted")
-
-    async def do_RSET(self) -> None:
-        self._maildrop.reset()
-        self._say("+OK nothing is marked as deleted")
-
-    async def do_NOOP(self) -> None:
-        self._say("+OK")
+    # --- both states ---
 
     async def do_QUIT(self) -> None:
         """The UPDATE state. The account is free again before the client reads that we are done."""
@@ -400,11 +328,11 @@ class Pop3Server(pop3.POP3):
             self._event(TaskFailed(session=self._session, task="pop3 update", error=describe(error)))
             reply = "-ERR [SYS/TEMP] some deleted messages were not removed"
         await self._let_go()
-        self._say(reply)
+        self._replies.say(reply)
         self._finish("quit")
 
     async def do_CAPA(self) -> None:
-        await self._list("capabilities follow", iter(self.listCapabilities()))
+        await self._replies.list("capabilities follow", iter(self.listCapabilities()))
 
     def listCapabilities(self) -> list[bytes]:
         """RFC 2449 6, in the words of its registry."""
@@ -416,50 +344,6 @@ class Pop3Server(pop3.POP3):
             if self._shared.tls is not None and not self._secure:
                 capabilities.append(b"STLS")
         return [*capabilities, b"IMPLEMENTATION relaygw"]
-
-    # --- replies ---
-
-    def _entry(self, number: bytes) -> Entry:
-        return self._maildrop.entry(_number(number))
-
-    def _say(self, line: str) -> None:
-        self.transport.write(line.encode("utf-8") + b"\r\n")
-
-    async def _list(self, heading: str, lines: Iterator[bytes]) -> None:
-        """A multi-line reply of lines that never begin with a dot."""
-        self._say(f"+OK {heading}")
-        for piece in listing(line + b"\r\n" for line in lines):
-            await self._writable()
-            self.transport.write(piece)
-
-    async def _send(self, heading: str, content: StoredContent, top: Top | None = None) -> None:
-        """A message as a multi-line reply, read as fast as the peer takes it."""
-        stuffer = DotStuffer()
-        waiting = heading.encode("ascii") + b"\r\n"
-        begun = False
-        try:
-            async for piece in self._shared.store.read(content):
-                waiting += stuffer.feed(piece if top is None else top.feed(piece))
-                if top is not None and top.done:
-                    break
-                if len(waiting) >= CHUNK:
-                    self.transport.write(waiting)
-                    begun, waiting = True, b""
-                    await self._writable()
-        except OSError as error:
-            if not begun:
-                raise
-            self._break_off(error)
-        finally:
-            content.close()
-        self.transport.write(waiting + stuffer.finish())
-
-    def _break_off(self, error: OSError) -> NoReturn:
-        """In the middle of a message nothing but the end of the connection says that it is not whole."""
-        self._event(TaskFailed(session=self._session, task="pop3", error=describe(error)))
-        self._cause = "message unreadable"
-        self.transport.abortConnection()
-        raise Lost
 
     # --- the end ---
 
@@ -506,12 +390,6 @@ class Pop3Server(pop3.POP3):
             self.transport.abortConnection()
 
         Deferred.fromCoroutine(work).addErrback(failed)
-
-
-def _number(text: bytes) -> int:
-    if not text.isdigit() or len(text) > _DIGITS:
-        raise Refuse("not a number")
-    return int(text)
 
 
 def _nothing() -> None:

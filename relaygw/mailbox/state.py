@@ -9,14 +9,14 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import TypeVar
 
 import attrs
 
 from relaygw.mailbox import maildir
-from relaygw.mailbox.index import FolderRow, Index, MessageRow
+from relaygw.mailbox.index import FolderRow, Index
 from relaygw.mailbox.maildir import CUR, NEW, Measured, Name, StoredContent, Written, parse_name
+from relaygw.mailbox.message import Message, flags_of, from_row, to_row
 from relaygw.mailbox.values import (
     INBOX,
     Cached,
@@ -41,53 +41,6 @@ _SCANS = 5
 """Listings in a row of a directory that changes while it is read."""
 
 
-@attrs.frozen
-class Message:
-    """A message and its file: `place` is "new" or "cur", `octets` what the file has."""
-
-    entry: Entry
-    place: str
-    name: str
-    octets: int
-
-
-@lru_cache(4096)
-def _flags(name_letters: str) -> Flags:
-    return Name("", name_letters).flags
-
-
-@lru_cache(4096)
-def _keywords(text: str) -> Keywords:
-    return frozenset(text.split())
-
-
-def _message(row: MessageRow) -> Message:
-    entry = Entry(
-        uid=row.uid,
-        flags=_flags(parse_name(row.name).letters or ""),
-        keywords=_keywords(row.keywords),
-        size=row.size,
-        internal_date=row.date,
-        modseq=row.modseq,
-        recent=row.place == NEW,
-    )
-    return Message(entry, row.place, row.name, row.octets)
-
-
-def _row(message: Message) -> MessageRow:
-    entry = message.entry
-    return MessageRow(
-        uid=entry.uid,
-        place=message.place,
-        name=message.name,
-        keywords=" ".join(sorted(entry.keywords)),
-        octets=message.octets,
-        size=entry.size,
-        date=entry.internal_date,
-        modseq=entry.modseq,
-    )
-
-
 class FolderState:
     """Not for two threads at a time. `row` holds the counters as last saved."""
 
@@ -105,7 +58,7 @@ class FolderState:
         self._changes: list[Change] = []
         self._stamp: tuple[int, int] | None = None
         for row in index.messages(self.row.id):
-            self._put(_message(row))
+            self._put(from_row(row))
 
     # --- what the reactor side takes between two jobs ---
 
@@ -194,7 +147,7 @@ class FolderState:
     ) -> Message:
         entry = Entry(
             uid=uid,
-            flags=_flags(parse_name(name).letters or ""),
+            flags=flags_of(parse_name(name).letters or ""),
             keywords=keywords,
             size=measured.size,
             internal_date=date,
@@ -204,7 +157,7 @@ class FolderState:
         return Message(entry, place, name, measured.octets)
 
     def _renamed(self, message: Message, place: str, text: str) -> Message:
-        flags = _flags(parse_name(text).letters or "")
+        flags = flags_of(parse_name(text).letters or "")
         modseq = message.entry.modseq if flags == message.entry.flags else self.row.modseq + 1
         entry = attrs.evolve(message.entry, flags=flags, modseq=modseq, recent=place == NEW)
         return Message(entry, place, text, message.octets)
@@ -434,7 +387,7 @@ class FolderState:
         told = [message for message in renamed if message.entry.modseq > self.row.modseq]
         noteworthy = bool(added or changed or told or gone)
         row = attrs.evolve(self.row, modseq=self.row.modseq + noteworthy, uid_next=self.row.uid_next + len(added))
-        self._index.save(row, map(_row, (*added, *changed, *renamed)), gone, durable=bool(added))
+        self._index.save(row, map(to_row, (*added, *changed, *renamed)), gone, durable=bool(added))
         self.row = row
         self.stale = True
         for uid in gone:

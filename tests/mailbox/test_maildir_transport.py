@@ -20,6 +20,7 @@ from relaygw.interfaces import Account, Attempt, ITransport
 from relaygw.mailbox.transport import MaildirTransport
 
 CONTENT = b"Received: by mx\r\nSubject: hi\r\n\r\n.body \xff\r\nno end"
+SENDER = Address("s", "example.net")
 ALICE, BOB, NOBODY = (Address(name, "example.com") for name in ("alice", "bob", "nobody"))
 
 
@@ -36,7 +37,7 @@ class Directory:
         return Account(name=name, addresses=(address,), mailbox=name) if name in ("alice", "bob") else None
 
 
-def attempt(*recipients: Address, sender: Address | None = Address("s", "example.net"), content: Any = None) -> Attempt:
+def attempt(*recipients: Address, sender: Address | None = SENDER, content: Any = None) -> Attempt:
     states = tuple(RecipientState(recipient=Recipient(address=address)) for address in recipients)
     envelope = Envelope(sender=sender, recipients=tuple(state.recipient for state in states))
     record = Record(queue_id="q", envelope=envelope, arrived=0.0, recipients=states)
