@@ -63,10 +63,12 @@ class Courier:
 
     async def _visit_all(self, round_: "_Round", message: Message, stops: Iterable[Stop]) -> None:
         visits = 0
-        for stop in tuple(stops)[:MAX_TARGETS]:
+        for tried, stop in enumerate(stops):
             open_ = round_.open()
-            if not open_ or visits == MAX_VISITS:
-                round_.untried = bool(open_)
+            if not open_:
+                return
+            if visits == MAX_VISITS or tried == MAX_TARGETS:
+                round_.untried = True
                 return
             try:
                 outcomes = await self._visit(stop, message, [round_.recipients[number] for number in open_])
