@@ -2,8 +2,10 @@
 signing keys that would be used. Nothing is sent; the DNS is asked. Whether we would accept it is another question.
 """
 
+import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -61,7 +63,7 @@ async def _onward(route: Route, case: Case, config: Config, resolver: IResolver,
     given = dict(route.parameters)
     told = {
         "action": "deliver",
-        "tls": str(given.get("tls", config.egress.tls)),
+        "tls": _tls(given, config),
         "signing": _signing(case.sender, config),
     }
     here = Locality(
@@ -72,13 +74,43 @@ async def _onward(route: Route, case: Case, config: Config, resolver: IResolver,
         ipv6=config.egress.ipv6,
     )
     if route.transport == "mx":
-        found = await consult(targets_for_domain(case.recipient.domain, here), resolver)
-        return told | _hosts(found, config.egress.port)
-    if route.transport == "smarthost" and isinstance(host := given.get("host"), str):
-        port = given.get("port")
-        found = await consult(targets_for_host(host, here), resolver)
-        return told | _hosts(found, port if isinstance(port, int) else config.egress.port)
+        return told | _hosts(
+            await consult(targets_for_domain(case.recipient.domain, here), resolver), config.egress.port
+        )
+    if route.transport == "smarthost":
+        return told | await _smarthost(given, here, config, resolver)
     return told | {"tls": ""}
+
+
+async def _smarthost(given: Mapping[str, object], here: Locality, config: Config, resolver: IResolver) -> Json:
+    """All hosts in their order; nothing to try only where none of them has an address."""
+    port = given.get("port")
+    default = port if isinstance(port, int) else config.egress.port
+    hosts: list[Json] = []
+    answer: Json = {}
+    for name, its_port in _named_hosts(given, default):
+        ask = targets_for_domain if given.get("mx") else targets_for_host
+        answer = _hosts(await consult(ask(name, here), resolver), its_port)
+        hosts += answer.get("hosts", [])
+    return {"hosts": hosts} if hosts else answer
+
+
+def _named_hosts(given: Mapping[str, object], default: int) -> Iterator[tuple[str, int]]:
+    """`host`, or each of `hosts` ("host:port") with its own port where it says one."""
+    host, hosts = given.get("host"), given.get("hosts")
+    if isinstance(host, str):
+        yield host, default
+    for text in hosts if isinstance(hosts, tuple) else ():
+        with contextlib.suppress(ValueError):
+            parts = urlsplit(f"//{text}")
+            yield parts.hostname or str(text), parts.port or default
+
+
+def _tls(given: Mapping[str, object], config: Config) -> str:
+    """As the transports choose it: a password goes to a proven host only, TLS from the first octet is never optional."""
+    login = given.get("username") and not given.get("login_in_clear")
+    word = str(given.get("tls") or ("verify" if login else config.egress.tls))
+    return "encrypt" if word == "may" and given.get("implicit_tls") else word
 
 
 async def _local(recipient: Address, account: Finder) -> Json:

@@ -61,7 +61,7 @@ class ControlService(Service):
             return
         short = self._held.enter_context(reachable(path))
         _clear_stale(short)
-        site = make_site(ControlApp(self._parts, started).app)
+        site = make_site(ControlApp(self._parts, started).app, self._reactor)
         self._ports.append(self._reactor.listenUNIX(short, site, mode=0o600))
 
     async def _open_console(self, started: float) -> None:
@@ -71,7 +71,7 @@ class ControlService(Service):
         secure = endpoint.startswith(("ssl:", "tls:"))
         console = Console(self._parts, Login(token_file, self._parts.clock), started, secure=secure)
         listen: Any = serverFromString
-        self._ports.append(await listen(self._reactor, endpoint).listen(make_site(console.app)))
+        self._ports.append(await listen(self._reactor, endpoint).listen(make_site(console.app, self._reactor)))
 
     @property
     def console_address(self) -> Any:

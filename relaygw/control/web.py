@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from klein import Klein
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure as TwistedFailure
 from twisted.web.http import Request as HttpRequest
@@ -12,6 +13,7 @@ from twisted.web.server import Request, Site
 from werkzeug.exceptions import HTTPException
 
 from relaygw.control.asked import BadRequest
+from relaygw.interfaces import SpoolError
 
 MAX_BODY = 1024 * 1024
 """Octets of a request's body; a longer one is answered 413 and never kept."""
@@ -72,19 +74,23 @@ class QuietSite(Site):
     """No access log: the journal tells what operators do. No traceback in an answer."""
 
     displayTracebacks = False
+    noisy = False
+
+    def startFactory(self) -> None:
+        """Nothing: Twisted's own would wake every second to have the date ready for the access log."""
 
     def log(self, request: Any) -> None:
         """Nothing."""
 
 
-def make_site(app: Klein) -> Site:
-    """The site of an app."""
-    return QuietSite(app.resource(), requestFactory=BoundedRequest, timeout=IDLE)  # type: ignore[no-untyped-call]  # Twisted's Site has no types
+def make_site(app: Klein, reactor: IReactorTime) -> Site:
+    """The site of an app; `reactor` times out who is silent."""
+    return QuietSite(app.resource(), requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)  # type: ignore[no-untyped-call]  # Twisted's Site has no types
 
 
 def add_route(app: Klein, rule: str, handler: Handler, method: str) -> None:
     """Let the app answer `method` on `rule` by the handler."""
-    app.route(rule, methods=[method], strict_slashes=False)(handler)
+    app.route(rule, methods=[method], strict_slashes=False, endpoint=f"{method} {rule}")(handler)
 
 
 def answer_errors(app: Klein, handler: ErrorHandler) -> None:
@@ -107,7 +113,7 @@ def describe(failure: TwistedFailure) -> tuple[int, str]:
         return error.status, str(error)
     if isinstance(error, BadRequest):
         return 400, str(error)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | SpoolError):
         return 503, str(error)
     if isinstance(error, HTTPException):
         return error.code or 500, _WORDS.get(error.code or 500, error.name)
