@@ -3,6 +3,7 @@
 import attrs
 import pytest
 from queue_kit import CONTENT, START, busy, make_kit, make_record, refused, run
+from twisted.internet.defer import CancelledError, Deferred
 
 from relaygw.config.schema import MatchConfig, QueueConfig, RouteConfig
 from relaygw.core.address import Address
@@ -249,6 +250,46 @@ def test_claims_of_long_attempts_are_lengthened_so_that_nobody_else_gets_them() 
         kit.clock.advance(100)
         assert run(kit.spool.claim(kit.clock.seconds(), kit.clock.seconds() + 1, 10)) == ()
     assert transport.started == 1
+    transport.pending[0].finish()
+    assert kit.all_stored() == ()
+
+
+def test_what_a_given_up_attempt_says_later_is_not_believed() -> None:
+    class Late(ScriptedTransport):
+        """Goes on after its cancellation."""
+
+        answers: list[Deferred[tuple[Outcome, ...]]] = []
+
+        async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
+            try:
+                return await Deferred()
+            except CancelledError:
+                late: Deferred[tuple[Outcome, ...]] = Deferred()
+                self.answers.append(late)
+                return await late
+
+    kit = make_kit(Late(), config=QueueConfig(attempt_timeout=60.0, retry=(1000.0,)))
+    records = [kit.send("a@example.com"), kit.send("b@example.com")]
+    kit.clock.pump([60.0, 10.0])
+    Late.answers[0].callback((delivered(records[0].recipients[0].address),))
+    Late.answers[1].errback(Crash("late"))
+    assert len(kit.told(Attempted)) == 2
+    assert [state.attempts for record in kit.all_stored() for state in record.recipients] == [1, 1]
+
+
+def test_a_claim_that_ran_out_under_a_failing_spool_does_not_start_the_record_twice() -> None:
+    class NoRenewal(MemorySpool):
+        async def renew(self, queue_ids: object, lease: float) -> None:
+            raise SpoolError("I/O error")
+
+    transport = ManualTransport()
+    kit = make_kit(transport, spool=NoRenewal(), config=QueueConfig(attempt_timeout=3600.0))
+    kit.send("bob@example.com")
+    kit.clock.pump([100.0] * 10)
+    kit.send("eve@example.com", sender=None)
+    kit.clock.pump([100.0] * 10)
+    assert transport.started == 2
+    transport.pending[0].finish()
     transport.pending[0].finish()
     assert kit.all_stored() == ()
 
