@@ -5,6 +5,7 @@ final dot is sent only when the content before it is whole: whatever ends a tran
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from relaygw.core.envelope import Recipient
 from relaygw.core.mail_commands import mail_command, rcpt_command
@@ -156,13 +157,21 @@ class _Transaction:
         self._judge_end(replies, count)
 
     async def _stream(self, count: int) -> list[Reply]:
-        """A large content, a piece at a time, as fast as the server takes it."""
+        """A large content, a piece at a time, as fast as the server takes it.
+
+        The next piece is read before one is written: when the last is out, nothing may stand between it and the
+        answer, which can come at once.
+        """
         connection, pieces = self._connection, wire_pieces(self._message)
+        read = partial(self._message.run, lambda: next(pieces, None))
         answer = connection.expect(count, self._manners.command_timeout, Phase.CONTENT)
         connection.begin_stream()
-        while (piece := await self._message.run(lambda: next(pieces, None))) is not None:
+        piece = await read()
+        while piece is not None:
+            following = await read()
             if not await connection.write_piece(piece):
                 break
+            piece = following
         connection.end_stream(self._manners.data_timeout)
         return await answer
 

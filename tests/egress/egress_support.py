@@ -1,6 +1,7 @@
 """What the tests of egress share: records, services, and next hops in memory that behave as told."""
 
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.internet import error
@@ -240,6 +241,8 @@ class MemoryReactor(Clock):
         self.stall_after = 0  # octets after which a wire takes no more
         self.connections: list[tuple[str, int]] = []
         self._starting: list[Callable[[], None]] = []
+        self.slow_threads = False  # threads answer only when the network has nothing more to say
+        self._thought: list[Callable[[], None]] = []
 
     def connectTCP(self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None) -> None:
         self.connections.append((host, port))
@@ -265,9 +268,13 @@ class MemoryReactor(Clock):
         try:
             result = function(*args)
         except Exception:
-            told(False, Failure())
+            answer = partial(told, False, Failure())
         else:
-            told(True, result)
+            answer = partial(told, True, result)
+        if self.slow_threads:
+            self._thought.append(answer)
+        else:
+            answer()
 
     def callFromThread(self, function: Callable[..., None], *args: Any) -> None:
         function(*args)
@@ -278,8 +285,11 @@ class MemoryReactor(Clock):
             starting, self._starting = self._starting, []
             for start in starting:
                 start()
-            if not any(wire.pump() for wire in self.wires) and not starting:
+            if any(wire.pump() for wire in self.wires) or starting:
+                continue
+            if not self._thought:
                 return
+            self._thought.pop(0)()
         raise AssertionError("the conversation does not come to an end")
 
     def pass_time(self, seconds: float) -> None:

@@ -162,6 +162,16 @@ def test_a_connection_lost_amid_the_content_is_certain() -> None:
     assert (outcome.status, outcome.uncertain) == (Status.DEFERRED, False)
 
 
+def test_an_answer_that_comes_at_once_after_the_final_dot_is_no_early_one() -> None:
+    """However slowly the content is read: nothing is read any more once the last of it is written."""
+    server = Server()
+    reactor = MemoryReactor(lambda address, port: server)
+    reactor.slow_threads = True
+    _, [outcome] = result(run(reactor, converse(reactor, make_record(), content=FileLike(LARGE))))
+    assert outcome.status is Status.DELIVERED
+    assert server.messages == [LARGE]
+
+
 def test_a_large_message_whose_final_answer_is_lost_is_uncertain() -> None:
     for end in (CLOSE, SILENCE):
         reactor = MemoryReactor(lambda address, port, end=end: Server(end=end))
