@@ -274,6 +274,7 @@ def test_what_a_given_up_attempt_says_later_is_not_believed() -> None:
     Late.answers[0].callback((delivered(records[0].recipients[0].address),))
     Late.answers[1].errback(Crash("late"))
     assert len(kit.told(Attempted)) == 2
+    assert len(kit.told(TaskFailed)) == 4  # both: too long, and did not end when cancelled
     assert [state.attempts for record in kit.all_stored() for state in record.recipients] == [1, 1]
 
 
@@ -283,12 +284,11 @@ def test_a_claim_that_ran_out_under_a_failing_spool_does_not_start_the_record_tw
             raise SpoolError("I/O error")
 
     transport = ManualTransport()
-    kit = make_kit(transport, spool=NoRenewal(), config=QueueConfig(attempt_timeout=3600.0))
-    kit.send("bob@example.com")
-    kit.clock.pump([100.0] * 10)
-    kit.send("eve@example.com", sender=None)
-    kit.clock.pump([100.0] * 10)
-    assert transport.started == 2
+    kit = make_kit(transport, spool=NoRenewal(), config=QueueConfig(attempt_timeout=3600.0, retry=(500.0,)))
+    bob, eve = kit.send("bob@example.com"), kit.send("eve@example.com")
+    transport.pending[1].finish(busy)
+    kit.clock.pump([100.0] * 5)  # eve falls due; the claim on bob has run out
+    assert [pending.attempt.record.queue_id for pending in transport.pending] == [bob.queue_id, eve.queue_id]
     transport.pending[0].finish()
     transport.pending[0].finish()
     assert kit.all_stored() == ()
