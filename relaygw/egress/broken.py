@@ -28,7 +28,7 @@ class Broken(Exception):
     """`reply` is the server's own (`remote`) or ours. `closed`: the server went away, of itself or after a 421."""
 
     def __init__(self, phase: Phase, reply: Reply, *, remote: bool = False, closed: bool = False) -> None:
-        super().__init__(f"{reply} while {phase.value}")
+        super().__init__(str(reply))
         self.phase = phase
         self.reply = reply
         self.remote = remote

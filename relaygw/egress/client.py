@@ -13,7 +13,7 @@ from relaygw.egress.broken import Broken, Phase, broken
 from relaygw.egress.connection import SmtpConnection
 from relaygw.egress.hop import Hop, Manners, TlsMode
 from relaygw.egress.login import log_in
-from relaygw.egress.tls import ClientCreator, TlsFacts, facts, name_mismatch
+from relaygw.egress.tls import AuthoritiesError, ClientCreator, TlsFacts, facts, name_mismatch
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -103,11 +103,12 @@ async def _start_tls(connection: SmtpConnection, offered: Capabilities, mode: Tl
 
 async def _handshake(connection: SmtpConnection, target: Target, hop: Hop, mode: TlsMode, manners: Manners) -> TlsFacts:
     name = target.address if target.host.startswith("[") else target.host
+    creator = ClientCreator(name, mode, hop.authorities)
     try:
-        creator = ClientCreator(name, mode, hop.authorities)
-        await connection.start_tls(creator, manners.command_timeout)
-    except OSError as error:  # the file of authorities
-        raise broken(Phase.STARTTLS, "4.3.5", f"the trusted authorities cannot be read: {error.strerror}") from error
+        creator.context()
+    except AuthoritiesError as error:
+        raise broken(Phase.STARTTLS, "4.3.5", f"the trusted authorities are missing ({error})") from error
+    await connection.start_tls(creator, manners.command_timeout)
     if mode is TlsMode.VERIFY:
         mismatch = name_mismatch(connection.handle(), name)
         if mismatch:

@@ -34,8 +34,11 @@ class Opener:
         connection = await connect(self.reactor, target.address, hop.port, self.manners.connect_timeout)
         try:
             return await begin(connection, target, hop, approach, self.manners)
-        except Broken:
-            connection.quit()  # which is an abort where the connection itself is broken
+        except Broken as failure:
+            if failure.phase is Phase.HANDSHAKE:
+                connection.abort()  # whoever is at the other end, we have nothing to say to him
+            else:
+                connection.quit()  # which is an abort where the connection itself is broken
             raise
         except BaseException:
             connection.abort()

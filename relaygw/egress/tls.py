@@ -5,6 +5,7 @@ after it by service_identity, before anything is sent inside. Contexts are kept:
 """
 
 import ipaddress
+import os
 from functools import lru_cache
 
 import attrs
@@ -40,14 +41,30 @@ class ClientCreator:
     authorities: str = ""
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        connection = SSL.Connection(_context(self.mode is TlsMode.VERIFY, self.authorities), None)
+        connection = SSL.Connection(self.context(), None)
         if not is_address(self.host):
             connection.set_tlsext_host_name(self.host.encode("ascii"))  # RFC 6066 3: names only
         return connection
 
+    def context(self) -> SSL.Context:
+        """Raises AuthoritiesError. Ask for it before the connection is committed to TLS."""
+        authorities = self.authorities if self.mode is TlsMode.VERIFY else ""
+        try:
+            changed = os.stat(authorities).st_mtime_ns if authorities else 0
+            return _context(self.mode is TlsMode.VERIFY, authorities, changed)
+        except OSError as error:
+            raise AuthoritiesError(f"{authorities} cannot be read: {error.strerror}") from None
+        except SSL.Error:
+            raise AuthoritiesError(f"{authorities} holds no certificate in PEM form") from None
+
+
+class AuthoritiesError(Exception):
+    """The file of trusted authorities cannot be used."""
+
 
 @lru_cache(maxsize=16)
-def _context(verify: bool, authorities: str) -> SSL.Context:
+def _context(verify: bool, authorities: str, changed: int) -> SSL.Context:
+    """`changed` only tells one state of the file from the next."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(_MINIMUM)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
