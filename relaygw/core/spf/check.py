@@ -13,7 +13,7 @@ import attrs
 from relaygw.core.address import Address
 from relaygw.core.question import Answer, AnswerStatus, Exchange, Inquiry, Question
 from relaygw.core.spf.macro import MacroString, SpfSyntaxError, fit_name, is_name, parse_macro_string
-from relaygw.core.spf.record import Directive, Record, parse_record, select
+from relaygw.core.spf.record import MAX_RECORD, Directive, Record, parse_record, select
 from relaygw.core.spf.result import Finding, Identity, Result
 
 MAX_LOOKUPS = 10
@@ -311,7 +311,7 @@ class _Evaluation:
             return ""
         answer = yield Question(name, "TXT")
         texts = [record for record in answer.records if isinstance(record, bytes)]
-        if len(texts) != 1 or not texts[0].isascii():
+        if len(texts) != 1 or not texts[0].isascii() or len(texts[0]) > MAX_RECORD:
             return ""
         try:
             parsed = parse_macro_string(texts[0].decode("ascii"), explanation=True)

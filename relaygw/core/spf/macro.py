@@ -112,9 +112,11 @@ def _ends_in_toplabel(literal: str | Macro) -> bool:
 def fit_name(expanded: str) -> str:
     """An expanded domain-spec as a name to look up: no final dot, labels dropped from the left until it fits."""
     name = expanded.removesuffix(".")
-    while len(name) > MAX_NAME and "." in name:
-        name = name.partition(".")[2]
-    return name
+    if len(name) <= MAX_NAME:
+        return name
+    # One more character shows whether a label begins at the cut; expansions can have millions, so no loop over labels.
+    _, dot, fitting = name[-MAX_NAME - 1 :].partition(".")
+    return fitting if dot else name[-MAX_NAME:]
 
 
 def is_name(name: str) -> bool:

@@ -6,7 +6,8 @@ Parsing gives a Record or one SpfSyntaxError.
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 
 import attrs
 
@@ -57,6 +58,10 @@ def select(records: Iterable[Data]) -> list[bytes]:
 
 def parse_record(record: bytes) -> Record:
     """The meaning of a selected record; raises SpfSyntaxError."""
+    return _parse_often(record) if len(record) <= _OFTEN else _parse(record)
+
+
+def _parse(record: bytes) -> Record:
     if len(record) > MAX_RECORD:
         raise SpfSyntaxError(f"the record is longer than {MAX_RECORD} octets")
     if not record.isascii():
@@ -70,6 +75,11 @@ def parse_record(record: bytes) -> Record:
         elif term:
             directives.append(_directive(term))
     return Record(directives=tuple(directives), redirect=modifiers.get("redirect"), explanation=modifiers.get("exp"))
+
+
+_OFTEN = 512
+_parse_often = lru_cache(maxsize=1024)(_parse)
+"""Senders are few and messages many: records of ordinary length are remembered; long ones would fill the memory."""
 
 
 def _take_modifier(name: str, value: str, modifiers: dict[str, MacroString]) -> None:
@@ -88,25 +98,25 @@ def _directive(term: str) -> Directive:
     name = match[2].lower() if match else ""
     if match is None or name not in _SHAPES:
         raise SpfSyntaxError(f"unknown term {term[:100]!r}")
+    make = partial(Directive, name=name, qualifier=_QUALIFIERS[match[1] or "+"], text=term)
     # RFC 7208 12: what follows the name is ":" argument, "/" prefix length, or nothing.
     argument = match[4] if match[3] else None
     try:
-        given = _SHAPES[name](argument, match[5] or "")
+        return _SHAPES[name](make, argument, match[5] or "")
     except SpfSyntaxError as error:
         raise SpfSyntaxError(f"{term[:100]!r}: {error}") from None
-    return attrs.evolve(given, name=name, qualifier=_QUALIFIERS[match[1] or "+"], text=term)
 
 
-_BLANK = Directive(name="", qualifier=Result.NEUTRAL, text="")
+Make = Callable[..., Directive]
 
 
-def _all(argument: str | None, cidr: str) -> Directive:
+def _all(make: Make, argument: str | None, cidr: str) -> Directive:
     if argument is not None or cidr:
         raise SpfSyntaxError("takes no argument")
-    return _BLANK
+    return make()
 
 
-def _address(argument: str | None, cidr: str) -> Directive:
+def _address(make: Make, argument: str | None, cidr: str) -> Directive:
     """a and mx: [":" domain-spec] [dual-cidr-length]; the lengths are what ends the argument."""
     text = argument if argument is not None else cidr
     lengths = _DUAL_CIDR.search(text)
@@ -114,42 +124,41 @@ def _address(argument: str | None, cidr: str) -> Directive:
     domain = text[: lengths.start()]
     if argument is None and domain:
         raise SpfSyntaxError("the prefix length is not well formed")
-    return attrs.evolve(
-        _BLANK,
+    return make(
         target=None if argument is None else parse_domain_spec(domain),
         prefix4=_length(lengths[1], 32),
         prefix6=_length(lengths[2], 128),
     )
 
 
-def _ptr(argument: str | None, cidr: str) -> Directive:
+def _ptr(make: Make, argument: str | None, cidr: str) -> Directive:
     if cidr:
         raise SpfSyntaxError("takes no prefix length")
-    return attrs.evolve(_BLANK, target=None if argument is None else parse_domain_spec(argument))
+    return make(target=None if argument is None else parse_domain_spec(argument))
 
 
-def _domain(argument: str | None, cidr: str) -> Directive:
+def _domain(make: Make, argument: str | None, cidr: str) -> Directive:
     if argument is None or cidr:
         raise SpfSyntaxError("needs a domain")
-    return attrs.evolve(_BLANK, target=parse_domain_spec(argument))
+    return make(target=parse_domain_spec(argument))
 
 
-def _ip4(argument: str | None, cidr: str) -> Directive:
+def _ip4(make: Make, argument: str | None, cidr: str) -> Directive:
     text, length = _network(argument)
     try:
         address = ipaddress.IPv4Address(text)
     except ValueError:
         raise SpfSyntaxError("not an IPv4 address") from None
-    return attrs.evolve(_BLANK, network=address, prefix4=_length(length, 32))
+    return make(network=address, prefix4=_length(length, 32))
 
 
-def _ip6(argument: str | None, cidr: str) -> Directive:
+def _ip6(make: Make, argument: str | None, cidr: str) -> Directive:
     text, length = _network(argument)
     try:
         address = ipaddress.IPv6Address("" if "%" in text else text)  # a zone is no part of the grammar
     except ValueError:
         raise SpfSyntaxError("not an IPv6 address") from None
-    return attrs.evolve(_BLANK, network=address, prefix6=_length(length, 128))
+    return make(network=address, prefix6=_length(length, 128))
 
 
 def _network(argument: str | None) -> tuple[str, str | None]:
