@@ -185,7 +185,7 @@ def unique_base() -> str:
     """A name nobody else makes: time, microseconds, process and randomness, host."""
     now = time.time()
     host = socket.gethostname().replace("/", "\\057").replace(":", "\\072").replace(",", "_")[:64]
-    return f"{int(now)}.M{int(now % 1 * 1_000_000)}P{os.getpid()}R{secrets.token_hex(8)}.{host}"
+    return f"{int(now)}.M{int(now % 1 * 1_000_000):06d}P{os.getpid()}R{secrets.token_hex(8)}.{host}"
 
 
 def list_names(path: str) -> set[str]:
