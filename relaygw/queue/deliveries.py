@@ -24,7 +24,8 @@ GRACE = 10.0
 
 
 class Deliveries:
-    """`ended` is called with each result (no outcomes: nothing is known, nothing was changed)."""
+    """`ended` is called with each result (no outcomes: nothing is known, nothing was changed), `unused` with each
+    transport that was replaced, when its last attempt has ended."""
 
     def __init__(
         self,
@@ -35,9 +36,12 @@ class Deliveries:
         timeout: float,
         write_event: Callable[[Event], None],
         ended: Callable[[Active, Result], None],
+        unused: Callable[[ITransport], None],
     ) -> None:
         self.lanes = lanes
         self.transports = transports
+        self._unused = unused
+        self._retired: list[ITransport] = []
         self.timeout = timeout
         self._clock = clock
         self._write_event = write_event
@@ -81,7 +85,8 @@ class Deliveries:
         )
         self._running.add(delivery)
         try:
-            running = as_deferred(self.transports[group.route.transport].deliver(attempt))
+            delivery.transport = self.transports[group.route.transport]
+            running = as_deferred(delivery.transport.deliver(attempt))
         except Exception:
             self._failed(Failure(), delivery)
             return
@@ -126,6 +131,26 @@ class Deliveries:
         self._ready.extend(self.lanes.leave(delivery.group.destination))
         self._ended(delivery.active, Result(delivery, delivery.group.route, outcomes, seconds))
         self._pump()
+        if self._retired:
+            self._part_with_unused()
+
+    def replace(self, transports: Mapping[str, ITransport]) -> None:
+        """Use these for what starts from now on."""
+        kept = list(transports.values())
+        self._retired += [old for old in self.transports.values() if not any(old is new for new in kept)]
+        self.transports = transports
+        self._part_with_unused()
+
+    def _part_with_unused(self) -> None:
+        used = [delivery.transport for delivery in self._running]
+        unused = [old for old in self._retired if not any(old is one for one in used)]
+        self._retired = [old for old in self._retired if not any(old is one for one in unused)]
+        for transport in unused:
+            self._unused(transport)
+
+    def all_transports(self) -> list[ITransport]:
+        """Those in use and those that are still to be parted with, each once."""
+        return list({id(transport): transport for transport in (*self.transports.values(), *self._retired)}.values())
 
     def _matched(self, outcomes: Sequence[Outcome], delivery: Delivery) -> tuple[tuple[int, Outcome], ...]:
         """The outcomes by position. The usual answer, one each in order, is recognized first."""

@@ -116,6 +116,7 @@ class QueueService(Service):
             timeout=config.attempt_timeout,
             write_event=write_event,
             ended=self._ended,
+            unused=self._part_with,
         )
         self._settler = Settler(
             spool=spool,
@@ -141,10 +142,10 @@ class QueueService(Service):
         )
 
     def reconfigure(self, *, transports: Mapping[str, ITransport], routing: Routing, config: QueueConfig) -> None:
-        """Use these from now on. What is in line already goes its old way, if that transport is still there."""
+        """Use these from now on. A transport that is not among them is stopped when its last attempt has ended."""
         self._routing = routing
         self._config = config
-        self._deliveries.transports = transports
+        self._deliveries.replace(transports)
         self._deliveries.timeout = config.attempt_timeout
         self._deliveries.lanes.total = config.concurrency
         self._deliveries.lanes.each = config.destination_concurrency
@@ -345,7 +346,7 @@ class QueueService(Service):
             self._give_back(queue_id)
         self._claims.end()
         await self._tasks.stop()
-        for transport in set(self._deliveries.transports.values()):
+        for transport in self._deliveries.all_transports():
             await self._stop_transport(transport)
 
     async def _drain(self, seconds: float) -> None:
@@ -357,6 +358,9 @@ class QueueService(Service):
         with contextlib.suppress(DeferredTimeout):
             await drained.addTimeout(seconds, self._clock)
         self._drained = None
+
+    def _part_with(self, transport: ITransport) -> None:
+        self._tasks.spawn("stop a transport", self._stop_transport(transport))
 
     async def _stop_transport(self, transport: ITransport) -> None:
         try:

@@ -11,6 +11,7 @@ from relaygw.core.content import Content
 from relaygw.core.lifecycle import Order
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Record, Route
+from relaygw.interfaces import ITransport
 
 Destination = tuple[str, str]
 """The transport's name, and what the transport counts concurrency by."""
@@ -33,6 +34,7 @@ class Delivery:
     group: Group
     started: float | None = None
     over: bool = False
+    transport: ITransport | None = None
     running: Deferred[Any] | None = None
     timer: IDelayedCall | None = None
 

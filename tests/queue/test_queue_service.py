@@ -1,8 +1,7 @@
 """The queue service on a Clock: fresh mail goes out at once, deferred mail later, and every end is recorded once."""
 
-import attrs
 import pytest
-from queue_kit import CONTENT, START, busy, make_kit, make_record, refused, run
+from queue_kit import CONTENT, START, Kit, busy, make_kit, make_record, refused, run
 from twisted.internet.defer import CancelledError, Deferred
 
 from relaygw.config.schema import MatchConfig, QueueConfig, RouteConfig
@@ -10,7 +9,8 @@ from relaygw.core.address import Address
 from relaygw.core.events import Accepted, Attempted, Completed, Reported, TaskFailed, Unreported
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import Origin, Progress
-from relaygw.interfaces import Attempt, SpoolError
+from relaygw.core.routing import compile_routes
+from relaygw.interfaces import Attempt, ITransport, SpoolError
 from relaygw.spool.memory import MemorySpool
 from relaygw.testing.transport import ManualTransport, ScriptedTransport, delivered, in_turn
 
@@ -456,17 +456,43 @@ class TestStop:
         assert run(kit.spool.claim(kit.clock.seconds(), kit.clock.seconds() + 1, 10)) == (record,)
 
 
-def test_new_settings_apply_to_what_comes_after() -> None:
+def reconfigure(kit: Kit, transport: ITransport) -> None:
+    """Give the queue another transport under the same name."""
+    kit.queue.reconfigure(
+        transports={"mx": transport},
+        routing=compile_routes((RouteConfig(transport="mx"),)),
+        config=QueueConfig(retry=(300.0,)),
+    )
+
+
+def test_new_settings_apply_to_what_comes_after_and_the_old_transport_is_stopped() -> None:
     old, new = ScriptedTransport(in_turn([busy])), ScriptedTransport()
     kit = make_kit(old, config=QueueConfig(retry=(300.0,)))
     kit.send("bob@example.com")
-    kit.queue.reconfigure(
-        transports={"other": new},
-        routing=attrs.evolve(make_kit(new, routes=(RouteConfig(transport="other"),)).queue._routing),
-        config=QueueConfig(),
-    )
+    reconfigure(kit, new)
+    assert old.stopped
     kit.clock.advance(300)
     assert len(new.attempts) == 1
+    run(kit.queue.stopService())
+    assert new.stopped
+
+
+def test_a_replaced_transport_ends_its_attempts_before_it_is_stopped() -> None:
+    old = ManualTransport()
+    kit = make_kit(old)
+    kit.send("bob@example.com")
+    reconfigure(kit, ScriptedTransport())
+    assert not old.stopped
+    old.pending[0].finish()
+    assert old.stopped
+    assert kit.all_stored() == ()
+
+
+def test_a_transport_that_stays_is_not_stopped() -> None:
+    transport = ScriptedTransport()
+    kit = make_kit(transport)
+    reconfigure(kit, transport)
+    assert not transport.stopped
 
 
 def test_an_unreadable_record_is_left_for_later() -> None:
