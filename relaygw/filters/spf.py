@@ -57,6 +57,8 @@ class SpfFilter:
         if session.trusted or session.login or not session.client:
             return PASS
         client = ipaddress.ip_address(session.client)
+        if isinstance(client, ipaddress.IPv6Address):
+            client = client.ipv4_mapped or client
         if any(client in network for network in self._options.skip):
             return PASS
         return self._judge(client, transaction)

@@ -12,6 +12,7 @@ import dns.rrset
 import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
@@ -54,6 +55,17 @@ def reply_to(query: dns.message.Message, *records: tuple[str, str, str], rcode: 
     return response.to_wire(max_size=65535)
 
 
+def both(protocol: Udp, factory: Factory, interface: str) -> tuple[Any, Any]:
+    """A UDP and a TCP port of one number; some other process may hold only one of the two."""
+    for _ in range(50):
+        stream = reactor.listenTCP(0, factory, interface=interface)
+        try:
+            return reactor.listenUDP(stream.getHost().port, protocol, interface=interface), stream
+        except CannotListenError:
+            stream.stopListening()
+    raise AssertionError("no number is free for UDP and TCP")
+
+
 class ScriptedTests(TestCase):
     """One scripted server per test; after each nothing is left open (the test case checks the reactor)."""
 
@@ -66,14 +78,15 @@ class ScriptedTests(TestCase):
             self.queries.append((query, over_tcp))
             return script(query, over_tcp)
 
-        udp = reactor.listenUDP(0, Udp(remembering), interface=interface)
+        factory = Factory.forProtocol(Tcp)
+        factory.script = remembering
+        udp, stream = both(Udp(remembering), factory, interface)
         self.addCleanup(udp.stopListening)
-        number = udp.getHost().port
         if tcp:
-            factory = Factory.forProtocol(Tcp)
-            factory.script = remembering
-            self.addCleanup(reactor.listenTCP(number, factory, interface=interface).stopListening)
-        return Server(interface, number)
+            self.addCleanup(stream.stopListening)
+        else:
+            stream.stopListening()
+        return Server(interface, udp.getHost().port)
 
     def ask(self, *servers: Server, name: str = "a.test", kind: str = "A", timeout: float = 5.0) -> Deferred[Answer]:
         resolver = NetworkResolver(reactor, servers, timeout=timeout, trusted=True)

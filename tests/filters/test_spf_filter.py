@@ -154,7 +154,10 @@ def test_clients_that_may_relay_are_not_checked(session: dict[str, Any]) -> None
     assert judge("a@bad.test", **session) is PASS
 
 
-@pytest.mark.parametrize(("client", "checked"), [("192.0.2.1", False), ("2001:db8::1", False), ("198.51.100.1", True)])
+@pytest.mark.parametrize(
+    ("client", "checked"),
+    [("192.0.2.1", False), ("2001:db8::1", False), ("::ffff:192.0.2.9", False), ("198.51.100.1", True)],
+)
 def test_networks_to_skip(client: str, checked: bool) -> None:
     verdict = judge("a@bad.test", {"skip": ["192.0.2.0/24", "2001:db8::/32"]}, client=client)
     assert (verdict is not PASS) is checked

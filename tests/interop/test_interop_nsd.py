@@ -1,10 +1,15 @@
 """The resolver reads a real name server (NSD) as it reads our own zone files."""
 
+import contextlib
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.exception
+import dns.message
+import dns.query
 import pytest
 from real import eventually
 from twisted.internet import reactor
@@ -21,11 +26,13 @@ pytestmark = pytest.mark.interop
 
 def free_port() -> int:
     """A port free for UDP and TCP a moment ago."""
-    import socket
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.bind(("127.0.0.1", 0))
-        return int(udp.getsockname()[1])
+    for _ in range(50):
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            with contextlib.suppress(OSError):
+                udp.bind(tcp.getsockname())
+                return int(tcp.getsockname()[1])
+    raise AssertionError("no port is free for UDP and TCP")
 
 
 @pytest.fixture
@@ -67,10 +74,6 @@ zone:
 
 
 def answers(port: int) -> bool:
-    import dns.exception
-    import dns.message
-    import dns.query
-
     try:
         dns.query.udp(dns.message.make_query("zone.test", "SOA"), "127.0.0.1", port=port, timeout=0.5)
     except (OSError, dns.exception.DNSException):

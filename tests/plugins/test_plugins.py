@@ -42,6 +42,11 @@ class WrongArguments(Bare):
     phases = frozenset()
     def check(self, phase): pass
 
+@implementer(IFilter)
+class WrongPhases(Bare):
+    phases = {"mail"}
+    def check(self, phase, transaction): pass
+
 class Outer:
     @implementer(IFilter)
     class Inner(Bare):
@@ -122,6 +127,11 @@ def test_the_problems_of_all_uses_are_told_at_once() -> None:
         "filter 'mine'",
     ]
     assert "used 2 times" in caught.value.problems[2]
+
+
+def test_phases_must_be_phases() -> None:
+    with pytest.raises(PluginError, match="not a frozenset of Phase"):
+        build_uses([FilterConfig(use="plugin_under_test:WrongPhases")], make_services())
 
 
 def test_uses_keep_the_order_and_the_words_of_the_configuration() -> None:
