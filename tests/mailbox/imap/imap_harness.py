@@ -6,8 +6,10 @@ from typing import Any
 import attrs
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import ISSLTransport, ITLSTransport
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from zope.interface import directlyProvides, implementer
 
 from relaygw.bridge import as_deferred
 from relaygw.config.schema import ListenerConfig, MailboxConfig
@@ -44,13 +46,24 @@ class Wire(StringTransport):
         self.disconnecting = True
 
 
+@implementer(ITLSTransport)
+class SecurableWire(Wire):
+    """A transport on which TLS can be begun; what goes over it stays readable here."""
+
+    secured = False
+
+    def startTLS(self, context: object) -> None:
+        self.secured = True
+        directlyProvides(self, ISSLTransport)
+
+
 @attrs.define
 class Client:
     """The other end: `say` gives bytes to the server and answers what came back."""
 
     world: "World"
     server: Any
-    wire: Wire
+    wire: SecurableWire
 
     def read(self) -> bytes:
         data = self.wire.value()
@@ -105,7 +118,7 @@ class World:
     def connect(self, host: str = "192.0.2.1") -> Client:
         address = IPv4Address("TCP", host, 40000)
         server = self.factory.buildProtocol(address)
-        wire = Wire(peerAddress=address)
+        wire = SecurableWire(peerAddress=address)
         server.makeConnection(wire)
         self.settle()
         return Client(self, server, wire)
