@@ -109,10 +109,12 @@ class Rig:
         limits: LimitsConfig | None = None,
         listener: dict[str, Any] | None = None,
         checkers: tuple[Any, ...] | None = None,
+        clock: Any = None,
         **house: Any,
     ) -> None:
-        self.clock = Clock()
-        self.clock.advance(1_700_000_000)
+        self.clock = clock if clock is not None else Clock()
+        if clock is None:
+            self.clock.advance(1_700_000_000)
         self.events: list[Event] = []
         self.offered: list[tuple[Any, Any]] = []
         self.spool = MemorySpool()
