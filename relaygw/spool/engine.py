@@ -19,16 +19,16 @@ from relaygw.spool.store import Store
 
 _log = Logger()
 
-CHECKPOINT = 16 * 1024 * 1024
-"""Octets of log after which it is copied into the database, when the batch has been answered."""
-
 Answer = tuple[Job, object, SpoolError | None]
 Hop = Callable[..., None]
 """Calls its first argument with the others in the reactor's thread."""
 
 
 class Engine:
-    """`connect` opens the store; `discard` takes the names of content files that nothing names any more."""
+    """`connect` opens the store; `discard` takes the names of content files that nothing names any more.
+
+    `checkpoint`: octets of log after which it is copied into the database.
+    """
 
     def __init__(
         self,
@@ -36,11 +36,13 @@ class Engine:
         hop: Hop,
         discard: Callable[[Sequence[str]], None],
         report: Callable[[Event], None],
+        checkpoint: int,
     ) -> None:
         self._connect = connect
         self._hop = hop
         self._discard = discard
         self._report = report
+        self._limit = checkpoint
         self._store: Store | None = None
         self._withdrawn: list[Insert] = []
 
@@ -87,7 +89,7 @@ class Engine:
         self._hop(_fire, [(job, result, None) for job, result in zip(jobs, results, strict=True)])
         self._discard(store.take_discarded())
         self.tell_damages(store)
-        if store.written >= CHECKPOINT:
+        if store.written >= self._limit:
             self._checkpoint(store)
 
     def _serve_singly(self, jobs: Sequence[Job], error: Exception) -> None:

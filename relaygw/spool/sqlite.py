@@ -32,6 +32,9 @@ T = TypeVar("T")
 BATCH = 256
 """Jobs per transaction at most."""
 
+CHECKPOINT = 16 * 1024 * 1024
+"""Large enough that pages changed again and again are copied once, small enough that nobody waits long."""
+
 
 def _ignore(event: Event) -> None:
     """What nobody asked to be told."""
@@ -44,7 +47,8 @@ def _at_once(function: Callable[..., object], *args: object) -> None:
 @implementer(ISpool)
 class SqliteSpool:
     """`path` is the spool's directory. `reactor` None: every operation is done at once in the calling thread, for the
-    command line. `report` is told of messages that had to be set aside."""
+    command line. `report` is told of messages that had to be set aside. `checkpoint`: octets of SQLite's log after
+    which it is copied into the database, once the batch is answered."""
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class SqliteSpool:
         *,
         inline_limit: int = 256 * 1024,
         report: Callable[[Event], None] = _ignore,
+        checkpoint: int = CHECKPOINT,
     ) -> None:
         self.path = path
         self._inline_limit = inline_limit
@@ -61,7 +66,7 @@ class SqliteSpool:
         self._files = ContentFiles(os.path.join(path, "content"))
         self._lock = Lock(os.path.join(path, "lock"))
         hop: Hop = _at_once if reactor is None else reactor.callFromThread
-        self._engine = Engine(self._connect, hop, self._discard, report)
+        self._engine = Engine(self._connect, hop, self._discard, report, checkpoint)
         self._writer: Batcher[Job] = Batcher("spool", self._engine.serve, BATCH)
         self._syncer: Batcher[Job | str] = Batcher("spool files", self._sync, BATCH)
 

@@ -1,7 +1,8 @@
 """A process that commits, settles and prints what was acknowledged, until it is killed: `spool_child.py DIR SESSIONS`.
 
-Each line is written in one piece right after the acknowledgement: `+ID SEED SIZE` committed, `-ID` settled as finished,
-`*ID REPORT` settled with a report, `~ID` changed, `!ID WHY` refused. A content follows from its seed.
+Each line is one write: `+ID SEED SIZE` committed, `?ID` about to be finished, `-ID` finished, `*ID SEED SIZE`
+finished with a report, `~ID` changed, each right after the acknowledgement; `!ID WHY` refused. A content follows from
+its seed.
 """
 
 import os
@@ -18,6 +19,7 @@ from relaygw.spool.sqlite import SqliteSpool
 from relaygw.testing.spool import fill, make_record, progressed
 
 INLINE_LIMIT = 20_000
+CHECKPOINT = 500_000
 SIZES = (300, 2_000, 9_000, 30_000, 100_000)
 
 
@@ -53,6 +55,8 @@ class Session:
         await self.spool.commit(record, sink, b"", record.arrived + 3600)
         say(f"+{queue_id} {seed} {size}")
         fate = self.chance.random()
+        if fate < 0.6:
+            say(f"?{queue_id}")
         if fate < 0.5:
             await self.spool.settle(Settlement(record=progressed(record, Progress.DELIVERED)))
             say(f"-{queue_id}")
@@ -68,7 +72,7 @@ class Session:
 
 
 async def run(path: str, sessions: int, prefix: str, limit: int) -> None:
-    spool = SqliteSpool(path, reactor, inline_limit=INLINE_LIMIT)  # type: ignore[arg-type]
+    spool = SqliteSpool(path, reactor, inline_limit=INLINE_LIMIT, checkpoint=CHECKPOINT)  # type: ignore[arg-type]
     spool.open()
     say("ready")
     runs = [Deferred.fromCoroutine(Session(spool, f"{prefix}{number}", limit).run()) for number in range(sessions)]

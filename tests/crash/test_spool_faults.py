@@ -46,7 +46,7 @@ def run(strace: str, path: Path, *faults: str) -> Told:
     return Told(
         there=there,
         settled={line[1:].split()[0] for line in lines if line[0] in "-*"},
-        course=[line[0] != "!" for line in lines],
+        course=[line[0] != "!" for line in lines if line[0] != "?"],
         refusals=dict(line[1:].split(" ", 1) for line in lines if line[0] == "!"),
         status=done.returncode,
     )

@@ -14,7 +14,7 @@ from relaygw.core.events import Event
 from relaygw.core.record import Progress
 from relaygw.interfaces import NewMessage, Settlement, SpoolError
 from relaygw.spool.codec import encode_record
-from relaygw.spool.engine import CHECKPOINT, Engine
+from relaygw.spool.engine import Engine
 from relaygw.spool.files import ContentFiles
 from relaygw.spool.jobs import Call, Insert, Job, Remove
 from relaygw.spool.sink import Body
@@ -22,6 +22,7 @@ from relaygw.spool.store import Store, make_entry
 from relaygw.testing.spool import NOW, make_record, progressed
 
 case = SynchronousTestCase()
+CHECKPOINT = 1 << 20
 
 
 def disk_failure() -> sqlite3.OperationalError:
@@ -42,7 +43,7 @@ class Bench:
         self.hops = 0
         self.discarded: list[str] = []
         self.stores: list[Store] = []
-        self.engine = Engine(self.connect, self.hop, self.discarded.extend, self.reported)
+        self.engine = Engine(self.connect, self.hop, self.discarded.extend, self.reported, CHECKPOINT)
         self.engine.open()
         self.transactions = 0
 
