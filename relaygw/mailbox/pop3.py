@@ -359,10 +359,10 @@ class Pop3Server(pop3.POP3):
         self._outlet.finish()
 
     def shut_down(self) -> None:
-        """The service stops: nothing is removed."""
-        if not self._closing:
+        """The service stops: nothing is removed but what QUIT is removing already."""
+        if self._cause == "lost":
             self._cause = "shutdown"
-            self.transport.abortConnection()
+        self.transport.abortConnection()
 
     async def _let_go(self) -> None:
         """Of the account, once; deletions that QUIT did not do are forgotten."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
 
 from relaygw.config.schema import ListenerConfig, MailboxConfig
@@ -56,6 +57,7 @@ class Pop3Factory(ServerFactory):
         )
         self._sessions: set[Pop3Server] = set()
         self._clients: Counter[str] = Counter()
+        self._stopping: Deferred[None] | None = None
 
     def buildProtocol(self, addr: Any) -> Any:
         client, port = str(getattr(addr, "host", "")), int(getattr(addr, "port", 0))
@@ -63,7 +65,9 @@ class Pop3Factory(ServerFactory):
         session = Pop3Server(self._shared, new_id(clock.seconds(), secrets.randbits(35)), client, port, self._ended)
         session.factory = self  # type: ignore[assignment]  # Twisted's class says None, and means what is set here
         listener = self._shared.listener
-        if len(self._sessions) >= listener.max_connections:
+        if self._stopping is not None:
+            session.refusal = "[SYS/TEMP] the service is stopping"
+        elif len(self._sessions) >= listener.max_connections:
             session.refusal = "[SYS/TEMP] too many connections, try again later"
         elif self._clients[client] >= listener.max_connections_per_client:
             session.refusal = "[SYS/TEMP] too many connections from your address"
@@ -71,16 +75,21 @@ class Pop3Factory(ServerFactory):
         self._clients[client] += 1
         return session
 
-    def stopFactory(self) -> None:
-        """The port is closed: sessions end, without their deletions."""
+    async def stop(self) -> None:
+        """End every session, without deletions it has not come to; answers when all have let go of their account."""
+        self._stopping = Deferred()
         for session in tuple(self._sessions):
             session.shut_down()
+        if self._sessions:
+            await self._stopping
 
     def _ended(self, session: Pop3Server) -> None:
         self._sessions.discard(session)
         self._clients[session.client] -= 1
         if not self._clients[session.client]:
             del self._clients[session.client]
+        if self._stopping is not None and not self._sessions and not self._stopping.called:
+            self._stopping.callback(None)
 
 
 def _name(avatar: object, typed: str) -> str:
