@@ -19,7 +19,7 @@ VERBS = {
     "init": "write a new, working directory: configuration, certificate, DKIM keys, users",
     "check": "judge the configuration and everything it names",
     "status": "what the running service is doing",
-    "queue": "list, show, explain, hold, release, retry or remove queued messages",
+    "queue": "list, show, explain, hold, release, retry, remove or bounce queued messages",
     "trace": "the life of a message, from connect to final reply",
     "route": "where a message from SENDER to RECIPIENT would go, and why",
     "dkim": "make, show and list DKIM keys and their DNS records",

@@ -19,6 +19,7 @@ ORDERS = {
     "release": "end a hold",
     "retry": "attempt now",
     "remove": "remove without telling anybody",
+    "bounce": "return to the sender as undeliverable",
 }
 
 

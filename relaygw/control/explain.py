@@ -107,7 +107,7 @@ def _named_hosts(given: Mapping[str, object], default: int) -> Iterator[tuple[st
 
 
 def _tls(given: Mapping[str, object], config: Config) -> str:
-    """As the transports choose it: a password goes to a proven host only, TLS from the first octet is never optional."""
+    """As the transports choose it: a password goes to a proven host only; TLS from the first octet is no option."""
     login = given.get("username") and not given.get("login_in_clear")
     word = str(given.get("tls") or ("verify" if login else config.egress.tls))
     return "encrypt" if word == "may" and given.get("implicit_tls") else word

@@ -10,7 +10,7 @@ from relaygw.core.lifecycle import Order, Verb
 
 DEFAULT_LIMIT = 1000
 
-ORDERS = {verb.value: verb for verb in (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REMOVE)}
+ORDERS = {verb.value: verb for verb in (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REMOVE, Verb.BOUNCE)}
 """The verbs that change messages."""
 
 

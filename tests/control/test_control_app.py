@@ -171,6 +171,9 @@ def test_orders_are_carried_out_and_journaled(site: Site, office: Office) -> Non
     assert ask(site, "POST", "/queue/retry", b'{"id": "0a"}').document["messages"][0]["done"] is True
     assert ids(ask(site, "POST", "/queue/remove", b'{"id": ["0b", "0c"]}')) == ["0b", "0c"]
     assert ids(ask(site, "GET", "/queue")) == ["0a"]
+    returned = ask(site, "POST", "/queue/bounce", b'{"id": "0a", "reason": "no such partner"}').document["messages"]
+    assert returned == [{"id": "0a", "done": True, "message": "returned to the sender: 1 recipient"}]
+    assert ids(ask(site, "GET", "/queue")) == ["report"]
 
 
 def test_an_order_for_a_message_that_is_not_there_says_so(site: Site) -> None:

@@ -54,7 +54,7 @@ def test_where_nothing_is_sent(recipient: str, expected: dict[str, object]) -> N
 
 
 def test_several_smart_hosts_are_told_in_their_order() -> None:
-    several = 'hosts = ["in.partner.example", "[192.0.2.9]:26", "gone.example:27"]\nimplicit_tls = true'
+    several = 'hosts = ["in.partner.example", "192.0.2.9:26", "gone.example:27"]\nimplicit_tls = true'
     text = CONFIG.replace('host = "in.partner.example"', several).replace(
         'username = "we"\npassword_file = "secret"\n', ""
     )

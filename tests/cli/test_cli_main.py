@@ -1,0 +1,91 @@
+"""The frame of the command line: help in no time, options before and after the verb, one JSON document, exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from relaygw import __version__
+from relaygw.cli.answer import table
+from relaygw.cli.main import VERBS, main
+
+
+def test_help_names_every_verb_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"  {verb} " in told for verb in VERBS)
+    assert "exit codes" in told
+    script = (
+        "import sys; from relaygw.cli.main import main; main(['--help']); "
+        "heavy = {'twisted', 'cryptography', 'klein', 'jinja2', 'argon2', 'dns'} & sys.modules.keys(); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    assert f"relaygw {verb}" in capsys.readouterr().out
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"relaygw {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["nonsense"], ["--nonsense"], ["queue"], ["queue", "explode"], ["--config"], ["trace"], ["dkim"], ["user"]],
+)
+def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    answer = capsys.readouterr()
+    assert answer.out == ""
+    assert "usage: relaygw" in answer.err
+
+
+def test_a_wrong_configuration_is_2_with_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("hostname = 3\ncolour = 1\n")
+    assert main(["--config", str(path), "status"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("relaygw: the configuration cannot be used:\n")
+    assert "c.toml:1: hostname: found 3" in told
+    assert "c.toml:2: colour: there is no such option" in told
+    assert main(["status", "--json", "--config", str(path)]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert {"hostname", "colour", "state"} <= {problem["path"] for problem in document["problems"]}
+
+
+def test_the_configuration_is_found_by_option_then_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RELAYGW_CONFIG", str(tmp_path / "environment.toml"))
+    assert main(["filters"]) == 2
+    assert "environment.toml: cannot be read" in capsys.readouterr().err
+    assert main(["filters", f"--config={tmp_path / 'option.toml'}"]) == 2
+    assert "option.toml: cannot be read" in capsys.readouterr().err
+    monkeypatch.delenv("RELAYGW_CONFIG")
+    assert main(["filters"]) == 2
+    assert "/etc/relaygw/relaygw.toml" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    main(["init", str(tmp_path / "d"), "--domain", "a.example"])
+    command = f"{sys.executable} -m relaygw.cli --config {tmp_path}/d/relaygw.toml dkim record | true"
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_tables_align_and_what_is_not_printable_stays_harmless() -> None:
+    assert table(
+        ("A", "N"), [("x", 1), ("long\x1b[2J", 22)]
+    ) == "A               N\nx               1\nlong\\x1b[2J    22".replace(
+        "A               N", "A             N"
+    ).replace("x               1", "x             1").replace("long\\x1b[2J    22", "long\\x1b[2J  22")
