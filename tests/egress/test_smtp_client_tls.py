@@ -11,10 +11,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from egress_support import CLOSE, MANNERS, Server, make_record
 from OpenSSL import SSL
+from stock_client import StockClient
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import optionsForClientTLS
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
@@ -256,3 +259,16 @@ class TlsTests(TestCase):
         login = Login(username="me", password_file=str(self.folder / "password"))
         yield self.opened(self.hop(TlsMode.VERIFY, login=login))
         assert self.inside[0].commands == ["EHLO relay.example", "AUTH PLAIN AG1lAHNlY3JldA=="]
+
+    @inlineCallbacks
+    def test_the_stock_client_has_no_middle_between_trust_and_nothing(self) -> Any:
+        """An unknown authority ends its conversation though the mail need not be protected; ours goes on in TLS."""
+        client = StockClient("a@example.com", ["b@example.org"], b"\nx\n", optionsForClientTLS(NAME))
+        ended: Deferred[None] = Deferred()
+        client.connectionLost = lambda reason: ended.callback(None)  # type: ignore[method-assign]
+        yield TCP4ClientEndpoint(reactor, "127.0.0.1", self.listen()).connect(Factory.forProtocol(lambda: client))
+        yield ended
+        assert client.sent == []
+        session = yield self.opened(self.hop(TlsMode.MAY, trusted=False))
+        [outcome] = yield Deferred.fromCoroutine(self.deliver(session, b"\r\nx\r\n"))
+        assert (outcome.status, outcome.tls) == (Status.DELIVERED, "TLSv1.3")
