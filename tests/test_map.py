@@ -23,6 +23,8 @@ def test_a_name_on_the_map_exists(name: str) -> None:
 def test_every_module_says_what_it_is() -> None:
     silent = []
     for module in pkgutil.walk_packages(relaygw.__path__, "relaygw."):
+        if module.name.endswith("__main__"):
+            continue  # importing it runs the command
         if not (importlib.import_module(module.name).__doc__ or "").strip():
             silent.append(module.name)
     assert not silent
