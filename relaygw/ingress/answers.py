@@ -44,6 +44,7 @@ TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients; send the rest in
 TOO_BIG = Reply(552, "5.3.4", "The message is larger than this server takes")
 NO_SUCH_USER = Reply(550, "5.1.1", "No such mailbox here")
 LOCAL_FAILURE = Reply(451, "4.3.0", "Local failure, try again later")
+CANNOT_GREET = Turn(Reply(421, "4.3.0", "Local failure, try again later"), Then.CLOSE)
 SHUTDOWN = Turn(Reply(421, "4.3.2", "Shutting down, try again later"), Then.CLOSE)
 TIMEOUT = Turn(Reply(421, "4.4.2", "Timeout"), Then.CLOSE)
 SESSION_OVER = Turn(Reply(421, "4.4.2", "This session took long enough, connect again"), Then.CLOSE)

@@ -136,14 +136,16 @@ class Conversation:
         )
         if reply.permanent:
             self.errors += 1
-        return answers.TOO_MANY_ERRORS if self.errors > self._house.limits.errors else reply
+        if self.errors > self._house.limits.errors:
+            return answers.TOO_MANY_ERRORS
+        return Turn(reply, Then.CLOSE) if reply.code == 421 else reply  # RFC 5321 3.8: 421 says that we hang up
 
     def failed(self) -> Answer:
         """Something of ours broke where an answer was due: temporary (contract 4), and nothing is left half done."""
         self._login.cancel()
         if self._subject.command == _END_OF_DATA:
             self._mail_answered(answers.LOCAL_FAILURE)
-        return answers.LOCAL_FAILURE
+        return answers.CANNOT_GREET if self._subject.command == "connect" else answers.LOCAL_FAILURE
 
     def secured(self, tls: Tls) -> None:
         """The handshake is done. Nothing that was said in the clear is remembered (RFC 3207 4.2)."""

@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
 from relaygw.config.schema import LimitsConfig
-from relaygw.core.content import Content
+from relaygw.core.content import MAX_HEADER, Content
 from relaygw.core.events import Accepted, Connected, Disconnected, Refused, TaskFailed
 from relaygw.core.record import Record
 from relaygw.core.verdict import PASS, Phase, Verdict
@@ -265,6 +265,40 @@ def test_a_broken_queue_does_not_take_the_250_back() -> None:
     client = rig.connect()
     assert client.codes(HELLO + MESSAGE)[-1] == 250
     assert [event.task for event in rig.said(TaskFailed)] == ["offer"]
+
+
+class BrokenChain:
+    def ask(self, phase: Phase, transaction: Any) -> Any:
+        raise RuntimeError("bug")
+
+
+def test_a_listener_that_cannot_greet_says_421() -> None:
+    rig = Rig(chain=BrokenChain())
+    client = rig.connect()
+    assert client.heard().startswith("421 4.3.0 ")
+    assert not client.open
+    assert rig.said(TaskFailed)[0].error == "RuntimeError: bug"
+
+
+def test_a_header_section_has_a_size() -> None:
+    rig = Rig()
+    client = rig.connect()
+    client.send(HELLO)
+    field = "X: " + "y" * 997 + "\r\n"
+    start = MAIL + RCPT + "DATA\r\n"
+    most = field * (MAX_HEADER // len(field))
+    assert client.codes(start + most + "\r\n.\r\n") == [250, 250, 354, 250]
+    assert client.codes(start + most + field * 2 + "\r\n.\r\n") == [250, 250, 354, 552]
+    assert len(rig.stored()) == 1
+
+
+def test_content_cannot_continue_a_field_of_ours() -> None:
+    rig = Rig()
+    client = rig.connect()
+    client.send(HELLO)
+    for white in (" ", "\t"):
+        assert client.codes(MAIL + RCPT + f"DATA\r\n{white}(injected)\r\n.\r\n") == [250, 250, 354, 550]
+    assert rig.stored() == []
 
 
 def test_peers_of_every_kind() -> None:

@@ -46,6 +46,12 @@ def test_a_client_refused_at_connect_is_told_so_instead_of_greeted() -> None:
     assert not client.open
 
 
+def test_a_filter_that_says_421_ends_the_session() -> None:
+    client = Rig(filters=[Scripted({Phase.RCPT: defer("later", Reply(421, "4.7.0", "Come back"))})]).connect()
+    assert client.codes(HELLO + MAIL + RCPT + "NOOP\r\n") == [250, 250, 421]
+    assert not client.open
+
+
 DISCARD = Verdict(action=Action.DISCARD, reason="unwanted")
 
 
