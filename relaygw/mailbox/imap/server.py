@@ -24,19 +24,12 @@ from relaygw.mailbox.imap.lines import Collected, CommandReader, Continue, Offer
 from relaygw.mailbox.imap.offers import judge_offer
 from relaygw.mailbox.imap.output import Output
 from relaygw.mailbox.imap.parser import BadCommand, parse_command, parse_tag
+from relaygw.mailbox.imap.patience import CLOSING, LOGIN_ALL, LOGIN_COMMAND, STALLED, Patience
 from relaygw.mailbox.imap.session import Completion, Gone, Session, Settings, bad, no
 from relaygw.mailbox.imap.tokens import StoredLiteral
 from relaygw.mailbox.imap.upload import Upload
 from relaygw.tls import channel
 
-LOGIN_COMMAND = 60.0
-"""Seconds for one command before login, however slowly its octets come."""
-LOGIN_ALL = 300.0
-"""Seconds for all that comes before login."""
-STALLED = 300.0
-"""Seconds a client may leave our answers unread."""
-CLOSING = 30.0
-"""Seconds for the last answer to leave."""
 AHEAD = 64 * 1024
 """Octets a client may send ahead of the command being answered."""
 TURN = 100
@@ -58,7 +51,7 @@ class ImapServer(IMAP4Server):
         self._left = left
         self._clock = settings.clock
         self._reader = CommandReader()
-        self._output = Output(self._output_changed)
+        self._output = Output(self._pump)
         self._upload: Upload | None = None
         self._line: Deferred[bytes | None] | None = None
         self._line_limit = 0
@@ -66,11 +59,10 @@ class ImapServer(IMAP4Server):
         self._over = self._lost = self._ended = False
         self._tls_next = False
         self._paused = False
-        self._armed: tuple[float | None, int] | None = None
         self._cause = "lost"
         self._commands = self._errors = 0
         self._calls: list[IDelayedCall] = []
-        self._timer: IDelayedCall | None = None
+        self._patience = Patience(settings.clock, self.timeoutConnection)
         self._running: Deferred[None] = Deferred()
 
     # --- what Twisted calls ---
@@ -104,20 +96,8 @@ class ImapServer(IMAP4Server):
             return
         self._reader.feed(data)
         if self.session.state is not State.UNAUTHENTICATED:
-            self.resetTimeout()
+            self._patience.renew()
         self._pump()
-
-    def setTimeout(self, period: float | None) -> None:
-        """One timer, from now; None: none."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None if period is None else self._clock.callLater(period, self.timeoutConnection)
-
-    def resetTimeout(self) -> None:
-        """The client shows signs of life."""
-        period = self._armed[0] if self._armed is not None else None
-        if self._timer is not None and self._timer.active() and period is not None:
-            self._timer.reset(period)
 
     def timeoutConnection(self) -> None:
         if self._output.blocked:
@@ -128,7 +108,7 @@ class ImapServer(IMAP4Server):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = self._over = True
-        self.setTimeout(None)
+        self._patience.stop()
         for call in self._calls:
             if call.active():
                 call.cancel()
@@ -341,9 +321,6 @@ class ImapServer(IMAP4Server):
 
     # --- time and flow ---
 
-    def _output_changed(self) -> None:
-        self._pump()
-
     def _flow(self) -> None:
         """Read on only while there is room for what comes."""
         full = self._reader.buffered > AHEAD and not self._over
@@ -355,7 +332,7 @@ class ImapServer(IMAP4Server):
                 self.transport.resumeProducing()
 
     def _arm(self) -> None:
-        """One timer, for what the client owes us; none while we owe it an answer. Each wait is timed once."""
+        """How long to wait for what the client owes us; for ever while we owe it an answer."""
         if self._over:
             return
         period: float | None = self._settings.mailbox.idle_timeout
@@ -365,9 +342,7 @@ class ImapServer(IMAP4Server):
             period = None
         elif self.session.state is State.UNAUTHENTICATED:
             period = LOGIN_COMMAND
-        if (period, self._commands) != self._armed:
-            self._armed = (period, self._commands)
-            self.setTimeout(period)
+        self._patience.wait(period, self._commands)
 
     def _login_late(self) -> None:
         if self.session.state is State.UNAUTHENTICATED and not self._over:
@@ -387,7 +362,7 @@ class ImapServer(IMAP4Server):
         if self._over:
             return
         self._over, self._cause = True, cause
-        self.setTimeout(None)
+        self._patience.stop()
         if self._paused:
             self._paused = False
             self.transport.resumeProducing()

@@ -204,7 +204,7 @@ class Session:
     async def news(self, expunges: bool) -> None:
         """Send what the selected mailbox has to tell."""
         selected = self._selected
-        if selected is None or not selected.has_news:
+        if selected is None or not selected.has_news or self.state is not State.SELECTED:
             return
         await selected.settle()
         for line in selected.news(expunges):

@@ -24,6 +24,7 @@ from twisted.trial.unittest import TestCase
 
 from relaygw.bridge import as_deferred
 from relaygw.config.schema import ListenerConfig, MailboxConfig, TlsConfig
+from relaygw.core.events import Secured
 from relaygw.mailbox.imap.factory import ImapFactory
 from relaygw.mailbox.store import Store
 from relaygw.realm import account_portal
@@ -131,6 +132,45 @@ class ImaplibTests(Clients):
                 assert data[0][1] == MESSAGE
                 assert b"\\Seen" in data[0][0]
                 assert b'"09-Sep-2001 01:46:40 +0000"'.replace(b'"09', b'" 9') in data[0][0]
+
+        yield deferToThread(work)
+
+    @inlineCallbacks
+    def test_implicit_tls(self) -> Any:
+        """The factory behind TLS from the first octet: logging in is offered, STARTTLS is not."""
+        yield self.deliver(LARGE)
+        wrapped = ServerTls(self.certificate).wrap(self.factory)
+        listening = reactor.listenTCP(0, wrapped, interface="127.0.0.1")
+        context = ssl.create_default_context(cafile=self.certificate.certificate)
+
+        def work() -> None:
+            with imaplib.IMAP4_SSL("localhost", listening.getHost().port, ssl_context=context) as client:
+                assert "STARTTLS" not in client.capabilities
+                assert "AUTH=PLAIN" in client.capabilities
+                client.login("alice", "secret")
+                client.select()
+                assert client.fetch("1", "(RFC822)")[1][0][1] == LARGE
+
+        yield deferToThread(work)
+        yield listening.stopListening()
+        assert [event.version for event in self.events if isinstance(event, Secured)] == ["TLSv1.3"]
+
+    @inlineCallbacks
+    def test_a_client_that_reads_slowly_costs_little(self) -> Any:
+        """Forty megabytes are asked for and not read: hardly any of it is made, and the next client is served."""
+        yield self.deliver(*[b"Subject: x\r\n\r\n" + b"0123456789abcde\n" * 60_000] * 2)
+
+        def work() -> None:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=20) as link:
+                link.sendall(b"a LOGIN alice secret\r\nb SELECT INBOX\r\n" + b"c FETCH 1:* BODY.PEEK[]\r\n" * 20)
+                with imaplib.IMAP4("localhost", self.port) as other:
+                    other.login("alice", "secret")
+                    assert other.select()[0] == "OK"
+                    while not any(server._output.blocked for server in self.factory._clients):
+                        other.noop()
+                received = 0
+                while received < 39_000_000:
+                    received += len(link.recv(1_000_000))
 
         yield deferToThread(work)
 
