@@ -11,7 +11,10 @@ from relaygw.cli.answer import CommandError, MissingError, NotRunningError, Unre
 from relaygw.control.place import reachable
 
 TIMEOUT = 60.0
-"""Seconds for one answer: operators' verbs wait for the spool."""
+"""Seconds for one answer."""
+
+ORDER_TIMEOUT = 3600.0
+"""Seconds for an order: it may be for every message of a long queue."""
 
 
 class Client:
@@ -32,7 +35,7 @@ class Client:
         target = "/" + "/".join(quote(part, safe="") for part in parts)
         given = {name: value for name, value in query.items() if value not in (None, "", [], False)}
         target += f"?{urlencode(given, doseq=True)}" if given else ""
-        connection = _Connection(self._path, self._timeout)
+        connection = _Connection(self._path, ORDER_TIMEOUT if method == "POST" else self._timeout)
         try:
             connection.request(method, target, body, {"Content-Type": "application/json"} if body else {})
             response = connection.getresponse()

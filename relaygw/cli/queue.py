@@ -2,17 +2,18 @@
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from relaygw.cli.answer import DONE, NO, Answer, MissingError, NotRunningError, UsageError, printable, table
 from relaygw.cli.client import Client
 from relaygw.cli.context import Context
-from relaygw.cli.direct import operations, run_now
 from relaygw.control import asked, queue
 from relaygw.control.collaborators import QueueOperations
 from relaygw.control.shapes import Json
+
+T = TypeVar("T")
 
 ORDERS = {
     "hold": "attempt nothing until they are released",
@@ -137,6 +138,8 @@ def _queue(context: Context) -> Iterator[Queue]:
     try:
         far.probe()
     except NotRunningError:
+        from relaygw.cli.direct import operations
+
         try:
             with operations(context.config) as near:
                 yield NearQueue(near)
@@ -185,16 +188,23 @@ class NearQueue:
         self._operations = near
 
     def list_(self, given: asked.Asked) -> Json:
-        return run_now(queue.list_(self._operations, given, time.time()))
+        return _now(queue.list_(self._operations, given, time.time()))
 
     def show(self, queue_id: str) -> Json | None:
-        return run_now(queue.show(self._operations, queue_id, time.time()))
+        return _now(queue.show(self._operations, queue_id, time.time()))
 
     def why(self, queue_id: str) -> Json | None:
-        return run_now(queue.why(self._operations, queue_id))
+        return _now(queue.why(self._operations, queue_id))
 
     def order(self, verb: str, given: asked.Asked) -> Json:
-        return run_now(queue.order(self._operations, verb, given))
+        return _now(queue.order(self._operations, verb, given))
+
+
+def _now(awaitable: Awaitable[T]) -> T:
+    """Loads what needs Twisted only where there is no service to ask."""
+    from relaygw.cli.direct import run_now
+
+    return run_now(awaitable)
 
 
 def _table(messages: list[Json]) -> str:

@@ -62,7 +62,12 @@ class ControlService(Service):
         short = self._held.enter_context(reachable(path))
         _clear_stale(short)
         site = make_site(ControlApp(self._parts, started).app, self._reactor)
-        self._ports.append(self._reactor.listenUNIX(short, site, mode=0o600))
+        # Twisted sets the mode after the socket is there; the mask keeps others out in between.
+        mask = os.umask(0o177)
+        try:
+            self._ports.append(self._reactor.listenUNIX(short, site, mode=0o600))
+        finally:
+            os.umask(mask)
 
     async def _open_console(self, started: float) -> None:
         endpoint, token_file = self._config.console, self._config.token_file

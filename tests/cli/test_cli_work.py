@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from operators import message
 
 from relaygw import keys
-from relaygw.cli.direct import run_now, write_event
+from relaygw.cli.direct import as_owner, run_now, write_event
 from relaygw.cli.main import main
 from relaygw.config.load import load
 from relaygw.core.events import Accepted
@@ -227,3 +228,14 @@ def test_routes_are_explained_without_the_service(folder: Path, recipient: str, 
 
 def test_a_route_for_no_address_is_wrong_usage(run: Run) -> None:
     assert run("route", "a@b.example", "nobody")[0] == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_root_works_as_the_owner_of_the_spool(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    os.chown(tmp_path / "spool", 12345, 12346)
+    with as_owner(str(tmp_path / "spool")):
+        assert (os.geteuid(), os.getegid()) == (12345, 12346)
+    assert (os.geteuid(), os.getegid()) == (0, os.getgid())
+    with as_owner(str(tmp_path)):
+        assert os.geteuid() == 0
