@@ -11,6 +11,7 @@ route was dropped by the grammar, and an address literal is nobody's domain.
 import enum
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 
 import attrs
 
@@ -24,6 +25,10 @@ _ROUTING = "@%!"
 
 RELAYING_DENIED = Reply(550, "5.7.1", "Relaying denied")
 LOGIN_WANTED = Reply(530, "5.7.0", "Authentication required")
+
+
+# The same clients come again and again, and reading an address costs more than all of the decision.
+_parsed = lru_cache(maxsize=4096)(ipaddress.ip_address)
 
 
 class Destination(enum.Enum):
@@ -66,7 +71,7 @@ class Permission:
         """Whether this client may relay without a login; `client` is an IP address, "" on a UNIX socket."""
         if not client or not self.trusted:
             return False
-        address = ipaddress.ip_address(client)
+        address = _parsed(client)
         return any(address in network for network in self.trusted)
 
     def begin(self, session: Session) -> Reply | None:
