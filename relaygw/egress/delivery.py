@@ -21,7 +21,7 @@ from relaygw.egress.hop import Hop, Manners
 from relaygw.egress.message import Message, in_thread, prepare
 from relaygw.egress.opener import Opener
 from relaygw.egress.pool import Pool
-from relaygw.egress.transaction import Unstarted, send
+from relaygw.egress.transaction import Interrupted, Unstarted, send
 from relaygw.interfaces import Attempt, Services
 
 MAX_VISITS = 5
@@ -74,6 +74,13 @@ class Courier:
                 outcomes = await self._visit(stop, message, [round_.recipients[number] for number in open_])
             except Broken as failure:
                 round_.not_talked(open_, stop.target, failure)
+            except Interrupted as interrupted:
+                round_.talked(open_, interrupted.outcomes)
+                round_.stopped_by(interrupted.cause)
+                return
+            except Exception as error:
+                round_.stopped_by(error)
+                return
             else:
                 visits += 1
                 round_.talked(open_, outcomes)
@@ -136,13 +143,19 @@ class _Round:
             )
             self._outcomes[number] = attrs.evolve(made, remote=failure.remote)
 
+    def stopped_by(self, error: Exception) -> None:
+        """The attempt cannot go on. What is final for anybody is told; where nothing is, the error says it all."""
+        self.untried = True
+        if not self._final:
+            raise error
+
     def outcomes(self) -> tuple[Outcome, ...]:
         return tuple(self._outcome(number) for number in range(len(self.recipients)))
 
     def _outcome(self, number: int) -> Outcome:
         found = self._outcomes[number]
         if found is None:
-            return outcome.deferred(self.recipients[number].address, "4.4.4", "there was no host to try")
+            return outcome.deferred(self.recipients[number].address, "4.4.4", "no host was tried")
         if number not in self._final and self.untried and found.status is Status.FAILED:
             return attrs.evolve(found, status=Status.DEFERRED)
         return found

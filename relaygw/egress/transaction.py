@@ -26,20 +26,37 @@ class Unstarted(Exception):
     """A kept connection was dead before the server said anything: another one may be tried at once."""
 
 
+class Interrupted(Exception):
+    """Something of ours ended the conversation: a cancelled attempt, content that cannot be read, or a fault.
+
+    What is known by then must not be lost with it: `outcomes` has one for every recipient.
+    """
+
+    def __init__(self, outcomes: tuple[Outcome, ...], cause: Exception) -> None:
+        super().__init__(f"{type(cause).__name__}: {cause}")
+        self.outcomes = outcomes
+        self.cause = cause
+
+
 async def send(
     session: Session, message: Message, recipients: Sequence[Recipient], manners: Manners
 ) -> tuple[Outcome, ...]:
-    """One outcome per recipient, in order. After an exception, too, the connection is in order or aborted."""
+    """One outcome per recipient, in order; raises Unstarted or Interrupted, and then the connection is aborted."""
     ledger = Ledger(session, recipients)
     rule_out(ledger, message)
-    try:
-        while batch := ledger.open()[:MAX_RECIPIENTS]:
-            await _Transaction(ledger, message, manners, batch).run()
-            if session.connection.failure is not None:
-                ledger.ended(session.connection.failure)
-    except BaseException:
-        session.connection.abort()
-        raise
+    while batch := ledger.open()[:MAX_RECIPIENTS]:
+        transaction = _Transaction(ledger, message, manners, batch)
+        try:
+            await transaction.run()
+        except Unstarted:
+            session.connection.abort()
+            raise
+        except Exception as error:
+            session.connection.abort()
+            transaction.broken_off(error)
+            raise Interrupted(ledger.all(), error) from error
+        if session.connection.failure is not None:
+            ledger.ended(session.connection.failure)
     return ledger.all()
 
 
@@ -54,6 +71,15 @@ class _Transaction:
         self._manners = manners
         self._batch = batch
         self._accepted: list[int] = []
+
+    def broken_off(self, error: Exception) -> None:
+        """Who waited for a final reply that may have been on its way is uncertain; nobody else is."""
+        failure = self._connection.failure
+        if failure is not None and failure.phase is Phase.END:
+            waiting = [number for number in self._accepted if number not in self._ledger.outcomes]
+            self._ledger.decided(waiting, failure.reply, uncertain=True)
+        reply = Reply(451, "4.3.0", f"the attempt broke off ({type(error).__name__}: {error})")
+        self._ledger.decided(self._ledger.open(), failure.reply if failure is not None else reply)
 
     async def run(self) -> None:
         commands = self._commands()

@@ -1,5 +1,6 @@
 """An attempt over several hosts and kept sessions: who is tried next, what is final, and what is used again."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from egress_support import (
     result,
     run,
 )
+from twisted.internet.defer import CancelledError
 
 from relaygw.core.content import Content
 from relaygw.core.mx import Target
@@ -156,6 +158,59 @@ def test_signatures_go_on_top_at_every_host() -> None:
     hosts = [Server(end=LATER), Server()]
     result(World(*hosts, signer=Stamp()).carry())
     assert [server.messages for server in hosts] == [[b"DKIM-Signature: v=1\r\n\r\nx\r\n"]] * 2
+
+
+# What is known is never lost with an attempt that ends early: it would be delivered twice.
+
+
+def test_a_cancelled_attempt_tells_who_has_the_message() -> None:
+    world = World(Server(rcpt=[b"250 ok\r\n", LATER]), Server(rcpt=SILENCE))
+    attempt = world.carry("b@example.org", "c@example.org")
+    assert pending(attempt)
+    attempt.cancel()
+    assert shown(result(attempt)) == "delivered@m1 deferred@m2"
+
+
+def test_a_cancelled_attempt_tells_who_may_have_the_message() -> None:
+    world = World(Server(end=SILENCE), Server())
+    attempt = world.carry()
+    attempt.cancel()
+    [outcome] = result(attempt)
+    assert outcome.uncertain
+    assert world.connected() == "1"
+
+
+@pytest.mark.parametrize("greeting", [SILENCE, b"220 hello\r\n"])
+def test_a_cancelled_attempt_that_came_to_nothing_is_just_that(greeting: bytes) -> None:
+    world = World(Server(greeting=greeting, mail=SILENCE))
+    attempt = world.carry()
+    attempt.cancel()
+    with pytest.raises(CancelledError):
+        result(attempt)
+    world.reactor.settle()
+    assert world.reactor.getDelayedCalls() == []
+
+
+class Fading:
+    """Large content that can be read twice, then not any more."""
+
+    head = b"Subject: x\r\n"
+    size = 300_000
+    times = 2
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        self.times -= 1
+        if self.times < 0:
+            raise OSError("the disk is gone")
+        yield (self.head + b"\r\n").ljust(self.size - 2, b"x") + b"\r\n"
+
+
+def test_content_that_can_no_longer_be_read_loses_no_outcome() -> None:
+    world = World(Server(rcpt=[b"250 ok\r\n", LATER]), Server())
+    attempt = make_attempt(make_record("b@example.org", "c@example.org"), ROUTE, Fading())
+    assert shown(result(run(world.reactor, world.courier.carry(attempt, world.stops())))) == "delivered@m1 deferred@m2"
+    with pytest.raises(OSError, match="gone"):
+        result(run(world.reactor, world.courier.carry(attempt, world.stops())))
 
 
 # Kept sessions.

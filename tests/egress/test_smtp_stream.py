@@ -25,6 +25,7 @@ from relaygw.core.content import BytesContent, split_head
 from relaygw.core.outcome import Status
 from relaygw.core.stuffing import BareLineEnd
 from relaygw.egress.message import PIECE, SMALL, in_thread, prepare, wire_pieces
+from relaygw.egress.transaction import Interrupted
 
 LINE = b"x" * 62 + b"\r\n"
 LARGE = b"Subject: x\r\n\r\n" + LINE * 20_000
@@ -185,8 +186,9 @@ def test_a_file_that_cannot_be_read_to_its_end_ends_the_connection_not_the_messa
     server = Server()
     reactor = MemoryReactor(lambda address, port: server)
     content = FileLike(LARGE, broken_at=200_000)
-    with pytest.raises(OSError, match="gone"):
+    with pytest.raises(Interrupted, match="OSError: the disk is gone") as caught:
         result(run(reactor, converse(reactor, make_record(), content=content, hop=CLEAR)))
+    assert [(outcome.status, outcome.uncertain) for outcome in caught.value.outcomes] == [(Status.DEFERRED, False)]
     reactor.settle()
     assert server.messages == []
     assert reactor.wires[0].aborted

@@ -2,7 +2,6 @@
 
 import pytest
 from egress_support import (
-    CLEAR,
     CLOSE,
     MANNERS,
     SILENCE,
@@ -23,7 +22,7 @@ from relaygw.core.outcome import Outcome, Status
 from relaygw.egress.client import Session
 from relaygw.egress.hop import EightBit, Hop, TlsMode
 from relaygw.egress.message import in_thread, prepare
-from relaygw.egress.transaction import send
+from relaygw.egress.transaction import Interrupted, send
 
 OK, BAD, LATER = b"250 2.1.5 ok\r\n", b"550 5.1.1 no such user\r\n", b"450 4.2.1 busy\r\n"
 THREE = ("b@example.org", "c@example.org", "d@example.org")
@@ -379,11 +378,16 @@ def test_an_address_that_could_end_its_command_is_never_sent() -> None:
     assert server.commands[2:] == ["RCPT TO:<ok@example.org>", "DATA"]
 
 
-def test_cancelling_ends_the_connection() -> None:
-    reactor = MemoryReactor(lambda address, port: Server(end=SILENCE))
-    conversation = run(reactor, converse(reactor, make_record(), hop=CLEAR))
+@pytest.mark.parametrize(("verb", "uncertain"), [("mail", False), ("rcpt", False), ("data", False), ("end", True)])
+def test_cancelling_ends_the_connection_and_tells_what_is_known(verb: str, uncertain: bool) -> None:
+    answers = {"rcpt": [OK, BAD, OK], "data": b"354 go\r\n"} | {verb: SILENCE}
+    reactor = MemoryReactor(lambda address, port: Server(**answers))
+    conversation = run(reactor, converse(reactor, make_record(*THREE)))
     conversation.cancel()
     assert reactor.wires[0].aborted
-    conversation.addErrback(lambda _: None)
+    with pytest.raises(Interrupted) as caught:
+        result(conversation)
+    assert [outcome.uncertain for outcome in caught.value.outcomes] == [uncertain, False, uncertain]
+    assert statuses(caught.value.outcomes) == ("tft" if verb == "end" else "ttt")
     reactor.settle()
     assert reactor.getDelayedCalls() == []
