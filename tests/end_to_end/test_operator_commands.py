@@ -34,9 +34,8 @@ def test_operators_see_and_steer_a_running_gateway(tmp_path: Path) -> None:
         assert ask(gateway, "queue", "show", queue_id)[0]["state"] == "held"
         assert ask(gateway, "route", "a@b.test", "nobody@example.test", status=1)["action"] == "fail"
         gateway.configure("[tls]", "colour = 1\n[tls]")
-        problems = ask(gateway, "reload", status=1)["problems"]
-        assert len(problems) == 1
-        assert "colour: there is no such option here" in problems[0]
+        (problem,) = ask(gateway, "reload", status=2)["problems"]
+        assert problem["path"] == "colour"
         gateway.configure("colour = 1\n", "")
         assert ask(gateway, "reload")["reloaded"]
         token = (gateway.folder / "console-token").read_text().strip()
