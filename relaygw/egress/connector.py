@@ -21,6 +21,7 @@ class _Factory(ClientFactory):
         self.made: Deferred[SmtpConnection] = Deferred(self._cancelled)
         self._clock = clock
         self._connector: Any = None
+        self._given_up = False
 
     def startedConnecting(self, connector: Any) -> None:
         self._connector = connector
@@ -34,10 +35,12 @@ class _Factory(ClientFactory):
         self.made.callback(connection)
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        if not self.made.called:
+        if not self._given_up:
             self.made.errback(broken(Phase.CONNECT, "4.4.1", _words(reason.value)))
 
     def _cancelled(self, _: object) -> None:
+        """A cancelled attempt must end as cancelled: as a failed connection it would be followed by the next host."""
+        self._given_up = True
         if self._connector is not None:
             self._connector.stopConnecting()
 
