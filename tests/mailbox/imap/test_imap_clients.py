@@ -66,7 +66,6 @@ class Clients(TestCase):
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
         self.certificate = make_certificate(self.folder)
         self.store = Store(str(self.folder / "mail"), reactor, reactor.getThreadPool())
         self.events: list[Any] = []
@@ -83,12 +82,14 @@ class Clients(TestCase):
         )
         self.listening = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
         self.port = self.listening.getHost().port
+        self.addCleanup(self.end)  # before the folder goes: cleanups run last to first, and before tearDown
 
     @inlineCallbacks
-    def tearDown(self) -> Any:
+    def end(self) -> Any:
         yield self.listening.stopListening()
         yield as_deferred(self.factory.stop())
         yield as_deferred(self.store.close())
+        shutil.rmtree(self.folder)
 
     def deliver(self, *messages: bytes, folder: str = "INBOX") -> Any:
         async def work() -> None:
