@@ -56,7 +56,7 @@ class Door(ServerFactory):
         """From now on clients get what these parts make."""
         config = next(each for each in parts.config.listeners if each.name == self.listener.name)
         room = make_factory(config, parts, behind)
-        self._rooms.append(room)
+        self._rooms = [old for old in self._rooms if old.connections] + [room]
         self._entrance = _entrance(room, config, parts)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:

@@ -6,6 +6,7 @@ work is refused before anything changes.
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -62,6 +63,13 @@ class Parts:
     signer: DkimSigner
     tls: ServerTls | None
 
+    def close(self) -> None:
+        """Let go of threads and questions in flight; the transports are stopped by the queue."""
+        self.signer.stop()
+        close = getattr(self.services.resolver, "close", None)
+        if close is not None:
+            close()
+
 
 def make_parts(config: Config, lasting: Lasting) -> Parts:
     """All parts of a configuration; raises PartsError with everything that is wrong."""
@@ -81,7 +89,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
     directory = attempt.of(lambda: _directory(config, services))
     services = attrs.evolve(services, directory=directory)
     uses = attempt.of(lambda: build_uses(config.filters, services))
-    transports = {name: attempt.of(lambda name=name: _transport(name, services)) for name in _transports(config)}
+    transports = {name: attempt.of(partial(_transport, name, services)) for name in _transports(config)}
     tls = attempt.of(lambda: _tls(config, lasting.write_event))
     routing = compile_routes(config.routes, config.domains, config.relay_domains)
     attempt.problems.extend(_route_problems(routing, transports))
@@ -124,7 +132,8 @@ class _Attempt:
 
 def _directory(config: Config, services: Services) -> IDirectory:
     use, options = config.directory.kind, config.directory.options
-    return load_plugin("relaygw.directories", use, options, services, where="directory")
+    directory: IDirectory = load_plugin("relaygw.directories", use, options, services, where="directory")
+    return directory
 
 
 def _transports(config: Config) -> list[str]:
@@ -132,7 +141,8 @@ def _transports(config: Config) -> list[str]:
 
 
 def _transport(name: str, services: Services) -> ITransport:
-    return load_plugin("relaygw.transports", name, {}, services, where=f"transport {name!r}")
+    transport: ITransport = load_plugin("relaygw.transports", name, {}, services, where=f"transport {name!r}")
+    return transport
 
 
 def _route_problems(routing: Routing, transports: Mapping[str, Any]) -> Iterator[str]:

@@ -4,17 +4,19 @@ Start: journal, spool, queue, control, then the doors; the ports are bound befor
 other way round: no new sessions, those at work end, the queue drains, what is known is recorded.
 """
 
+import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
 from twisted.application import strports
 from twisted.application.service import MultiService
-from twisted.internet.defer import DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
 
 from relaygw import __version__
 from relaygw.bridge import as_deferred, deferred
@@ -23,18 +25,19 @@ from relaygw.config.paths import control_socket, history_directory, mail_directo
 from relaygw.config.schema import Config
 from relaygw.control.collaborators import Collaborators
 from relaygw.control.service import ControlService
-from relaygw.core.events import Reloaded, Started, Stopped
+from relaygw.core.events import Reloaded, Started, Stopped, TaskFailed
+from relaygw.core.question import Answer, Question
 from relaygw.gateway.doors import Behind, Door
 from relaygw.gateway.notify import notify
-from relaygw.gateway.parts import Lasting, PartsError, fresh_id, jitter, make_parts
+from relaygw.gateway.parts import Lasting, Parts, PartsError, fresh_id, jitter, make_parts
 from relaygw.gateway.welcome import welcome
-from relaygw.interfaces import SpoolError
+from relaygw.interfaces import IResolver, SpoolError
 from relaygw.journal.journal import Journal
 from relaygw.mailbox.store import Store
 from relaygw.queue.service import QueueService
 from relaygw.spool.memory import MemorySpool
 from relaygw.spool.sqlite import SqliteSpool
-from relaygw.tasks import Tasks
+from relaygw.tasks import Tasks, describe
 
 STORE_THREADS = 4
 """Threads for the files of mailboxes."""
@@ -43,8 +46,8 @@ _LASTING = ("state", "spool", "journal", "control", "mailbox")
 """Sections of the configuration that are read at start only."""
 
 
-class StartError(Exception):
-    """The service cannot start; the message is for the operator."""
+class StartError(SystemExit):
+    """The service cannot start: ends the process with this sentence and status 1."""
 
 
 class Gateway(MultiService):
@@ -101,9 +104,8 @@ class Gateway(MultiService):
             try:
                 service.privilegedStartService()
             except (CannotListenError, OSError) as error:
-                raise StartError(
-                    f"listener {door.listener.name!r}: cannot listen on {door.listener.endpoint}: {error}"
-                ) from None
+                place = f"listener {door.listener.name!r}"
+                raise StartError(f"relaygw cannot start: {place}: {error}") from None
 
     def startService(self) -> None:
         """Raises StartError."""
@@ -115,7 +117,7 @@ class Gateway(MultiService):
             try:
                 self.spool.open()
             except SpoolError as error:
-                raise StartError(str(error)) from None
+                raise StartError(f"relaygw cannot start: {error}") from None
         self.queue.startService()
         self.control.startService()
         self._listening.startService()
@@ -149,10 +151,13 @@ class Gateway(MultiService):
         self.journal.write(Reloaded(errors=tuple(problems)))
         return problems
 
-    def _use(self, config: Config, parts: Any) -> None:
+    def _use(self, config: Config, parts: Parts) -> None:
         lasting = {name: getattr(self.config, name) for name in _LASTING}
         self.config = attrs.evolve(config, **lasting)
         self._parts = parts
+        # What is at work may still use the parts before these; those before them have had their time.
+        while len(self._retired) > 1:
+            self._retired.pop(0).close()
         self._retired.append(parts)
         self.queue.reconfigure(transports=parts.transports, routing=parts.routing, config=config.queue)
         known = {each.name for each in config.listeners}
@@ -164,21 +169,38 @@ class Gateway(MultiService):
 
     @deferred
     async def stopService(self) -> None:
-        """Drain and stop, in bounded time."""
+        """Drain and stop, in bounded time. A step that fails is journaled and the next is taken all the same."""
         notify("STOPPING=1")
-        await as_deferred(maybeDeferred(MultiService.stopService, self))
-        await as_deferred(maybeDeferred(self._listening.stopService))
-        await DeferredList([door.drain(self.config.queue.drain_timeout) for door in self.doors])
-        await self.control.stopService()
-        await self.queue.stopService()
-        await self._tasks.stop()
-        for parts in self._retired:
-            parts.signer.stop()
-        self._pool.stop()
-        unfinished = await self.spool.count()
-        await self.spool.close()
+        MultiService.stopService(self)
+        unfinished = 0
+        for name, step in (
+            ("close the ports", self._listening.stopService),
+            ("end the sessions", self._end_sessions),
+            ("close the control socket", self.control.stopService),
+            ("drain the queue", self.queue.stopService),
+            ("end the background tasks", lambda: as_deferred(self._tasks.stop())),
+            ("let go of the parts", self._close_parts),
+            ("stop the threads of the mail store", self._pool.stop),
+        ):
+            await self._step(name, step)
+        with contextlib.suppress(SpoolError):
+            unfinished = await self.spool.count()
+        await self._step("close the spool", lambda: as_deferred(self.spool.close()))
         self.journal.write(Stopped(unfinished=unfinished))
         await self.journal.stop()
+
+    async def _step(self, name: str, step: Callable[[], Any]) -> None:
+        try:
+            await maybeDeferred(step)
+        except Exception as error:
+            self.journal.write(TaskFailed(task=name, error=describe(error)))
+
+    def _close_parts(self) -> None:
+        for parts in self._retired:
+            parts.close()
+
+    def _end_sessions(self) -> Deferred[Any]:
+        return DeferredList([door.drain(self.config.queue.drain_timeout) for door in self.doors])
 
     # What operators see
 
@@ -191,7 +213,7 @@ class Gateway(MultiService):
             status=self._status,
             counts=lambda: self.journal.counts,
             account=lambda address: self._parts.directory.account(address),
-            resolver=self._parts.services.resolver,
+            resolver=_Current(lambda: self._parts),
             clock=self._reactor.seconds,
         )
 
@@ -202,6 +224,18 @@ class Gateway(MultiService):
             "queue": dict(self.queue.counts),
             "journal": {"lost": self.journal.lost},
         }
+
+
+@implementer(IResolver)
+class _Current:
+    """The resolver of the configuration in use at the moment."""
+
+    def __init__(self, parts: Callable[[], Parts]) -> None:
+        self._parts = parts
+
+    def ask(self, question: Question) -> Awaitable[Answer]:
+        answer: Awaitable[Answer] = self._parts().services.resolver.ask(question)
+        return answer
 
 
 def _spool(config: Config, reactor: Any, journal: Journal) -> Any:

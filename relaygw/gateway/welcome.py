@@ -2,6 +2,9 @@
 message to try. A few lines for a person; machines read the journal.
 """
 
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 
 from twisted.logger import Logger
@@ -55,7 +58,13 @@ def _first_message(config: Config) -> Iterator[str]:
             f"    printf 'Subject: hello\\r\\n\\r\\nIt works.\\r\\n' | curl -sk --mail-from '<>' --mail-rcpt {address} "
             f"--upload-file - smtp://{place}"
         )
-        yield f"    relaygw --config {config.path} trace {address}"
+        yield f"    {_command()} --config {config.path} trace {address}"
+
+
+def _command() -> str:
+    """How to call our own command line from here."""
+    beside = os.path.join(os.path.dirname(sys.executable), "relaygw")
+    return "relaygw" if shutil.which("relaygw") or not os.path.exists(beside) else beside
 
 
 def _place(listener: ListenerConfig) -> str:

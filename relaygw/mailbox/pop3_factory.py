@@ -59,6 +59,11 @@ class Pop3Factory(ServerFactory):
         self._clients: Counter[str] = Counter()
         self._stopping: Deferred[None] | None = None
 
+    @property
+    def connections(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
+
     def buildProtocol(self, addr: Any) -> Any:
         client, port = str(getattr(addr, "host", "")), int(getattr(addr, "port", 0))
         clock = self._shared.clock

@@ -47,13 +47,14 @@ def _is_free(port: int) -> bool:
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes] | None = None, seconds: float = 30.0) -> None:
-    """Return when something accepts connections on the loopback port; raises GatewayError."""
+    """Return when an SMTP server greets on the loopback port; raises GatewayError."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and (process is None or process.poll() is None):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as link:
+            if link.recv(3) == b"220":
+                return
         time.sleep(0.02)
-    raise GatewayError(f"nothing accepts connections on port {port}")
+    raise GatewayError(f"no SMTP server greets on port {port}")
 
 
 @attrs.define
@@ -122,7 +123,7 @@ class Gateway:
         )  # fmt: skip
 
     def start(self) -> "Gateway":
-        """Start it and wait until the MX listener accepts."""
+        """Start it and wait until the MX listener greets; raises GatewayError with what it said instead."""
         script = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
         arguments = ["-n", "--pidfile=", "relaygw", "--config", str(self.config)]
         with self.log.open("ab") as log:
@@ -134,7 +135,7 @@ class Gateway:
             wait_for(self.port(25), self.process)
         except GatewayError as error:
             self.kill()
-            raise GatewayError(f"{error}:\n{self.log.read_text(errors='replace')[-4000:]}") from None
+            raise GatewayError(f"{error}; the gateway said:\n{self.log.read_text(errors='replace')[-4000:]}") from None
         return self
 
     def stop(self, seconds: float = 60.0) -> int:
