@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from relaygw.mailbox import maildir
 from relaygw.mailbox.index import Index
@@ -183,7 +184,7 @@ class AccountFiles:
             for message in source.existing(uids):
                 name = _fresh_name(message)
                 path = os.path.join(there.path, CUR, name)
-                if source.on_file(message.entry.uid, lambda old, path=path: os.rename(old, path) or True):
+                if source.on_file(message.entry.uid, partial(_rename, path)):
                     moved.append((message, name))
             old_uids = [message.entry.uid for message, _ in moved]
             there_uids = dict(zip(old_uids, there.take(moved, origin), strict=True))
@@ -220,6 +221,11 @@ def _fresh_name(message: Message) -> str:
     """A file name of its own for a copy, with the flags of the message."""
     measured = f",S={message.octets},W={message.entry.size}"
     return str(Name(maildir.unique_base() + measured).flagged(message.entry.flags))
+
+
+def _rename(new: str, old: str) -> bool:
+    os.rename(old, new)
+    return True
 
 
 def _link_or_copy(old: str, new: str, target: str) -> bool:

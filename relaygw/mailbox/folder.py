@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from relaygw.core.content import Content
@@ -35,6 +36,7 @@ class Folder:
         self.state = state
         self._observers: list[Observer] = []
         self._snapshot: tuple[Entry, ...] = ()
+        self._refresh_waits = False
         self.holders = 0
         self.synchronize()
 
@@ -80,10 +82,21 @@ class Folder:
         await self._run(self.state.refresh)
 
     def refresh_later(self) -> None:
-        """As refresh, for nobody who waits."""
-        self._account.lane.run(self.state.refresh).addErrback(
-            lambda failure: _log.failure("a folder could not be refreshed", failure)
-        )
+        """As refresh, for nobody who waits; what is asked for many times before it begins is done once."""
+        if not self._refresh_waits:
+            self._refresh_waits = True
+            _ = Deferred.fromCoroutine(self._refresh_quietly())
+
+    async def _refresh_quietly(self) -> None:
+        def refresh() -> None:
+            self._refresh_waits = False
+            self.state.refresh()
+
+        try:
+            await self._run(refresh)
+        except Exception:
+            self._refresh_waits = False
+            _log.failure("a folder could not be refreshed")
 
     async def content(self, uid: int) -> StoredContent:
         """The message's bytes; raises NoSuchMessage. They stay readable while the message is renamed or expunged.

@@ -78,6 +78,8 @@ class Pop3Server(pop3.POP3):
     `ended` is called when the connection is gone and the account is let go of.
     """
 
+    transport: Any
+
     def __init__(
         self, shared: Shared, session: str, client: str, port: int, ended: Callable[["Pop3Server"], None]
     ) -> None:
@@ -103,7 +105,7 @@ class Pop3Server(pop3.POP3):
         self._lost = False
         self._cause = "lost"
         self._cut: IDelayedCall | None = None
-        self.callLater = shared.clock.callLater
+        self.callLater = shared.clock.callLater  # type: ignore[method-assign]  # how TimeoutMixin is given a clock
 
     # --- what Twisted calls ---
 
@@ -117,7 +119,7 @@ class Pop3Server(pop3.POP3):
             self._finish("refused")
             return
         self._replies.say(f"+OK {self._shared.hostname} POP3 server ready")
-        self.setTimeout(self._shared.idle_timeout)
+        self._idle(self._shared.idle_timeout)
 
     def dataReceived(self, data: bytes) -> None:
         if self._closing:
@@ -137,12 +139,12 @@ class Pop3Server(pop3.POP3):
     def timeoutConnection(self) -> None:
         """RFC 1939 3: nothing is removed and nothing is said."""
         self._cause = "timeout"
-        self.transport.abortConnection()
+        self._abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._closing = True
+        self._closing = self._lost = True
         self._outlet.lose()
-        self.setTimeout(None)
+        self._idle(None)
         if self._cut is not None and self._cut.active():
             self._cut.cancel()
         self._event(
@@ -153,7 +155,6 @@ class Pop3Server(pop3.POP3):
                 seconds=self._shared.clock.seconds() - self._began,
             )
         )
-        self._lost = True
         if not self._busy:
             self._background(self._leave())
 
@@ -161,7 +162,7 @@ class Pop3Server(pop3.POP3):
 
     async def _serve(self) -> None:
         """Answer what waits, in order. The idle timer stands still while we work, not while the peer is awaited."""
-        self.setTimeout(None)
+        self._idle(None)
         try:
             while not self._closing and (line := self._lines.next(self._limit)) is not None:
                 self._commands += 1
@@ -177,7 +178,7 @@ class Pop3Server(pop3.POP3):
             if self._lost:
                 await self._leave()
             elif not self._closing:
-                self.setTimeout(self._shared.idle_timeout)
+                self._idle(self._shared.idle_timeout)
 
     @property
     def _limit(self) -> int:
@@ -191,9 +192,9 @@ class Pop3Server(pop3.POP3):
     async def _writable(self) -> None:
         """The peer has read enough of what we sent; it has the idle timeout to do so."""
         if not self._outlet.ready:
-            self.setTimeout(self._shared.idle_timeout)
+            self._idle(self._shared.idle_timeout)
             await self._outlet.writable()
-            self.setTimeout(None)
+            self._idle(None)
 
     async def _answer(self, line: bytes | TooLong) -> None:
         """Exactly one reply, whatever happens."""
@@ -213,7 +214,7 @@ class Pop3Server(pop3.POP3):
         except CutOff as error:
             self._event(TaskFailed(session=self._session, task="pop3", error=describe(error)))
             self._cause = "message unreadable"
-            self.transport.abortConnection()
+            self._abort()
             raise Lost from error
         except Exception as error:
             self._event(TaskFailed(session=self._session, task="pop3", error=describe(error)))
@@ -352,17 +353,22 @@ class Pop3Server(pop3.POP3):
         self._closing = True
         self._cause = cause
         self._lines.clear()
-        self.setTimeout(None)
+        self._idle(None)
         if self._paused:
             self.transport.resumeProducing()
-        self._cut = self._shared.clock.callLater(_CLOSING, self.transport.abortConnection)
+        self._cut = self._shared.clock.callLater(_CLOSING, self._abort)
         self._outlet.finish()
 
     def shut_down(self) -> None:
         """The service stops: nothing is removed but what QUIT is removing already."""
         if self._cause == "lost":
             self._cause = "shutdown"
-        self.transport.abortConnection()
+        self._abort()
+
+    def _abort(self) -> None:
+        """A TLS transport that is gone already must not be asked."""
+        if not self._lost:
+            self.transport.abortConnection()
 
     async def _let_go(self) -> None:
         """Of the account, once; deletions that QUIT did not do are forgotten."""
@@ -379,17 +385,23 @@ class Pop3Server(pop3.POP3):
         finally:
             self._ended(self)
 
+    def _idle(self, seconds: float | None) -> None:
+        """Start the idle timer anew; None: stop it."""
+        self.setTimeout(seconds)  # type: ignore[no-untyped-call]  # Twisted's is not annotated
+
     def _event(self, event: Event) -> None:
         self._shared.journal(event)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         """Nobody waits for it: a fault of ours is journaled, and the session ends."""
+        _ = Deferred.fromCoroutine(self._watched(work))
 
-        def failed(failure: Failure) -> None:
-            self._event(TaskFailed(session=self._session, task="pop3", error=describe(failure.value)))
-            self.transport.abortConnection()
-
-        Deferred.fromCoroutine(work).addErrback(failed)
+    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self._event(TaskFailed(session=self._session, task="pop3", error=describe(error)))
+            self._abort()
 
 
 def _nothing() -> None:

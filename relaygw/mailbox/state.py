@@ -9,6 +9,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -274,12 +275,19 @@ class FolderState:
         renamed: list[Message] = []
         with self._careful():
             for uid in list(self._names[NEW].values()):
-                text = str(parse_name(self._messages[uid].name).flagged(self._messages[uid].entry.flags))
-                target = os.path.join(self.path, CUR, text)
-                if self.on_file(uid, lambda path, target=target: os.rename(path, target) or True):
-                    renamed.append(self._renamed(self._messages[uid], CUR, text))
+                message = self.on_file(uid, partial(self._to_cur, uid))
+                if message is not None:
+                    renamed.append(message)
             self._commit(renamed=renamed, origin=origin)
         return frozenset(message.entry.uid for message in renamed)
+
+    def _to_cur(self, uid: int, path: str) -> Message | None:
+        message = self._messages[uid]
+        if message.place == CUR:
+            return None  # another program was faster
+        text = str(parse_name(message.name).flagged(message.entry.flags))
+        os.rename(path, os.path.join(self.path, CUR, text))
+        return self._renamed(message, CUR, text)
 
     def expunge(self, uids: Iterable[int], origin: object | None) -> tuple[int, ...]:
         """Answers the uids whose files this call removed."""
@@ -287,7 +295,7 @@ class FolderState:
         gone: list[int] = []
         with self._careful():
             for uid in uids:
-                if uid in self._messages and self.on_file(uid, lambda path: os.unlink(path) or True):
+                if self.on_file(uid, _unlink):
                     gone.append(uid)
             if gone:
                 self.sync()
@@ -416,6 +424,11 @@ class FolderState:
         message = self._messages.pop(uid)
         self._names[message.place].pop(message.name, None)
         self._bases.pop(parse_name(message.name).base, None)
+
+
+def _unlink(path: str) -> bool:
+    os.unlink(path)
+    return True
 
 
 def _combined(mode: FlagMode, old: frozenset[T], given: frozenset[T]) -> frozenset[T]:

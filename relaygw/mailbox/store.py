@@ -11,7 +11,7 @@ Errors are StoreError and OSError: temporary, whatever they say, unless a subcla
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from relaygw.core.content import BytesContent, Content
@@ -81,8 +81,8 @@ class Store:
                 yield piece
             return
         while True:
-            piece = await self._threads.call(lambda: _next(pieces))
-            if piece is None:
+            piece = await self._threads.call(lambda: next(pieces, b""))
+            if not piece:
                 return
             yield piece
 
@@ -221,7 +221,3 @@ class AccountStore:
     def _between(self) -> None:
         for folder in tuple(self._folders.values()):
             folder.synchronize()
-
-
-def _next(pieces: Iterator[bytes]) -> bytes | None:
-    return next(pieces, None)

@@ -31,6 +31,6 @@ class InlinePool:
             result = func(*args)
             worked = True
         except Exception:
-            result, worked = Failure(), False  # type: ignore[no-untyped-call]  # Twisted's is not annotated
+            result, worked = Failure(), False
         if onResult is not None:
             onResult(worked, result)

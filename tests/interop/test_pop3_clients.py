@@ -69,10 +69,13 @@ class Pop3ClientsTest(TestCase):
         self.portal = account_portal(directory_for(self.folder, reactor))
         self.events: list[Event] = []
         self.ports: dict[str, Any] = {}
+        self.factories: list[Pop3Factory] = []
         for kind in ("starttls", "implicit"):
             factory = self.make_factory(kind)
             listening = factory if kind == "starttls" else self.tls.wrap(factory)
             self.ports[kind] = reactor.listenTCP(0, listening, interface="127.0.0.1")
+            self.factories.append(factory)
+        self.addCleanup(self.end)  # before the folder goes: cleanups run last to first, and before tearDown
 
     def make_factory(self, kind: Any) -> Pop3Factory:
         return Pop3Factory(
@@ -87,9 +90,11 @@ class Pop3ClientsTest(TestCase):
         )
 
     @inlineCallbacks
-    def tearDown(self) -> Any:
+    def end(self) -> Any:
         for port in self.ports.values():
             yield port.stopListening()
+        for factory in self.factories:
+            yield as_deferred(factory.stop())
         yield as_deferred(self.store.close())
         failures = [event for event in self.events if isinstance(event, TaskFailed)]
         assert failures == []

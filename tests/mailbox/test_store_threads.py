@@ -28,6 +28,7 @@ class StoreThreadsTest(TestCase):
         self.pool.start()
         self.addCleanup(self.pool.stop)
         self.store = Store(str(self.path / "mail"), reactor, self.pool)
+        self.addCleanup(lambda: as_deferred(self.store.close()))
 
     @inlineCallbacks
     def test_everything_at_once_ends_in_one_order_that_all_saw(self) -> Any:
