@@ -191,7 +191,7 @@ class MailboxConfig:
 @attrs.frozen(kw_only=True)
 class DnsConfig:
     """`nameservers` as "address" or "address:port"; empty: those of the system. `zone` answers from an RFC 1035
-    zone file instead of the network (tests and rehearsals)."""
+    zone file or a YAML mapping instead of the network (tests and rehearsals)."""
 
     nameservers: tuple[Nameserver, ...] = ()
     timeout: Duration = 10.0

@@ -1,11 +1,13 @@
 """DNS for everyone: dnspython's resolver driven by Twisted, behind a cache, or a zone file in its place.
 
-    records  dnspython's names and records from and to the values of `relaygw.core.question`
-    backend  dnspython's sockets, on Twisted
-    network  one question asked of the configured servers, with its time limit
-    cache    answers kept for their TTL, questions in flight shared, their number bounded
-    deadline a time limit for all questions of one inquiry together
-    fixed    answers from a mapping or a zone file
+    records    dnspython's names and records from and to the values of `relaygw.core.question`
+    backend    dnspython's sockets, on Twisted
+    network    one question asked of the configured servers, with its time limit
+    cache      answers kept for their TTL, questions in flight shared, their number bounded
+    deadline   a time limit for all questions of one inquiry together
+    fixed      answers from a mapping or a zone file
+    mapping    the mapping in a YAML file
+    recording  every question with its answer and its time, for reports
 
 A Resolver never raises for what the network does: failure is an Answer. `consult` runs core's inquiries.
 """
@@ -20,16 +22,20 @@ from relaygw.dns.cache import CachingResolver
 from relaygw.dns.deadline import DeadlineResolver
 from relaygw.dns.fixed import FixedResolver, ZoneError
 from relaygw.dns.network import NetworkResolver, nameservers
+from relaygw.dns.recording import Asked, RecordingResolver
 from relaygw.interfaces import IResolver
 
 __all__ = [
+    "Asked",
     "CachingResolver",
     "DeadlineResolver",
     "FixedResolver",
     "NetworkResolver",
+    "RecordingResolver",
     "ZoneError",
     "consult",
     "make_resolver",
+    "read_zone",
 ]
 
 T = TypeVar("T")
@@ -58,9 +64,9 @@ def make_resolver(config: DnsConfig, reactor: IDnsReactor) -> IResolver:
 
 
 def read_zone(path: str) -> FixedResolver:
-    """A resolver that answers from an RFC 1035 zone file; raises ZoneError."""
+    """A resolver that answers from an RFC 1035 zone file or a YAML mapping; raises ZoneError."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ZoneError(f"the zone file {path} cannot be read: {error}") from None
-    return FixedResolver.from_zone(text, filename=path)
+    return FixedResolver.from_file(text, path)

@@ -1,4 +1,4 @@
-"""Answers from a mapping or from an RFC 1035 zone file: for tests, rehearsals, and `dns.zone` in the configuration.
+"""Answers from a mapping, a YAML file of one, or an RFC 1035 zone file: for tests, rehearsals, and `dns.zone` in the configuration.
 
 Behaves as a resolver in front of authoritative servers does: CNAMEs are followed, a name with something below it
 exists, "*" stands for the names that do not (RFC 4592). A comment line in a zone file makes names fail:
@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from relaygw.core.question import Answer, AnswerStatus, Data, Exchange, Question, Tlsa
+from relaygw.dns.mapping import MappingError, parse_mapping, read_yaml
 from relaygw.dns.records import TYPES, from_name, from_rdata, to_name
 from relaygw.interfaces import IResolver
 
@@ -70,6 +71,21 @@ class FixedResolver:
         failing = [f"{name} {kind}" for name, kinds in _FAILS.findall(text) for kind in kinds.split() or [""]]
         return cls(records, failing, authentic=authentic)
 
+    @classmethod
+    def from_mapping(cls, text: str, *, filename: str = "<mapping>", authentic: bool = False) -> "FixedResolver":
+        """The records of a YAML or JSON mapping, name → type → values; raises ZoneError."""
+        try:
+            records, failing = parse_mapping(text)
+            return cls(records, failing, authentic=authentic)
+        except ValueError as error:
+            raise ZoneError(f"the mapping cannot be used: {filename}: {error}") from None
+
+    @classmethod
+    def from_file(cls, text: str, filename: str) -> "FixedResolver":
+        """A mapping where the file's name or its text says so, else a zone file; raises ZoneError."""
+        named = filename.lower().endswith((".yaml", ".yml", ".json"))
+        return (cls.from_mapping if named or _is_mapping(text) else cls.from_zone)(text, filename=filename)
+
     def ask(self, question: Question) -> Deferred[Answer]:
         return succeed(self.answer(question))
 
@@ -105,6 +121,17 @@ class FixedResolver:
             if parent in self._names or not parent:
                 return self._records.get(f"*.{parent}" if parent else "*")
         return None
+
+
+def _is_mapping(text: str) -> bool:
+    """No zone file reads as a YAML mapping whose values are mappings or lists."""
+    try:
+        document = read_yaml(text)
+    except MappingError:
+        return False
+    if not isinstance(document, dict):
+        return False
+    return not document or any(isinstance(node, dict | list) for node in document.values())
 
 
 def _key(name: str) -> str:

@@ -1,0 +1,130 @@
+"""Answers from a YAML (or JSON) mapping, name → type → values, as others write their test cases:
+
+    example.com:
+      MX: [10 mx.example.com]                 # or [[10, mx.example.com]]
+      TXT: v=spf1 mx -all                     # one value needs no list; a list in the list is joined
+    mx.example.com: {A: [192.0.2.1], AAAA: 2001:db8::1}
+    slow.example.com: fails                   # no server answers; or {fails: [TXT, MX]} for these types
+
+Every scalar is taken as it is written: YAML's own ideas of numbers and truth would read an address as something else.
+Types we do not ask about (SOA, CAA …) only make the name exist. Anything else that is wrong is one MappingError.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import yaml
+
+from relaygw.core.question import Data, Exchange, Tlsa
+from relaygw.dns.records import TYPES
+
+_FAILING = frozenset({"fails", "timeout", "servfail"})
+_TYPE = re.compile(r"[A-Z][A-Z0-9-]*\Z")
+
+Records = dict[str, dict[str, list[Data]]]
+
+
+class MappingError(ValueError):
+    """The mapping cannot be used; the message says where and why."""
+
+
+def parse_mapping(text: str) -> tuple[Records, list[str]]:
+    """Records by name and type, and the names that fail ("name" or "name TYPE"); raises MappingError."""
+    document = read_yaml(text)
+    if not isinstance(document, dict):
+        raise MappingError("it is not a mapping of names")
+    records: Records = {}
+    failing: list[str] = []
+    for name, node in document.items():
+        if not isinstance(name, str):
+            raise MappingError(f"{name!r} is not a name")
+        for kind, values in _pairs(name, node):
+            if kind in ("", "fails"):
+                failing += [f"{name} {each.upper()}".strip() for each in _texts(name, values)]
+            else:
+                found = records.setdefault(name, {})
+                if kind in TYPES:
+                    found.setdefault(kind, []).extend(_data(name, kind, values))
+    return records, failing
+
+
+def read_yaml(text: str) -> object:
+    """The document, every scalar a str; raises MappingError."""
+    try:
+        # BaseLoader makes nothing but lists, dicts and strings.
+        return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise MappingError(" ".join(str(error).split())[:500] or "not YAML") from None
+
+
+def _pairs(name: str, node: object) -> Iterator[tuple[str, object]]:
+    """Type and values; a list of mappings counts as one mapping with all their entries."""
+    for part in node if isinstance(node, list) else [node]:
+        if isinstance(part, str) and part.lower() in _FAILING:
+            yield "", ""
+        elif isinstance(part, dict):
+            for kind, values in part.items():
+                yield _kind(name, kind), values
+        else:
+            raise MappingError(f"{name}: {part!r:.100} is not a mapping of types")
+
+
+def _kind(name: str, kind: object) -> str:
+    if kind == "fails":
+        return "fails"
+    word = str(kind).upper()
+    if not isinstance(kind, str) or not _TYPE.match(word):
+        raise MappingError(f"{name}: {kind!r:.100} is not a type of records")
+    return word
+
+
+def _texts(name: str, values: object) -> list[str]:
+    found = values if isinstance(values, list) else [values]
+    texts = [each for each in found if isinstance(each, str)]
+    if len(texts) < len(found):
+        raise MappingError(f"{name}: the types that fail are words")
+    return texts
+
+
+def _data(name: str, kind: str, values: object) -> Iterator[Data]:
+    try:
+        for value in _values(kind, values):
+            yield _datum(kind, value)
+    except (ValueError, TypeError) as error:
+        raise MappingError(f"{name} {kind}: {error}") from None
+
+
+def _values(kind: str, values: object) -> Sequence[object]:
+    if not isinstance(values, list):
+        return [values]
+    flat = all(isinstance(each, str) for each in values)
+    # [10, host] may stand for [[10, host]]: neither half can be a record of its own.
+    alone = kind == "MX" and flat and len(values) == 2 and values[0].isdigit()
+    return [values] if alone else values
+
+
+def _datum(kind: str, value: object) -> Data:
+    if isinstance(value, Mapping):
+        value = [str(each) for each in value.values()]
+    words = [str(each) for each in value] if isinstance(value, list) else str(value)
+    if kind == "TXT":
+        return "".join(words).encode("utf-8", "surrogateescape")
+    parts = words.split() if isinstance(words, str) else words
+    if kind == "MX":
+        preference, host = _parts(parts, 2)
+        return Exchange(int(preference), _name(host))
+    if kind == "TLSA":
+        usage, selector, matching, data = [*parts[:3], "".join(parts[3:])]
+        return Tlsa(int(usage), int(selector), int(matching), bytes.fromhex(data))
+    (only,) = _parts(parts, 1)
+    return only if kind in ("A", "AAAA") else _name(only)
+
+
+def _parts(parts: Sequence[str], wanted: int) -> Sequence[str]:
+    if len(parts) != wanted:
+        raise ValueError(f"{' '.join(parts)!r:.100} does not have {wanted} part{'s' if wanted > 1 else ''}")
+    return parts
+
+
+def _name(text: str) -> str:
+    return text.lower().removesuffix(".")

@@ -1,0 +1,114 @@
+"""The resolver made of a YAML or JSON mapping answers what it says; a wrong mapping is one named error with its place."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relaygw.core.question import AnswerStatus, Data, Exchange, Question, Tlsa
+from relaygw.dns import FixedResolver, ZoneError, read_zone
+
+MAPPING = """\
+Example.COM.:
+  MX: [10 Mx.example.com., "20 backup.example.com"]
+  TXT: ["v=spf1 mx -all", ["split ", "text"]]
+  NS: ns.example.com.
+  SOA: whatever
+mx.example.com:
+  A: [192.0.2.1, 192.0.2.2]
+  aaaa: 2001:10:20:30:40:50:1:2
+_25._tcp.mx.example.com: {TLSA: 3 1 1 00FF 01}
+pair.example.com: {MX: [10, mx.example.com]}
+pairs.example.com: {MX: [[10, mx.example.com], {preference: 20, exchange: mx.example.com}]}
+"*.wild.example.com": {A: 192.0.2.7}
+listed.example.com:
+  - TXT: one
+  - TXT: two
+  - A: 192.0.2.9
+slow.example.com: TIMEOUT
+half.example.com: {A: 192.0.2.8, fails: [TXT, MX]}
+switch.example.com: {TXT: [no, 1e3, "", 2026-01-01]}
+"""
+
+RESOLVER = FixedResolver.from_file(MAPPING, "zone")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "records"),
+    [
+        ("example.com", "MX", (Exchange(10, "mx.example.com"), Exchange(20, "backup.example.com"))),
+        ("example.com", "TXT", (b"v=spf1 mx -all", b"split text")),
+        ("example.com", "NS", ("ns.example.com",)),
+        ("mx.example.com", "A", ("192.0.2.1", "192.0.2.2")),
+        ("mx.example.com", "AAAA", ("2001:10:20:30:40:50:1:2",)),  # sexagesimal to YAML 1.1
+        ("_25._tcp.mx.example.com", "TLSA", (Tlsa(3, 1, 1, b"\x00\xff\x01"),)),
+        ("pair.example.com", "MX", (Exchange(10, "mx.example.com"),)),
+        ("pairs.example.com", "MX", (Exchange(10, "mx.example.com"), Exchange(20, "mx.example.com"))),
+        ("any.wild.example.com", "A", ("192.0.2.7",)),
+        ("listed.example.com", "TXT", (b"one", b"two")),
+        ("listed.example.com", "A", ("192.0.2.9",)),
+        ("half.example.com", "A", ("192.0.2.8",)),
+        ("switch.example.com", "TXT", (b"no", b"1e3", b"", b"2026-01-01")),
+    ],
+)
+def test_what_the_mapping_says_is_answered(name: str, kind: str, records: tuple[Data, ...]) -> None:
+    answer = RESOLVER.answer(Question(name, kind))
+    assert (answer.status, answer.records) == (AnswerStatus.FOUND, records)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "status"),
+    [
+        ("slow.example.com", "A", AnswerStatus.FAILED),
+        ("half.example.com", "TXT", AnswerStatus.FAILED),
+        ("half.example.com", "AAAA", AnswerStatus.NO_DATA),
+        ("example.com", "A", AnswerStatus.NO_DATA),
+        ("other.example.com", "A", AnswerStatus.NO_NAME),
+    ],
+)
+def test_what_it_does_not_say_is_answered_too(name: str, kind: str, status: AnswerStatus) -> None:
+    assert RESOLVER.answer(Question(name, kind)).status is status
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a.test: 1", "'1' is not a mapping of types"),
+        ("[a, b]", "not a mapping of names"),
+        ("a.test: {A: nonsense}", "nonsense"),
+        ("a.test: {A: [1, [2, 3]]}", "does not have 1 part"),
+        ("a.test: {MX: mail}", "a.test MX: 'mail' does not have 2 parts"),
+        ("a.test: {MX: ten mail}", "a.test MX"),
+        ("a.test: {TLSA: 3 1}", "a.test TLSA"),
+        ("a.test: {'a b': c}", "'a b' is not a type"),
+        ("a.test: {fails: [{}]}", "types that fail"),
+        ("a.test: {A: [", "line"),
+        ("? [a]\n: {}", "unhashable key"),
+    ],
+)
+def test_a_wrong_mapping_is_one_named_error_with_its_place(text: str, fault: str) -> None:
+    with pytest.raises(ZoneError, match=r"named\.yaml") as caught:
+        FixedResolver.from_file(text, "named.yaml")
+    assert fault in str(caught.value)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8")))
+def test_any_text_is_a_mapping_or_one_named_error(text: str) -> None:
+    try:
+        FixedResolver.from_mapping(text)
+    except ZoneError:
+        return
+
+
+def test_a_file_is_read_by_what_stands_in_it(tmp_path: Path) -> None:
+    zone, mapping, document = tmp_path / "a", tmp_path / "b", tmp_path / "c.json"
+    zone.write_text("; fails: slow.test\na.test. A 192.0.2.1\n")
+    mapping.write_text("a.test: {A: 192.0.2.1}\n")
+    document.write_text('{"a.test": {"A": ["192.0.2.1"]}}')
+    empty = tmp_path / "d"
+    empty.write_text("{}")
+    assert read_zone(str(empty)).answer(Question("a.test", "A")).status is AnswerStatus.NO_NAME
+    for path in (zone, mapping, document):
+        assert read_zone(str(path)).answer(Question("a.test", "A")).records == ("192.0.2.1",)
+    assert read_zone(str(zone)).answer(Question("slow.test", "A")).status is AnswerStatus.FAILED
