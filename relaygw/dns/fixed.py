@@ -1,4 +1,4 @@
-"""Answers from a mapping, a YAML file of one, or an RFC 1035 zone file: for tests, rehearsals, and `dns.zone` in the configuration.
+"""Answers from a mapping, a YAML file of one, or an RFC 1035 zone file: for tests, rehearsals, and `dns.zone`.
 
 Behaves as a resolver in front of authoritative servers does: CNAMEs are followed, a name with something below it
 exists, "*" stands for the names that do not (RFC 4592). A comment line in a zone file makes names fail:

@@ -1,4 +1,4 @@
-"""The resolver made of a YAML or JSON mapping answers what it says; a wrong mapping is one named error with its place."""
+"""A resolver made of a YAML or JSON mapping answers what it says; a wrong mapping is one named error with its place."""
 
 from pathlib import Path
 
