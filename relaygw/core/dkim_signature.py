@@ -7,6 +7,7 @@ only where the canonical form differs. Keys, threads and time are the caller's.
 import base64
 import hashlib
 from collections.abc import Iterable
+from typing import Protocol
 
 import attrs
 
@@ -26,11 +27,17 @@ _WIDTH = 74
 _BLANK = b"\r\n" * 4096
 
 
-class RelaxedBody:
-    """SHA-256 of a body in relaxed canonical form (RFC 6376 3.4.4), fed in pieces."""
+class Sink(Protocol):
+    """Takes a canonical form piece by piece; hashes do."""
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    def update(self, data: bytes, /) -> None: ...
+
+
+class RelaxedBody:
+    """A body in relaxed canonical form (RFC 6376 3.4.4), fed in pieces, handed to `sink` in pieces."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._hash = sink
         self._lines = 0  # line ends seen and not yet hashed: at the end of the body they do not count
         self._carry = b""  # a space, a CR, or both, whose meaning depends on what follows
         self._empty = True
@@ -50,11 +57,10 @@ class RelaxedBody:
         self._lines += tail.count(b"\r\n")
         self._carry = (b" " if tail.endswith((b" ", b"\t")) else b"") + carriage
 
-    def digest(self) -> bytes:
-        """The hash of what was fed, its last line ended. Call it once."""
+    def finish(self) -> None:
+        """The body has ended, its last line too. Call it once."""
         if not self._empty:
             self._hash.update(b"\r\n")
-        return self._hash.digest()
 
     def _hash_lines(self) -> None:
         while self._lines > 0:
@@ -73,11 +79,13 @@ def _relaxed(text: bytes) -> bytes:
 
 
 def body_hash(pieces: Iterable[bytes]) -> bytes:
-    """The hash of a whole body."""
-    body = RelaxedBody()
+    """The SHA-256 of a whole body in relaxed form."""
+    digest = hashlib.sha256()
+    body = RelaxedBody(digest)
     for piece in pieces:
         body.feed(piece)
-    return body.digest()
+    body.finish()
+    return digest.digest()
 
 
 def relaxed_value(value: bytes) -> bytes:

@@ -1,0 +1,51 @@
+"""The fields of a header section as they are hashed (RFC 6376 3.4.1, 3.4.2, 5.4.2): read once for all signatures."""
+
+from collections.abc import Iterable
+
+from relaygw.core.dkim.claim import without_signature
+from relaygw.core.dkim_signature import relaxed_value
+from relaygw.core.headers import Field, fields
+
+
+class Head:
+    """Every field of a header section by its name in lower case, from the top."""
+
+    def __init__(self, head: bytes) -> None:
+        self.named: dict[bytes, list[Field]] = {}
+        for field in fields(head):
+            if field.name:
+                self.named.setdefault(field.name.lower(), []).append(field)
+        self._relaxed: dict[bytes, bytes] = {}
+
+    def count(self, name: bytes) -> int:
+        return len(self.named.get(name, ()))
+
+    def signed(self, names: Iterable[bytes], own: bytes, form: str) -> bytes:
+        """What is signed: the fields of these names, each from the bottom and none twice, and the field `own`."""
+        left: dict[bytes, int] = {}
+        parts = []
+        for name in names:
+            same = self.named.get(name, ())
+            position = left.get(name, len(same)) - 1
+            while position >= 0 and same[position].raw is own:  # RFC 6376 3.7: never the signature itself by h=
+                position -= 1
+            left[name] = max(position, 0)
+            if position >= 0:
+                parts.append(self.canonical(same[position].raw, form))
+        bare = without_signature(own)
+        parts.append(bare if form == "simple" else relaxed(bare).removesuffix(b"\r\n"))
+        return b"".join(parts)
+
+    def canonical(self, raw: bytes, form: str) -> bytes:
+        if form == "simple":
+            return raw
+        found = self._relaxed.get(raw)
+        if found is None:
+            found = self._relaxed[raw] = relaxed(raw)
+        return found
+
+
+def relaxed(raw: bytes) -> bytes:
+    """A whole field in relaxed form, with its line end."""
+    name, _, value = raw.partition(b":")
+    return name.rstrip(b" \t").lower() + b":" + relaxed_value(value) + b"\r\n"

@@ -1,0 +1,109 @@
+"""What a DKIM key record says (RFC 6376 3.6.1, RFC 8463 4), and whether a signature was made with its private half.
+
+The operation itself is that of `cryptography`. Keys are read once and remembered: the same few sign most mail.
+"""
+
+from functools import lru_cache
+from hashlib import sha256
+
+import attrs
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from relaygw.core.tags import TagError, decode_base64, parse_tags, words
+
+MAX_RECORD = 8 * 1024
+"""Octets of a record that is read; a key of 16384 bits needs less than 3000."""
+
+MAX_RSA_BITS = 16384
+
+
+class UnusableKey(Exception):
+    """The record holds no key that can verify mail; the message says why."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Key:
+    """`type` is "rsa" or "ed25519", `size` in bits. `hashes` None: any. `testing` is t=y, `strict` t=s."""
+
+    type: str
+    size: int
+    public: RSAPublicKey | Ed25519PublicKey
+    hashes: tuple[str, ...] | None = None
+    services: tuple[str, ...] = ("*",)
+    testing: bool = False
+    strict: bool = False
+
+    def made(self, signature: bytes, data: bytes) -> bool:
+        """Whether the signature is that of the SHA-256 of `data`."""
+        try:
+            if isinstance(self.public, RSAPublicKey):
+                self.public.verify(signature, data, PKCS1v15(), SHA256())
+            else:
+                self.public.verify(signature, sha256(data).digest())  # RFC 8463 3
+        except InvalidSignature:
+            return False
+        return True
+
+
+@lru_cache(maxsize=1024)
+def read_key(record: bytes) -> Key:
+    """The key in a TXT record; raises UnusableKey (RFC 6376 6.1.2)."""
+    if len(record) > MAX_RECORD:
+        raise UnusableKey("the key record is too long")
+    try:
+        tags = parse_tags(record.decode("utf-8"))
+    except (TagError, UnicodeDecodeError) as error:
+        raise UnusableKey(f"the key record cannot be read: {error}") from None
+    if tags.get("v", "DKIM1") != "DKIM1" or ("v" in tags and next(iter(tags)) != "v"):
+        raise UnusableKey("the record is not of version DKIM1")
+    if "p" not in tags:
+        raise UnusableKey("the key record has no p=")
+    if not tags["p"]:
+        raise UnusableKey("the key is revoked")  # RFC 6376 3.6.1
+    flags = words(tags.get("t", ""))
+    kind = tags.get("k", "rsa").lower()
+    public = _public(kind, tags["p"])
+    return Key(
+        type=kind,
+        size=public.key_size if isinstance(public, RSAPublicKey) else 256,
+        public=public,
+        hashes=words(tags["h"].lower()) if tags.get("h") else None,
+        services=words(tags["s"].lower()) if tags.get("s") else ("*",),
+        testing="y" in flags,
+        strict="s" in flags,
+    )
+
+
+def _public(kind: str, text: str) -> RSAPublicKey | Ed25519PublicKey:
+    if kind not in ("rsa", "ed25519"):
+        raise UnusableKey(f"keys of kind {kind[:40]!r} are not known")
+    try:
+        octets = decode_base64(text)
+    except TagError:
+        raise UnusableKey("the key is not base64") from None
+    return _rsa(octets) if kind == "rsa" else _ed25519(octets)
+
+
+def _rsa(octets: bytes) -> RSAPublicKey:
+    """As SubjectPublicKeyInfo, which everybody publishes, or as the bare RSAPublicKey (RFC 6376 3.6.1)."""
+    try:
+        key = load_der_public_key(octets)
+    except (ValueError, UnsupportedAlgorithm):
+        raise UnusableKey("the key is no RSA key") from None
+    if not isinstance(key, RSAPublicKey):
+        raise UnusableKey("the key is no RSA key")
+    if key.key_size > MAX_RSA_BITS:
+        raise UnusableKey(f"an RSA key of {key.key_size} bits is too long")
+    return key
+
+
+def _ed25519(octets: bytes) -> Ed25519PublicKey:
+    try:
+        return Ed25519PublicKey.from_public_bytes(octets)  # RFC 8463 4.2: the 32 octets alone
+    except ValueError:
+        raise UnusableKey("the key is no Ed25519 key") from None
