@@ -42,6 +42,9 @@ from relaygw.tasks import Tasks, describe
 STORE_THREADS = 4
 """Threads for the files of mailboxes."""
 
+BACKLOG = 1024
+"""Clients that may wait to be accepted, per listener; the kernel allows what net.core.somaxconn says."""
+
 _LASTING = ("state", "spool", "journal", "control", "mailbox")
 """Sections of the configuration that are read at start only."""
 
@@ -89,7 +92,7 @@ class Gateway(MultiService):
         self.doors = [self._door(name) for name in (each.name for each in config.listeners)]
         self._listening = MultiService()
         for door in self.doors:
-            self._listening.addService(strports.service(door.listener.endpoint, door, reactor))
+            self._listening.addService(strports.service(_patient(door.listener.endpoint), door, reactor))
 
     def _door(self, name: str) -> Door:
         door = Door(next(each for each in self.config.listeners if each.name == name))
@@ -236,6 +239,17 @@ class _Current:
     def ask(self, question: Question) -> Awaitable[Answer]:
         answer: Awaitable[Answer] = self._parts().services.resolver.ask(question)
         return answer
+
+
+def _patient(endpoint: str) -> str:
+    """The endpoint with room for a burst of clients that wait to be accepted, where it says nothing about it itself.
+
+    Twisted's default is 50: clients beyond have their connection dropped by the kernel, and try again after seconds.
+    """
+    kind = endpoint.partition(":")[0]
+    return (
+        f"{endpoint}:backlog={BACKLOG}" if kind in ("tcp", "tcp6", "unix") and "backlog=" not in endpoint else endpoint
+    )
 
 
 def _spool(config: Config, reactor: Any, journal: Journal) -> Any:
