@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import attrs
 
 from relaygw.core.address import normalize_domain, parse_address
+from relaygw.core.certificates import fingerprint
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([smhd]))+\Z")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
@@ -154,6 +155,7 @@ Duration = Annotated[float, Kind(f"{_A_DURATION}, more than 0, at most 10 years"
 DurationOrZero = Annotated[float, Kind(f"{_A_DURATION}, from 0 to 10 years", _alone(duration))]
 Size = Annotated[int, Kind('a size such as "256K", "50M", "1G" or a number of octets', _alone(size))]
 Count = Annotated[int, Kind("a whole number, 1 or more", _integer(1, 2**31 - 1))]
+CountOrZero = Annotated[int, Kind("a whole number, 0 for no limit", _integer(0, 2**31 - 1))]
 Port = Annotated[int, Kind("a port from 1 to 65535", _integer(1, 65535))]
 Domain = Annotated[str, Kind('a domain name such as "mail.example.com"', _alone(domain))]
 DomainOrBelow = Annotated[
@@ -166,5 +168,12 @@ AnyNetwork = Annotated[
 Nameserver = Annotated[str, Kind('an address such as "192.0.2.53" or "192.0.2.53:5300"', _alone(nameserver))]
 FilePath = Annotated[str, Kind("a path; a relative one is taken from the folder of this file", path)]
 Postmaster = Annotated[str, Kind('an address such as "postmaster@example.com", or ""', _alone(postmaster))]
+Fingerprint = Annotated[
+    str,
+    Kind(
+        '64 hexadecimal digits, with or without colons, or ""',
+        _alone(lambda value: value and fingerprint(_text(value))),
+    ),
+]
 Plugin = Annotated[str, Kind('the name of a shipped or installed one, or "module:object"', _alone(plugin))]
 Label = Annotated[str, Kind("letters, digits, dots, dashes and underscores", _alone(label))]

@@ -24,7 +24,13 @@ from relaygw.core.session import Role
 
 __all__ = ["ConfigError", "Problem", "load", "parse"]
 
-PLURALS = {"listeners": "listener", "filters": "filter", "routes": "route"}
+PLURALS = {
+    "listeners": "listener",
+    "filters": "filter",
+    "rewriters": "rewriter",
+    "quotas": "quota",
+    "routes": "route",
+}
 """Fields whose tables stand in the file under the singular: `[[listener]]`."""
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
@@ -110,6 +116,7 @@ def _complete(config: Config, path: str) -> Config:
         postmaster=config.postmaster or f"postmaster@{(*config.domains, config.hostname)[0]}",
         listeners=tuple(map(_complete_listener, config.listeners)),
         filters=tuple(map(_complete_filter, config.filters)),
+        rewriters=tuple(attrs.evolve(use, name=use.name or use.use) for use in config.rewriters),
         spool=attrs.evolve(config.spool, path=spool_directory(config)),
         mailbox=attrs.evolve(config.mailbox, path=mail_directory(config)),
         journal=attrs.evolve(config.journal, file=_journal_file(config.journal.file, config.state)),
@@ -119,7 +126,13 @@ def _complete(config: Config, path: str) -> Config:
 
 def _complete_listener(listener: ListenerConfig) -> ListenerConfig:
     public = listener.protocol == "smtp" and listener.role is Role.MX
-    return attrs.evolve(listener, auth=listener.auth or ("never" if public else "tls"))
+    legacy = listener.profile == "legacy" and listener.protocol == "smtp"
+    return attrs.evolve(
+        listener,
+        auth=listener.auth or ("never" if public else "tls"),
+        line_ends=listener.line_ends or ("repair" if legacy else "reject"),
+        tls_minimum_version=listener.tls_minimum_version or ("TLSv1" if legacy else None),
+    )
 
 
 def _complete_filter(use: FilterConfig) -> FilterConfig:

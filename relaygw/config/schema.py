@@ -16,11 +16,13 @@ import attrs
 from relaygw.config.kinds import (
     AnyNetwork,
     Count,
+    CountOrZero,
     Domain,
     DomainOrBelow,
     Duration,
     DurationOrZero,
     FilePath,
+    Fingerprint,
     Label,
     Nameserver,
     Plugin,
@@ -42,7 +44,10 @@ class ListenerConfig:
 
     `protocol` is "smtp", "pop3" or "imap"; `role` (smtp only) is "mx" or "submission". `auth` is "never",
     "tls" (offered only under TLS) or "always"; None means "tls", but "never" on an MX
-    (the loader fills it in).
+    (the loader fills it in). What follows is for SMTP: with `networks` only clients in them may connect; the
+    profile "legacy" is for old devices there. `line_ends` is "reject", "normalize" (a bare LF inside data becomes
+    CRLF) or "repair" (a bare LF ends lines and data as well); None means "reject", but "repair" for the profile
+    legacy; `tls_minimum_version` None means [tls] minimum_version, but "TLSv1" for that profile. 0 is no limit.
     """
 
     name: Label
@@ -53,14 +58,33 @@ class ListenerConfig:
     auth: Literal["never", "tls", "always"] | None = None
     max_connections: Count = 2000
     max_connections_per_client: Count = 100
+    max_connections_per_network: CountOrZero = 0
+    connections_per_minute: CountOrZero = 0
+    connections_per_minute_per_network: CountOrZero = 0
+    greeting_delay: DurationOrZero = 0.0
+    profile: Literal["standard", "legacy"] = "standard"
+    networks: tuple[AnyNetwork, ...] = ()
+    line_ends: Literal["reject", "normalize", "repair"] | None = None
+    tls_minimum_version: Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] | None = None
+    client_certificates: Literal["none", "request", "require"] = "none"
+
+
+@attrs.frozen(kw_only=True)
+class CertificateConfig:
+    """PEM files of one more certificate, for clients that ask for one of its names (SNI)."""
+
+    certificate: FilePath
+    private_key: FilePath
 
 
 @attrs.frozen(kw_only=True)
 class TlsConfig:
-    """PEM files for all listeners; None: no TLS is offered."""
+    """PEM files for all listeners; None: no TLS is offered. `client_authorities` are who may certify clients."""
 
     certificate: FilePath | None = None
     private_key: FilePath | None = None
+    certificates: tuple[CertificateConfig, ...] = ()
+    client_authorities: FilePath | None = None
     minimum_version: Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] = "TLSv1.2"
 
 
@@ -76,6 +100,51 @@ class LimitsConfig:
     data_timeout: Duration = 3 * MINUTE
     session_time: Duration = 1 * HOUR
     auth_attempts: Count = 3
+    error_delay: DurationOrZero = 0.0
+    unknown_recipients: Count = 100
+
+
+@attrs.frozen(kw_only=True)
+class SubmissionConfig:
+    """Whom a login may write as: its account's addresses and the patterns that `senders` has for it ("*": anybody).
+    `sender_binding` looks at the reverse-path ("envelope"), at From as well ("both") or at nothing ("off").
+    `exempt_trusted`: clients in trusted networks are not asked; else those without a login write from our domains."""
+
+    sender_binding: Literal["off", "envelope", "both"] = "off"
+    exempt_trusted: bool = True
+    senders: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class QuotaConfig:
+    """How much may be sent before mail is held: `per` "login", "client" (an address; of IPv6 its /64) or "network"
+    (each of `networks`). Empty lists match all; of several of one kind the first that matches counts. 0: no limit."""
+
+    name: Label
+    per: Literal["login", "client", "network"] = "login"
+    logins: tuple[str, ...] = ()
+    networks: tuple[AnyNetwork, ...] = ()
+    listeners: tuple[str, ...] = ()
+    messages_per_hour: CountOrZero = 0
+    messages_per_day: CountOrZero = 0
+    recipients_per_hour: CountOrZero = 0
+    recipients_per_day: CountOrZero = 0
+    bytes_per_hour: Size = 0
+    bytes_per_day: Size = 0
+
+
+@attrs.frozen(kw_only=True)
+class PressureConfig:
+    """When no more mail is accepted (452, or 421 where memory is short) until things are better; 0 looks at nothing.
+
+    After a failure of the spool mail waits for `spool_pause`."""
+
+    interval: Duration = 5.0
+    free_space: Size = 64 * MIB
+    free_inodes: CountOrZero = 1000
+    queue_length: CountOrZero = 0
+    memory: Size = 0
+    spool_pause: Duration = 5.0
 
 
 @attrs.frozen(kw_only=True)
@@ -92,6 +161,16 @@ class FilterConfig:
     timeout: Duration = 30.0
     on_error: Literal["defer", "skip", "quarantine"] = "defer"
     mode: Literal["enforce", "shadow"] = "enforce"
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class RewriterConfig:
+    """One use of a rewriter: what comes in over these listeners goes out changed. `name` defaults to `use`."""
+
+    use: Plugin
+    name: Label = ""
+    listeners: tuple[str, ...] = ()
     options: Mapping[str, Any] = attrs.field(factory=dict)
 
 
@@ -171,12 +250,39 @@ class EgressConfig:
 
 
 @attrs.frozen(kw_only=True)
+class CertificateLoginConfig:
+    """Whoever has the client certificate logs in as `login`: one with this SHA-256 `fingerprint`, or one of this
+    `subject` (RFC 4514) from [tls] client_authorities."""
+
+    login: str
+    fingerprint: Fingerprint = ""
+    subject: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class DirectoryConfig:
     """`kind` is "file", an entry point or `module:object`. `users` is the file of names and password hashes."""
 
     kind: Plugin = "file"
     users: FilePath | None = None
+    certificates: tuple[CertificateLoginConfig, ...] = ()
     options: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class BansConfig:
+    """Failed logins within `window` that ban an address (of IPv6 its /64), a network (/24, /48), or close a login to
+    addresses it is not known from. The first ban lasts `duration`, each further one twice as long, up to `longest`.
+    `exempt` networks are never banned, and neither are trusted ones."""
+
+    enabled: bool = True
+    failures: Count = 10
+    network_failures: Count = 50
+    login_failures: Count = 20
+    window: Duration = 1 * HOUR
+    duration: Duration = 15 * MINUTE
+    longest: Duration = 1 * DAY
+    exempt: tuple[AnyNetwork, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -232,14 +338,19 @@ class Config:
     postmaster: Postmaster = ""
     listeners: tuple[ListenerConfig, ...] = ()
     filters: tuple[FilterConfig, ...] = ()
+    rewriters: tuple[RewriterConfig, ...] = ()
+    quotas: tuple[QuotaConfig, ...] = ()
     routes: tuple[RouteConfig, ...] = ()
     dkim: tuple[DkimKeyConfig, ...] = ()
     tls: TlsConfig = TlsConfig()
     limits: LimitsConfig = LimitsConfig()
+    submission: SubmissionConfig = SubmissionConfig()
+    pressure: PressureConfig = PressureConfig()
     spool: SpoolConfig = SpoolConfig()
     queue: QueueConfig = QueueConfig()
     egress: EgressConfig = EgressConfig()
     directory: DirectoryConfig = DirectoryConfig()
+    bans: BansConfig = BansConfig()
     mailbox: MailboxConfig = MailboxConfig()
     dns: DnsConfig = DnsConfig()
     journal: JournalConfig = JournalConfig()

@@ -9,10 +9,13 @@ import importlib.metadata
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+import attrs
+
 from relaygw.config.problem import Path
 from relaygw.config.schema import Config, ListenerConfig
-from relaygw.config.structure import listed, meant
+from relaygw.config.structure import listed, meant, shown
 from relaygw.core import routing
+from relaygw.core.patterns import PatternError, compile_patterns
 from relaygw.core.session import Role
 
 Fault = tuple[Path, str, str]
@@ -75,6 +78,8 @@ def _references(config: Config) -> Iterator[Fault]:
     listeners = {listener.name: listener for listener in config.listeners}
     places: list[tuple[Path, tuple[str, ...]]]
     places = [(("filter", number, "listeners"), use.listeners) for number, use in enumerate(config.filters)]
+    places += [(("rewriter", number, "listeners"), use.listeners) for number, use in enumerate(config.rewriters)]
+    places += [(("quota", number, "listeners"), quota.listeners) for number, quota in enumerate(config.quotas)]
     places += [(("route", number, "match"), route.match.listener) for number, route in enumerate(config.routes)]
     for path, names in places:
         for name in names:
@@ -107,7 +112,14 @@ def _listener(listener: ListenerConfig) -> Iterator[tuple[str, str, str]]:
     elif fault := _endpoint_fault(listener.endpoint):
         yield "endpoint", f'"{listener.endpoint}" is not a server endpoint: {fault}', "such as tcp:25 or tcp6:25"
     if listener.protocol == "smtp":
+        yield from _profile(listener)
         return
+    for key in ("networks", "greeting_delay", "line_ends", "tls_minimum_version"):
+        default = getattr(attrs.fields(ListenerConfig), key).default
+        if getattr(listener, key) != default and not (key == "line_ends" and listener.line_ends == "reject"):
+            yield key, f"this option is for SMTP, and the listener speaks {listener.protocol}", ""
+    if listener.profile == "legacy":
+        yield "profile", f'"legacy" is for SMTP, and the listener speaks {listener.protocol}', ""
     if listener.auth == "never":
         yield (
             "auth",
@@ -116,6 +128,44 @@ def _listener(listener: ListenerConfig) -> Iterator[tuple[str, str, str]]:
         )
     if listener.tls == "none" and listener.auth == "tls":
         yield "auth", 'nobody could log in: logins wait for TLS and tls is "none"', 'set auth = "always" or offer TLS'
+
+
+def _profile(listener: ListenerConfig) -> Iterator[tuple[str, str, str]]:
+    """What is lax is for named networks only."""
+    if listener.profile == "legacy" and not listener.networks:
+        yield "networks", 'this option must be given: the profile "legacy" is for named networks only', ""
+    if listener.profile != "legacy" and listener.line_ends == "repair":
+        hint = 'write "normalize", or profile = "legacy" with its networks'
+        yield "line_ends", '"repair" lets mail be smuggled past others: it is for the profile "legacy" only', hint
+
+
+def _quota_names(config: Config) -> Iterator[Fault]:
+    for place, before in _repeated(quota.name for quota in config.quotas):
+        name = config.quotas[place].name
+        yield ("quota", place, "name"), f'"{name}" is already the name of quota[{before + 1}]', ""
+    for place, quota in enumerate(config.quotas):
+        if quota.per == "network" and not quota.networks:
+            yield ("quota", place, "networks"), 'this option must be given: it counts per "network"', ""
+
+
+def _rewriters(config: Config) -> Iterator[Fault]:
+    for place, use in enumerate(config.rewriters):
+        if not use.listeners:
+            message = "this option must be given: mail is changed only where that is asked for by name"
+            yield ("rewriter", place, "listeners"), message, ""
+
+
+def _senders(config: Config) -> Iterator[Fault]:
+    groups = {"local": config.domains}
+    for login, texts in config.submission.senders.items():
+        path: Path = ("submission", "senders", login)
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            yield path, f"found {shown(texts)}; allowed is a list of addresses and domains", f"write [{shown(texts)}]"
+            continue
+        try:
+            compile_patterns((text for text in texts if text != "*"), groups)
+        except PatternError as error:
+            yield path, str(error), 'allowed are addresses, domains, ".example.com", "local" and "*"'
 
 
 def _endpoint_fault(endpoint: str) -> str:
@@ -145,6 +195,25 @@ def _tls(config: Config) -> Iterator[Fault]:
         place, listener = wanting[0]
         message = f'"{listener.tls}" needs a certificate, and [tls] names none'
         yield ("listener", place, "tls"), message, 'set tls.certificate and tls.private_key, or tls = "none"'
+    if config.tls.certificates and not any(given):
+        yield ("tls", "certificate"), "this option must be given: certificates has only further ones", ""
+    for place, each in enumerate(config.listeners):
+        if each.tls == "none" and each.client_certificates != "none":
+            yield ("listener", place, "client_certificates"), 'there are none without TLS, and tls is "none"', ""
+
+
+def _certificate_logins(config: Config) -> Iterator[Fault]:
+    """Whom a client certificate stands for."""
+    for place, each in enumerate(config.directory.certificates):
+        path: Path = ("directory", "certificates", place)
+        if bool(each.fingerprint) == bool(each.subject):
+            yield path, "either fingerprint or subject is wanted", ""
+        elif each.subject and config.tls.client_authorities is None:
+            message = "a subject means nothing without authorities that vouch for it"
+            yield (*path, "subject"), message, "set tls.client_authorities, or give the fingerprint"
+    if config.directory.certificates and all(each.client_certificates == "none" for each in config.listeners):
+        message = "no listener asks for client certificates"
+        yield ("directory", "certificates"), message, 'set client_certificates = "request" in a [[listener]]'
 
 
 def _dkim(config: Config) -> Iterator[Fault]:
@@ -171,6 +240,7 @@ def _plugins(config: Config) -> Iterator[Fault]:
         (("route", place, "transport"), "relaygw.transports", route.transport)
         for place, route in enumerate(config.routes)
     ]
+    uses += [(("rewriter", place, "use"), "relaygw.rewriters", use.use) for place, use in enumerate(config.rewriters)]
     if config.directory.kind != "file":
         uses.append((("directory", "kind"), "relaygw.directories", config.directory.kind))
     for path, group, name in uses:
@@ -203,12 +273,16 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_listeners, ("listener",)),
     (_filter_names, ("filter",)),
     (_routes, (EVERY_ROUTE, "route", "domains", "relay_domains")),
-    (_references, (EVERY_NAME, "listener", "filter", "route")),
+    (_references, (EVERY_NAME, "listener", "filter", "rewriter", "quota", "route")),
+    (_quota_names, ("quota",)),
+    (_rewriters, ("rewriter",)),
+    (_senders, ("submission", "domains")),
     (_domains, ("domains", "relay_domains")),
     (_tls, ("tls", "listener")),
+    (_certificate_logins, ("directory", "tls", "listener")),
     (_dkim, ("dkim",)),
     (_logins, ("listener", "directory", "domains")),
-    (_plugins, ("filter", "route", "directory")),
+    (_plugins, ("filter", "rewriter", "route", "directory")),
     (_queue, ()),
     (_egress, ()),
     (_control, ()),

@@ -22,6 +22,8 @@ HEADER = re.compile(r"\[+([a-z.]+)\]+")
 EXAMPLES = {
     "hostname", "state", "listener.name", "listener.endpoint", "filter.use", "filter.name", "route.name",
     "route.transport", "dkim.domain", "dkim.selector", "dkim.private_key", "tls.certificate", "tls.private_key",
+    "tls.certificates.certificate", "tls.certificates.private_key", "directory.certificates.login",
+    "directory.certificates.fingerprint", "quota.name", "rewriter.use", "rewriter.name", "rewriter.listeners", "rewriter.options",
 }  # fmt: skip
 
 
