@@ -17,6 +17,7 @@ from zope.interface import Attribute, Interface, implementer
 from relaygw.core.address import Address
 from relaygw.core.content import Content
 from relaygw.core.envelope import Envelope
+from relaygw.core.events import Event
 from relaygw.core.outcome import Outcome
 from relaygw.core.question import Answer, Question
 from relaygw.core.record import RecipientState, Record, Route
@@ -38,6 +39,13 @@ class IFilter(Interface):
 
     def check(phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         """The verdict, now or later. In phases connect and hello the envelope is empty."""
+
+
+class IObserver(Interface):
+    """What a filter may provide besides IFilter: it is told what happens in the sessions it is asked about."""
+
+    def observe(event: Event) -> None:
+        """One event of a session, from Connected to Disconnected, as the journal gets it. Answers at once."""
 
 
 class IRewriter(Interface):

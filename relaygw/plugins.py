@@ -112,9 +112,9 @@ class OptionsError(ValueError):
 def structure_options(shape: type[T], options: Options) -> T:
     """The options as a frozen attrs class: unknown keys, wrong types and missing ones are told all at once.
 
-    Types may be str, int, float, bool, enums of str, tuples, mappings, unions with None, and the annotated kinds of
-    `relaygw.config.kinds` (Duration, Size …). Nothing is coerced but int to float. Raises OptionsError, also for a
-    ValueError of the class's own validators.
+    Types may be str, int, float, bool, enums of str, tuples, mappings, unions with None, the annotated kinds of
+    `relaygw.config.kinds` (Duration, Size …), and for tables inside further attrs classes. Nothing is coerced but int
+    to float. Raises OptionsError, also for a ValueError of the class's own validators.
     """
     known = [field.name for field in attrs.fields(typing.cast(Any, shape))]
     problems = [f"unknown option {key!r} (known: {', '.join(known) or 'none'})" for key in options if key not in known]
@@ -135,7 +135,7 @@ def _problems(error: BaseException, path: str = "") -> list[str]:
     if isinstance(error, cattrs.ClassValidationError):
         inner, bare = error.group_exceptions()
         return [p for e, note in inner for p in _problems(e, _join(path, note.name))] + [
-            _sentence(e, path) for e in bare
+            sentence for e in bare for sentence in _bare(e, path)
         ]
     if isinstance(error, cattrs.IterableValidationError):
         elements, bare = error.group_exceptions()
@@ -143,6 +143,13 @@ def _problems(error: BaseException, path: str = "") -> list[str]:
             _sentence(e, path) for e in bare
         ]
     return [p for e in error.exceptions for p in _problems(e, path)]
+
+
+def _bare(error: Exception, path: str) -> list[str]:
+    if not isinstance(error, cattrs.ForbiddenExtraKeysError):
+        return [_sentence(error, path)]
+    known = ", ".join(field.name for field in attrs.fields(typing.cast(Any, error.cl)))
+    return [f"unknown option {_join(path, key)!r} (known: {known})" for key in sorted(error.extra_fields)]
 
 
 def _join(path: str, name: str) -> str:
@@ -213,7 +220,7 @@ def _is_tuple(kind: Any) -> bool:
 
 
 def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(detailed_validation=True)
+    converter = cattrs.Converter(detailed_validation=True, forbid_extra_keys=True)
     for kind, accepted in ((str, (str,)), (int, (int,)), (bool, (bool,)), (float, (float, int))):
         converter.register_structure_hook(kind, _strict(kind, *accepted))
     converter.register_structure_hook_func(

@@ -19,6 +19,7 @@ from relaygw.core.session import Role, Transaction
 from relaygw.core.verdict import PASS, Action, AuthResult, Phase, Verdict, flaw
 from relaygw.filters.uses import Mode, OnError, Use
 from relaygw.filters.waiting import Abandoned, Waiting
+from relaygw.interfaces import IObserver
 
 _DECISIVE = frozenset({Action.REJECT, Action.DEFER, Action.DISCARD})
 
@@ -96,6 +97,26 @@ class Chain:
             if walk.take(use, answer):
                 break
         return walk.result()
+
+    def telling(self, listener: str, role: Role) -> Callable[[Event], None]:
+        """Where a listener's sessions write their events: the journal, and the filters that observe them."""
+        observers = [
+            (use.name, use.filter)
+            for use in self.uses
+            if use.covers(listener, role) and IObserver.providedBy(use.filter)
+        ]
+        if not observers:
+            return self._write_event
+
+        def tell(event: Event) -> None:
+            self._write_event(event)
+            for name, observer in observers:
+                try:
+                    observer.observe(event)
+                except Exception as error:
+                    self._write_event(_unobserved(name, event, error))
+
+        return tell
 
     def _plan(self, phase: Phase, transaction: Transaction) -> tuple[Use, ...]:
         """The uses to ask; remembered, as there are only as many answers as listeners."""
@@ -215,6 +236,17 @@ class _Walk:
         if verdict.result is not None:
             results = {**self._transaction.results, use.name: verdict.result}
             self._transaction = attrs.evolve(self._transaction, results=results)
+
+
+def _unobserved(name: str, event: Event, error: Exception) -> FilterBroke:
+    return FilterBroke(
+        session=event.session,
+        queue_id=event.queue_id,
+        filter=name,
+        phase=type(event).__name__.lower(),
+        error=f"{type(error).__name__}: {error}"[:500],
+        on_error=OnError.SKIP.value,
+    )
 
 
 def _broken(answer: object) -> str:

@@ -46,9 +46,11 @@ class Use:
 
     def wants(self, phase: Phase, session: Session) -> bool:
         """Whether the filter is asked in this phase of this session."""
-        if phase not in self.filter.phases:
-            return False
-        return session.listener in self.listeners if self.listeners else session.role is Role.MX
+        return phase in self.filter.phases and self.covers(session.listener, session.role)
+
+    def covers(self, listener: str, role: Role) -> bool:
+        """Whether the filter is in use on this listener."""
+        return listener in self.listeners if self.listeners else role is Role.MX
 
 
 def build_use(config: FilterConfig, services: Services) -> Use:

@@ -1,0 +1,44 @@
+"""The client's address as a value, the block of addresses it stands for, and whether it is one the world can see."""
+
+import ipaddress
+from collections.abc import Collection
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+BLOCK4, BLOCK6 = 24, 64
+"""Prefixes of what one hand usually holds: a sender's pool of IPv4 hosts, one customer's IPv6 network."""
+
+_INSIDE: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8",  # RFC 1918, 3927, 1122
+        "::1/128", "fc00::/7", "fe80::/10",  # RFC 4291, 4193
+    )
+)  # fmt: skip
+
+
+def parse_client(text: str) -> IPAddress | None:
+    """The address of a session's client; None on a UNIX socket. An IPv4-mapped IPv6 address is an IPv4 address."""
+    if not text:
+        return None
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or address
+    return address
+
+
+def block_of(client: IPAddress) -> str:
+    """The block around a client in CIDR form: its /24, or its /64 for IPv6."""
+    prefix = BLOCK4 if client.version == 4 else BLOCK6
+    return str(ipaddress.ip_network((client, prefix), strict=False))
+
+
+def is_inside(client: IPAddress) -> bool:
+    """Whether the address is a private one, of which the public DNS knows nothing."""
+    return is_in(client, _INSIDE)
+
+
+def is_in(client: IPAddress, networks: Collection[Network]) -> bool:
+    """Whether the client is in one of the networks."""
+    return any(client in network for network in networks)
