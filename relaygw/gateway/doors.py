@@ -83,7 +83,7 @@ def _end(room: Any, seconds: float) -> Deferred[Any]:
 
 def make_factory(config: ListenerConfig, parts: Parts, behind: Behind) -> IngressFactory | Pop3Factory | ImapFactory:
     """The protocol factory of a listener, without the TLS around it."""
-    if config.protocol == "smtp":
+    if config.protocol in ("smtp", "lmtp"):
         return IngressFactory(_house(config, parts, behind), config)
     settings = parts.config
     shared: dict[str, Any] = {
@@ -113,7 +113,7 @@ def _house(config: ListenerConfig, parts: Parts, behind: Behind) -> House:
         directory=parts.directory,
         chain=parts.chain,
         spool=behind.spool,
-        journal=behind.write_event,
+        journal=parts.chain.telling(config.name, config.role),
         offer=behind.offer,
         new_id=lambda: fresh_id(clock.seconds()),
         now=clock.seconds,
