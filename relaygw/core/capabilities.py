@@ -9,7 +9,11 @@ from relaygw.core.reply import Reply
 
 @attrs.frozen(kw_only=True)
 class Capabilities:
-    """`keywords` maps a keyword in upper case to its parameters as sent; empty after HELO."""
+    """`keywords` maps a keyword in upper case to its parameters as sent; empty after HELO.
+
+    `max_recipients` in one transaction and `max_messages` in one session are LIMITS (RFC 9422); 0 where nothing is
+    said. `binary`: BINARYMIME, which means nothing without CHUNKING (RFC 3030 3).
+    """
 
     keywords: Mapping[str, str] = attrs.field(factory=dict)
     pipelining: bool = False
@@ -18,6 +22,10 @@ class Capabilities:
     dsn: bool = False
     size_declared: bool = False
     size: int = 0
+    chunking: bool = False
+    binary: bool = False
+    max_recipients: int = 0
+    max_messages: int = 0
 
     def offers(self, keyword: str) -> bool:
         return keyword in self.keywords
@@ -37,6 +45,7 @@ def parse_capabilities(reply: Reply) -> Capabilities:
         if keyword:
             keywords.setdefault(keyword.upper(), parameters.strip())
     size = keywords.get("SIZE", "")
+    limits = _limits(keywords.get("LIMITS", ""))
     return Capabilities(
         keywords=keywords,
         pipelining="PIPELINING" in keywords,
@@ -45,4 +54,18 @@ def parse_capabilities(reply: Reply) -> Capabilities:
         dsn="DSN" in keywords,
         size_declared="SIZE" in keywords,
         size=int(size) if size.isascii() and size.isdigit() and len(size) <= 20 else 0,
+        chunking="CHUNKING" in keywords,
+        binary="CHUNKING" in keywords and "BINARYMIME" in keywords,
+        max_recipients=limits.get("RCPTMAX", 0),
+        max_messages=limits.get("MAILMAX", 0),
     )
+
+
+def _limits(parameters: str) -> dict[str, int]:
+    """The limits that are numbers (RFC 9422 3); what is not well formed was never said."""
+    found: dict[str, int] = {}
+    for word in parameters.split():
+        name, equals, value = word.partition("=")
+        if equals and value.isascii() and value.isdigit() and len(value) <= 6:
+            found[name.upper()] = int(value)
+    return found

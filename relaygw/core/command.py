@@ -17,6 +17,7 @@ Parameters = tuple[tuple[str, str | None], ...]
 """ESMTP parameters in order: keyword in upper case, value as sent or None where there was no "="."""
 
 _PATH = re.compile(r'<(?:[^"<>]|"(?:[^"\\]|\\.)*+")*+>')
+_CHUNK = re.compile(r"([0-9]{1,20})(?: +(LAST))?\Z", re.IGNORECASE | re.ASCII)
 _HOP = re.compile(r"@(\[[^\]]*\]|[^,:@\[\]]+)([,:])")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([!-<>-~\u0080-\U0010ffff]+))?\Z")
 # A client's name for itself: letters, digits, hyphens and dots, and the underscore that real networks have; or an
@@ -76,11 +77,15 @@ def parse_hello(argument: str) -> str:
     return argument
 
 
-def parse_mail(argument: str, *, utf8: bool = False) -> PathArgument:
-    """What follows MAIL; raises CommandError (501 5.5.4, 501 5.1.7, 553 5.6.7)."""
+def parse_mail(argument: str) -> PathArgument:
+    """What follows MAIL; raises CommandError (501 5.5.4, 501 5.1.7, 553 5.6.7).
+
+    Whether the address may be UTF-8 is said behind it, by the parameter SMTPUTF8 (RFC 6531 3.4).
+    """
     path, parameters = _split("MAIL FROM:<address>", "FROM:", argument)
     if path == "<>":
         return PathArgument(None, parameters)
+    utf8 = any(keyword == "SMTPUTF8" for keyword, _ in parameters)
     return PathArgument(_address(path, "5.1.7", utf8), parameters)
 
 
@@ -90,6 +95,33 @@ def parse_rcpt(argument: str, postmaster: Address, *, utf8: bool = False) -> Pat
     if path.lower() == "<postmaster>":  # RFC 5321 4.1.1.3
         return PathArgument(postmaster, parameters)
     return PathArgument(_address(path, "5.1.3", utf8), parameters)
+
+
+@attrs.frozen
+class ChunkArgument:
+    """The argument of BDAT: how many octets follow the command, and whether they are the last (RFC 3030 2)."""
+
+    size: int
+    last: bool
+
+
+def parse_chunk(argument: str) -> ChunkArgument:
+    """What follows BDAT; raises CommandError (501 5.5.4), after which nobody knows where the next command begins."""
+    found = _CHUNK.match(argument)
+    if found is None:
+        raise CommandError(Reply(501, "5.5.4", "Syntax: BDAT size [LAST]"))
+    return ChunkArgument(int(found[1]), found[2] is not None)
+
+
+def parse_verify(argument: str) -> str:
+    """Whom VRFY asks about; raises CommandError (501 5.5.4, 553 5.6.7; RFC 6531 3.7.4.2)."""
+    text, _, keyword = argument.rpartition(" ")
+    asked = text if text and keyword.upper() == "SMTPUTF8" else argument
+    if not asked:
+        raise CommandError(Reply(501, "5.5.4", "An argument is wanted"))
+    if asked is argument and not argument.isascii():
+        raise CommandError(Reply(553, "5.6.7", "The address needs the parameter SMTPUTF8"))
+    return asked
 
 
 def _split(usage: str, keyword: str, argument: str) -> tuple[str, Parameters]:

@@ -18,6 +18,7 @@ from relaygw.core.envelope import Body, Envelope, Recipient
 from relaygw.core.lifecycle import Kind, Report, begin
 from relaygw.core.outcome import Status
 from relaygw.core.record import Origin, RecipientState, Record
+from relaygw.core.xtext import encode_utf8_address
 
 RETURN_LIMIT = 100 * 1024
 """Octets up to which RET=FULL gets the whole message back; beyond, its header section."""
@@ -66,6 +67,7 @@ def make_report(
         recipients=(Recipient(address=sender),),
         body=Body.EIGHT_BIT if eight_bit or not sender.ascii else Body.SEVEN_BIT,
         smtputf8=not sender.ascii,
+        requiretls=record.envelope.requiretls,  # RFC 8689 5: a report tells what the message was to be protected for
     )
     message_id = f"<{queue_id}@{by.hostname}>"
     return (
@@ -196,14 +198,15 @@ def _typed(address: Address) -> str:
     """The address with its type; in 7-bit fields non-ASCII is written as RFC 6533 3 says."""
     if address.ascii:
         return f"rfc822; {address}"
-    text = "".join(c if c.isascii() and c not in "\\+=" else f"\\x{{{ord(c):02X}}}" for c in str(address))
-    return f"utf-8; {text}"
+    return f"utf-8; {encode_utf8_address(str(address))}"
 
 
 def _original_recipient(orcpt: str) -> str:
     kind, semicolon, address = orcpt.partition(";")
     if not semicolon:
         kind, address = "rfc822", orcpt
+    if kind.lower() == "utf-8":
+        return f"utf-8; {encode_utf8_address(address)[:900]}"
     return f"{printable(kind, 40)}; {printable(address.strip())}"
 
 

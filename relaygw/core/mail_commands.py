@@ -7,20 +7,15 @@ import re
 
 from relaygw.core.address import Address
 from relaygw.core.capabilities import Capabilities
-from relaygw.core.envelope import Envelope, Recipient, path
+from relaygw.core.envelope import Body, Envelope, Recipient, path
+from relaygw.core.xtext import encode_utf8_address, encode_xtext
 
 _DOMAIN = re.compile(r"[A-Za-z0-9._-]+\Z|\[[A-Za-z0-9.:-]+\]\Z")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
-_XTEXT = re.compile(rb"[^!-*,-<>-~]")  # all but the printable ones; "+" and "=" are quoted too
 
 
 class UnsafePath(ValueError):
     """An address or parameter that must not be sent as part of a command."""
-
-
-def xtext(text: str) -> str:
-    """RFC 3461 4: printable ASCII without `+` and `=`; every other octet as `+HH`."""
-    return _XTEXT.sub(lambda found: b"+%02X" % found[0][0], text.encode("utf-8")).decode("ascii")
 
 
 def safe_path(address: Address | None) -> str:
@@ -33,21 +28,33 @@ def safe_path(address: Address | None) -> str:
 
 
 def mail_command(
-    envelope: Envelope, offered: Capabilities, *, size: int, eight_bit: bool, smtputf8: bool, requiretls: bool = False
+    envelope: Envelope,
+    offered: Capabilities,
+    *,
+    size: int,
+    body: Body,
+    smtputf8: bool,
+    requiretls: bool = False,
+    logged_in: bool = False,
 ) -> bytes:
-    """The MAIL line with every parameter that says something and is offered. `size` in octets; raises UnsafePath."""
+    """The MAIL line with every parameter that says something and is offered. `size` in octets; raises UnsafePath.
+
+    `logged_in`: we have, and vouch for nobody (RFC 4954 5).
+    """
     words = [f"MAIL FROM:{safe_path(envelope.sender)}"]
     if offered.size_declared:
         words.append(f"SIZE={size}")
-    if eight_bit and offered.eight_bit:
-        words.append("BODY=8BITMIME")
+    if body is Body.BINARY or (body is Body.EIGHT_BIT and offered.eight_bit):
+        words.append(f"BODY={body.value}")
     if smtputf8 and offered.smtputf8:
         words.append("SMTPUTF8")
     if requiretls:
         words.append("REQUIRETLS")
+    if logged_in:
+        words.append("AUTH=<>")
     if offered.dsn:
         words += [f"RET={envelope.ret}"] if envelope.ret in ("FULL", "HDRS") else []
-        words += [f"ENVID={xtext(envelope.envid)}"] if envelope.envid else []
+        words += [f"ENVID={encode_xtext(envelope.envid)}"] if envelope.envid else []
     return _line(words)
 
 
@@ -56,10 +63,16 @@ def rcpt_command(recipient: Recipient, offered: Capabilities) -> bytes:
     words = [f"RCPT TO:{safe_path(recipient.address)}"]
     if offered.dsn:
         notify = ",".join(sorted(word.value for word in recipient.notify))
-        kind, semicolon, original = recipient.orcpt.partition(";")
         words += [f"NOTIFY={notify}"] if notify else []
-        words += [f"ORCPT={xtext(kind)};{xtext(original)}"] if semicolon and original else []
+        words += [f"ORCPT={_original(recipient.orcpt)}"] if recipient.orcpt else []
     return _line(words)
+
+
+def _original(orcpt: str) -> str:
+    """`type;address` in the one form that every server with DSN reads (RFC 3461 4.2, RFC 6533 3)."""
+    kind, _, address = orcpt.partition(";")
+    encode = encode_utf8_address if kind.lower() == "utf-8" else encode_xtext
+    return f"{encode_xtext(kind)};{encode(address)}"
 
 
 def _line(words: list[str]) -> bytes:

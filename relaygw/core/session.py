@@ -33,7 +33,7 @@ class Session:
     """`id` names the session in the journal. `client` is an IP address in canonical text, or "" on a UNIX socket.
 
     `hello` is the client's EHLO/HELO argument, checked for form, "" before it; `login` the authenticated name or "".
-    `results` holds what filters found in session phases, by filter name.
+    `esmtp`: it said EHLO, or LHLO where `lmtp`. `results` holds what filters found in session phases, by filter name.
     """
 
     id: str
@@ -43,6 +43,7 @@ class Session:
     port: int = 0
     hello: str = ""
     esmtp: bool = False
+    lmtp: bool = False
     tls: Tls | None = None
     login: str = ""
     trusted: bool = False

@@ -30,6 +30,11 @@ class LineEnds:
             raise BareLineEnd("the content holds a bare CR or LF")
         return data
 
+    @property
+    def pending(self) -> bool:
+        """Whether a CR still waits for its LF."""
+        return bool(self._held)
+
     def finish(self) -> None:
         """Raises BareLineEnd when the content ended with a CR."""
         if self._held:
@@ -68,21 +73,30 @@ def stuff(data: bytes) -> bytes:
 
 @attrs.frozen
 class Survey:
-    """What a conversation must know of a content before it begins."""
+    """What a conversation must know of a content before it begins. `ended`: with a CRLF, as all lines do."""
 
     sound: bool
     eight_bit: bool
+    nul: bool = False
+    ended: bool = True
 
 
 def survey(pieces: Iterable[bytes]) -> Survey:
     """Read a whole content. It is sound when no CR or LF in it is bare."""
     ends = LineEnds()
-    eight_bit = False
+    sound, eight_bit, nul, last = True, False, False, b"\r\n"
+    for piece in pieces:
+        if sound:
+            sound = _is_sound(ends, piece)
+        eight_bit = eight_bit or not piece.isascii()
+        nul = nul or b"\0" in piece
+        last = (last + piece)[-2:] if len(piece) < 2 else piece[-2:]
+    return Survey(sound=sound and not ends.pending, eight_bit=eight_bit, nul=nul, ended=last == b"\r\n")
+
+
+def _is_sound(ends: LineEnds, piece: bytes) -> bool:
     try:
-        for piece in pieces:
-            ends.feed(piece)
-            eight_bit = eight_bit or not piece.isascii()
-        ends.finish()
+        ends.feed(piece)
     except BareLineEnd:
-        return Survey(sound=False, eight_bit=eight_bit)
-    return Survey(sound=True, eight_bit=eight_bit)
+        return False
+    return True

@@ -38,11 +38,12 @@ def _safe(text: str) -> str:
     return _UNSAFE.sub("?", text)
 
 
-def protocol_name(session: Session) -> str:
-    """The `with` keyword (RFC 3848): SMTP, ESMTP, ESMTPS, ESMTPA or ESMTPSA."""
+def protocol_name(session: Session, smtputf8: bool = False) -> str:
+    """The `with` keyword: SMTP, ESMTP or LMTP with S and A behind (RFC 3848), UTF8SMTP and UTF8LMTP (RFC 6531 4.3)."""
     if not session.esmtp:
         return "SMTP"
-    return f"ESMTP{'S' if session.tls else ''}{'A' if session.login else ''}"
+    plain, utf8 = ("LMTP", "UTF8LMTP") if session.lmtp else ("ESMTP", "UTF8SMTP")
+    return f"{utf8 if smtputf8 else plain}{'S' if session.tls else ''}{'A' if session.login else ''}"
 
 
 def client_literal(client: str) -> str:
@@ -52,10 +53,17 @@ def client_literal(client: str) -> str:
     return f"[IPv6:{client}]" if ":" in client else f"[{client}]"
 
 
-def received(session: Session, hostname: str, queue_id: str, recipients: tuple[Address, ...], now: float) -> bytes:
+def received(
+    session: Session,
+    hostname: str,
+    queue_id: str,
+    recipients: tuple[Address, ...],
+    now: float,
+    smtputf8: bool = False,
+) -> bytes:
     """Our Received field. The recipient is named only where there is one: nobody learns of others (RFC 5321 7.2)."""
     lines = [f"Received: from {_safe(session.hello) or 'unknown'} ({client_literal(session.client)})"]
-    lines.append(f"by {hostname} (relaygw) with {protocol_name(session)} id {queue_id}")
+    lines.append(f"by {hostname} (relaygw) with {protocol_name(session, smtputf8)} id {queue_id}")
     if session.tls is not None:
         lines.append(f"(using {_safe(session.tls.version)} with cipher {_safe(session.tls.cipher)})")
     if len(recipients) == 1 and recipients[0].ascii and len(forward := path(recipients[0])) <= _MAX_FOR:

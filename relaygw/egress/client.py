@@ -29,8 +29,14 @@ class Session:
     offered: Capabilities
     tls: TlsFacts | None = None
     messages: int = 0
+    transactions: int = 0
     dirty: bool = False
     reused: bool = False
+
+    @property
+    def spent(self) -> bool:
+        """Whether the server has said that it takes no further transaction in this session (RFC 9422 4.1)."""
+        return 0 < self.offered.max_messages <= self.transactions
 
     @property
     def tls_version(self) -> str:

@@ -17,10 +17,11 @@ from relaygw.core.outcome import Outcome, Status
 from relaygw.core.stuffing import BareLineEnd
 from relaygw.egress.broken import Broken
 from relaygw.egress.client import Session
-from relaygw.egress.hop import Hop, Manners
+from relaygw.egress.hop import Hop, Manners, TlsMode
 from relaygw.egress.message import Message, in_thread, prepare
 from relaygw.egress.opener import Opener
 from relaygw.egress.pool import Pool
+from relaygw.egress.suitability import another_may
 from relaygw.egress.transaction import Interrupted, Unstarted, send
 from relaygw.interfaces import Attempt, Services
 
@@ -37,6 +38,11 @@ class Stop:
 
     target: Target
     hop: Hop
+
+
+def _verified(stop: Stop) -> Stop:
+    """RFC 8689 4.2.1: whatever the route is content with, this message wants the host's name proven."""
+    return attrs.evolve(stop, hop=attrs.evolve(stop.hop, tls=TlsMode.VERIFY))
 
 
 class Courier:
@@ -57,6 +63,8 @@ class Courier:
             message = await prepare(attempt.record.envelope, prefix, attempt.content, self._run)
         except BareLineEnd as error:
             return tuple(outcome.failed(recipient.address, "5.6.11", str(error)) for recipient in recipients)
+        if message.envelope.requiretls:
+            stops = [_verified(stop) for stop in stops]
         round_ = _Round(recipients)
         await self._visit_all(round_, message, self._in_order(stops))
         return round_.outcomes()
@@ -128,6 +136,10 @@ class _Round:
 
     def talked(self, numbers: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         for number, found in zip(numbers, outcomes, strict=True):
+            before = self._outcomes[number]
+            if another_may(found):  # also one that could not be reached this time
+                self._outcomes[number] = before if before is not None and before.status is Status.DEFERRED else found
+                continue
             self._outcomes[number] = found
             if found.status is not Status.DEFERRED or found.uncertain:
                 self._final.add(number)

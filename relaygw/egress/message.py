@@ -33,7 +33,10 @@ def in_thread(reactor: Any) -> Callable[[Callable[[], Any]], Deferred[Any]]:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Message:
-    """`prefix` is put on top of `content` (our signatures). `wire` is all of it as sent after 354, where small."""
+    """`prefix` is put on top of `content` (our signatures). `wire` is all of it as sent after 354, where small.
+
+    `binary` content holds what DATA cannot carry (RFC 3030 3); `ended` tells that the last line has its CRLF.
+    """
 
     envelope: Envelope
     prefix: bytes
@@ -41,6 +44,15 @@ class Message:
     eight_bit: bool
     wire: bytes | None
     run: Callable[[Callable[[], Any]], Deferred[Any]]
+    binary: bool = False
+    ended: bool = True
+
+    @property
+    def body(self) -> Body:
+        """What MAIL says of the content."""
+        if self.binary:
+            return Body.BINARY
+        return Body.EIGHT_BIT if self.eight_bit else Body.SEVEN_BIT
 
     @property
     def size(self) -> int:
@@ -56,17 +68,22 @@ async def prepare(
     envelope: Envelope, prefix: bytes, content: Content, run: Callable[[Callable[[], Any]], Deferred[Any]]
 ) -> Message:
     """The message ready to be sent; raises BareLineEnd where it must not be."""
-    declared = envelope.body is Body.EIGHT_BIT
-    if content.size <= SMALL:
-        data = b"".join(chain((prefix,), content.chunks()))
-        eight_bit, wire = not data.isascii(), stuff(data)
-    else:
-        found = await run(lambda: survey(chain((prefix,), content.chunks())))
-        if not found.sound:
-            raise BareLineEnd("the content holds a bare CR or LF")
-        eight_bit, wire = found.eight_bit, None
+    declared = envelope.body is not Body.SEVEN_BIT
+    whole = b"".join(chain((prefix,), content.chunks())) if content.size <= SMALL else None
+    found = survey((whole,)) if whole is not None else await run(lambda: survey(chain((prefix,), content.chunks())))
+    # BINARYMIME that is text after all (most of it is) travels like text: not an octet of it changes.
+    binary = envelope.body is Body.BINARY and (found.nul or not found.sound)
+    if not (found.sound or binary):
+        raise BareLineEnd("the content holds a bare CR or LF")
     return Message(
-        envelope=envelope, prefix=prefix, content=content, eight_bit=eight_bit or declared, wire=wire, run=run
+        envelope=envelope,
+        prefix=prefix,
+        content=content,
+        eight_bit=found.eight_bit or declared,
+        wire=stuff(whole) if whole is not None and not binary else None,
+        run=run,
+        binary=binary,
+        ended=found.ended,
     )
 
 
@@ -82,3 +99,16 @@ def wire_pieces(message: Message) -> Iterator[bytes]:
             yield b"".join(waiting)
             waiting, size = [], 0
     yield b"".join([*waiting, stuffer.finish()])
+
+
+def chunk_pieces(message: Message) -> Iterator[bytes]:
+    """What follows BDAT: every octet as it is, in pieces of about PIECE octets; reads a file."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in chain((message.prefix,), message.content.chunks()):
+        waiting.append(piece)
+        size += len(piece)
+        if size >= PIECE:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting)

@@ -15,7 +15,7 @@ def listens_on(config: Config, port: int) -> frozenset[str]:
     """The addresses our SMTP listeners take connections on at this port; "" means every address of the machine."""
     found = set()
     for listener in config.listeners:
-        if listener.protocol == "smtp":
+        if listener.protocol in ("smtp", "lmtp"):
             found |= _address_and_port(listener.endpoint, port)
     return frozenset(found)
 

@@ -57,8 +57,8 @@ class Pool:
         """Take a session back after its message: keep it, or let it go."""
         if not session.connection.alive:
             return
-        spent = session.messages >= self._manners.messages_per_connection or not self._manners.idle_timeout
-        if spent or self._emptied is not None:
+        worn = session.spent or session.messages >= self._manners.messages_per_connection
+        if worn or not self._manners.idle_timeout or self._emptied is not None:
             self._quit(session)
             return
         session.connection.gone = lambda: self._remove(session)

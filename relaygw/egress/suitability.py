@@ -1,11 +1,19 @@
 """What a next hop cannot take, decided before a word is said: size, alphabet, TLS, addresses no command can carry."""
 
-from relaygw.core.envelope import Body
 from relaygw.core.mail_commands import UnsafePath, safe_path
+from relaygw.core.outcome import Outcome, Status
 from relaygw.core.reply import Reply
 from relaygw.egress.hop import EightBit
 from relaygw.egress.ledger import Ledger
 from relaygw.egress.message import Message
+
+
+_OF_THIS_HOST = frozenset({"5.6.3", "5.6.7", "5.7.30"})
+
+
+def another_may(outcome: Outcome) -> bool:
+    """Whether we gave up on this host for want of an extension, which the next one may have (RFC 6531 3.2)."""
+    return outcome.status is Status.FAILED and not outcome.remote and outcome.reply.enhanced in _OF_THIS_HOST
 
 
 def rule_out(ledger: Ledger, message: Message) -> None:
@@ -30,8 +38,8 @@ def _misfit(ledger: Ledger, message: Message) -> Reply | None:
         return Reply(552, "5.3.4", f"the message has {message.size} octets, the next hop takes {offered.size}")
     if needs_smtputf8(message) and not offered.smtputf8:
         return Reply(550, "5.6.7", "the next hop does not take internationalized mail (SMTPUTF8)")
-    if envelope.body is Body.BINARY:
-        return Reply(554, "5.6.1", "binary content cannot be handed on to the next hop")
+    if message.binary and not offered.binary:  # RFC 3030 3; content is never converted
+        return Reply(554, "5.6.3", "the next hop does not take binary content (BINARYMIME)")
     if message.eight_bit and not offered.eight_bit and session.hop.eight_bit is EightBit.REFUSE:
         return Reply(554, "5.6.3", "the next hop does not take 8-bit content (8BITMIME)")
     if envelope.requiretls and not (offered.offers("REQUIRETLS") and session.tls and session.tls.verified):

@@ -4,8 +4,9 @@ With PIPELINING the commands travel in one group (RFC 2920), and nothing of the 
 final dot is sent only when the content before it is whole: whatever ends a transaction early ends the connection.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 
 from relaygw.core.envelope import Recipient
 from relaygw.core.mail_commands import mail_command, rcpt_command
@@ -15,7 +16,7 @@ from relaygw.egress.broken import Phase
 from relaygw.egress.client import Session
 from relaygw.egress.hop import Manners
 from relaygw.egress.ledger import Ledger
-from relaygw.egress.message import Message, wire_pieces
+from relaygw.egress.message import Message, chunk_pieces, wire_pieces
 from relaygw.egress.suitability import needs_smtputf8, rule_out
 
 MAX_RECIPIENTS = 100
@@ -44,7 +45,12 @@ async def send(
     """One outcome per recipient, in order; raises Unstarted or Interrupted, and then the connection is aborted."""
     ledger = Ledger(session, recipients)
     rule_out(ledger, message)
-    while batch := ledger.open()[:MAX_RECIPIENTS]:
+    most = min(MAX_RECIPIENTS, session.offered.max_recipients or MAX_RECIPIENTS)  # RFC 9422 4.2
+    while batch := ledger.open()[:most]:
+        if session.spent:
+            ledger.decided(ledger.open(), Reply(451, "4.5.3", "the next hop takes no more messages in one session"))
+            break
+        session.transactions += 1
         transaction = _Transaction(ledger, message, manners, batch)
         try:
             await transaction.run()
@@ -71,6 +77,8 @@ class _Transaction:
         self._manners = manners
         self._batch = batch
         self._accepted: list[int] = []
+        # DATA would have to add a CRLF to what does not end with one.
+        self._chunked = message.binary or (ledger.session.offered.chunking and not message.ended)
 
     def broken_off(self, error: Exception) -> None:
         """Who waited for a final reply that may have been on its way is uncertain; nobody else is."""
@@ -99,11 +107,13 @@ class _Transaction:
             envelope,
             offered,
             size=self._message.size,
-            eight_bit=self._message.eight_bit,
+            body=self._message.body,
             smtputf8=smtputf8 or not all(recipients[number].address.ascii for number in self._batch),
             requiretls=envelope.requiretls,
+            logged_in=self._session.hop.login is not None,
         )
-        return [mail, *(rcpt_command(recipients[number], offered) for number in self._batch), b"DATA\r\n"]
+        data = [] if self._chunked else [b"DATA\r\n"]
+        return [mail, *(rcpt_command(recipients[number], offered) for number in self._batch), *data]
 
     async def _pipelined(self, commands: list[bytes]) -> list[Reply]:
         group = b"".join(commands)
@@ -141,6 +151,8 @@ class _Transaction:
                 self._connection.abort()
             return
         self._judge_recipients(recipients)
+        if self._chunked and self._accepted and self._connection.failure is None:
+            await self._chunks()
         if not data:
             return
         if data[0].code == 354:
@@ -179,16 +191,22 @@ class _Transaction:
         if wire is not None:
             replies = await self._connection.ask(wire, count, timeout, Phase.END)
         else:
-            replies = await self._stream(count)
+            replies = await self._stream(count, wire_pieces(self._message))
         self._judge_end(replies, count)
 
-    async def _stream(self, count: int) -> list[Reply]:
+    async def _chunks(self) -> None:
+        """One BDAT with all there is (RFC 3030 2)."""
+        count = len(self._accepted) if self._session.hop.lmtp else 1
+        command = b"BDAT %d LAST\r\n" % self._message.size
+        self._judge_end(await self._stream(count, chain((command,), chunk_pieces(self._message))), count)
+
+    async def _stream(self, count: int, pieces: Iterator[bytes]) -> list[Reply]:
         """A large content, a piece at a time, as fast as the server takes it.
 
         The next piece is read before one is written: when the last is out, nothing may stand between it and the
         answer, which can come at once.
         """
-        connection, pieces = self._connection, wire_pieces(self._message)
+        connection = self._connection
         read = partial(self._message.run, lambda: next(pieces, None))
         answer = connection.expect(count, self._manners.command_timeout, Phase.CONTENT)
         connection.begin_stream()

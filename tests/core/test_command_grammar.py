@@ -80,7 +80,7 @@ def test_a_path_of_256_octets_and_one_of_257() -> None:
 def test_addresses_beyond_ascii_need_smtputf8() -> None:
     with pytest.raises(CommandError, match=r"553 5\.6\.7"):
         parse_mail("FROM:<jörg@b.test>")
-    parsed = parse_mail("FROM:<jörg@bücher.test>", utf8=True)
+    parsed = parse_mail("FROM:<jörg@bücher.test> SMTPUTF8")
     assert parsed.address == Address("jörg", "xn--bcher-kva.test")
 
 
@@ -112,7 +112,7 @@ def test_parameters_mean_what_their_extension_says() -> None:
     offered = {"SIZE", "8BITMIME", "AUTH"}
     parameters = parse_parameters(" size=100  BODY=8bitmime AUTH=<>")
     assert begin_envelope(None, parameters, offered) == Envelope(sender=None, size=100, body=Body.EIGHT_BIT)
-    for text, code in ((" SIZE=1", 555), (" NOTIFY=NEVER", 555)):
+    for text, code in ((" SIZE=1", 555), (" REQUIRETLS", 555), (" BODY=BINARYMIME", 555), (" NOTIFY=NEVER", 555)):
         with pytest.raises(CommandError, match=str(code)):
             begin_envelope(None, parse_parameters(text), set())
     recipient = parse_address("a@b.test")
@@ -132,7 +132,7 @@ MAIL_TEXT = st.text(alphabet='<>@":,.[]\\ a1=+-%!ü', max_size=60)
 
 @given(MAIL_TEXT, st.booleans())
 def test_any_argument_is_a_value_or_a_command_error(text: str, utf8: bool) -> None:
-    for parse in (lambda t: parse_mail(t, utf8=utf8), lambda t: parse_rcpt(t, POSTMASTER, utf8=utf8)):
+    for parse in (lambda t: parse_mail(t + " SMTPUTF8" * utf8), lambda t: parse_rcpt(t, POSTMASTER, utf8=utf8)):
         for prefix in ("", "FROM:", "TO:", "FROM:<", "TO:<"):
             try:
                 parsed = parse(prefix + text)

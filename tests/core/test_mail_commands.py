@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from relaygw.core.address import Address
 from relaygw.core.capabilities import Capabilities, parse_capabilities
-from relaygw.core.envelope import Envelope, Notify, Recipient
-from relaygw.core.mail_commands import UnsafePath, mail_command, rcpt_command, xtext
+from relaygw.core.envelope import Body, Envelope, Notify, Recipient
+from relaygw.core.mail_commands import UnsafePath, mail_command, rcpt_command
 from relaygw.core.reply import Reply
-from relaygw.core.xtext import decode_xtext
+from relaygw.core.xtext import decode_xtext, encode_xtext
 
 EVERYTHING = parse_capabilities(Reply(250, "", "x\nSIZE 99\nDSN\nSMTPUTF8\n8BITMIME\nREQUIRETLS\nPIPELINING"))
 
@@ -20,7 +20,7 @@ def test_any_address_gives_one_line_or_is_refused(local: str, domain: str) -> No
     try:
         lines = [
             rcpt_command(Recipient(address=address, orcpt=f"rfc822;{local}"), EVERYTHING),
-            mail_command(Envelope(sender=address, envid=local), EVERYTHING, size=1, eight_bit=True, smtputf8=True),
+            mail_command(Envelope(sender=address, envid=local), EVERYTHING, size=1, body=Body.EIGHT_BIT, smtputf8=True),
         ]
     except UnsafePath:
         return
@@ -33,7 +33,7 @@ def test_any_address_gives_one_line_or_is_refused(local: str, domain: str) -> No
 
 @given(st.text())
 def test_xtext_comes_back(text: str) -> None:
-    encoded = xtext(text)
+    encoded = encode_xtext(text)
     assert encoded.isascii()
     assert decode_xtext(encoded) == text.encode()
 
@@ -41,7 +41,7 @@ def test_xtext_comes_back(text: str) -> None:
 def test_nothing_is_said_that_was_not_offered() -> None:
     envelope = Envelope(sender=None, ret="FULL", envid="x", requiretls=False)
     plain = Capabilities()
-    assert mail_command(envelope, plain, size=10, eight_bit=True, smtputf8=True) == b"MAIL FROM:<>\r\n"
+    assert mail_command(envelope, plain, size=10, body=Body.EIGHT_BIT, smtputf8=True) == b"MAIL FROM:<>\r\n"
     recipient = Recipient(address=Address("a b", "[192.0.2.1]"), notify=frozenset({Notify.NEVER}), orcpt="rfc822;a")
     assert rcpt_command(recipient, plain) == b'RCPT TO:<"a b"@[192.0.2.1]>\r\n'
     assert rcpt_command(recipient, EVERYTHING) == b'RCPT TO:<"a b"@[192.0.2.1]> NOTIFY=NEVER ORCPT=rfc822;a\r\n'
