@@ -4,6 +4,7 @@ A value that can be read in two ways is not read at all: programs that show mail
 somebody's name must not be borrowed through the difference. Groups and obsolete white space are understood.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -73,21 +74,16 @@ def _visible(text: str) -> list[str]:
 def _mailboxes(tokens: list[str]) -> Iterator[Author]:
     words: list[str] = []
     group = False
-    for token in [*tokens, ","]:
-        if token == ":" and not group and "<" not in words:
+    for word in [*tokens, ","]:
+        if word == ":" and not group and "<" not in words:
             group, words = True, []  # what stood before it was the group's name
-        elif token == "," or (token == ";" and group and _angles(words) != 1):
+        elif word == "," or (word == ";" and group):
             if author := _mailbox(words):
                 yield author
             words = []
-            group = group and token != ";"
+            group = group and word != ";"
         else:
-            words.append(token)
-
-
-def _angles(words: list[str]) -> int:
-    """How many brackets are open."""
-    return words.count("<") - words.count(">")
+            words.append(word)
 
 
 def _mailbox(words: list[str]) -> Author | None:
@@ -107,7 +103,7 @@ def _address(words: list[str]) -> Address:
     """White space around the parts of an address is obsolete, and allowed (RFC 5322 4.4)."""
     text = "".join(word for word in words if not word.isspace())
     spaced = "".join(words).split()
-    if any(not (a.endswith((".", "@")) or b.startswith((".", "@"))) for a, b in zip(spaced, spaced[1:], strict=False)):
+    if any(not (a.endswith((".", "@")) or b.startswith((".", "@"))) for a, b in itertools.pairwise(spaced)):
         raise AuthorsError("what stands in the From field is no address")
     try:
         return parse_address(text)

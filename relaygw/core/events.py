@@ -60,6 +60,25 @@ class LoginRefused(Event):
 
 
 @attrs.frozen(kw_only=True)
+class Banned(Event):
+    """Failed logins, or an operator, closed the service to an address or a network, or a login to strangers."""
+
+    kind: str
+    subject: str
+    reason: str
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class Lifted(Event):
+    """A ban ended: `reason` is "its time is over" or "by an operator"."""
+
+    kind: str
+    subject: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
 class Judged(Event):
     """A filter answered something other than a bare pass, or found a result worth keeping. `shadow`: without effect."""
 
@@ -90,6 +109,55 @@ class Refused(Event):
     reason: str = ""
     sender: str = ""
     recipient: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class LineEndsRepaired(Event):
+    """A message came with bare LF and was taken all the same, as its listener's `line_ends` says."""
+
+    client: str
+    listener: str
+    line_ends: str
+
+
+@attrs.frozen(kw_only=True)
+class OldClient(Event):
+    """A client of a legacy listener sends mail without TLS (`tls` is "") or with an old version; told once a day."""
+
+    client: str
+    listener: str
+    tls: str = ""
+    hello: str = ""
+    login: str = ""
+    sender: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Rewritten(Event):
+    """A rewriter changed a message before it was stored."""
+
+    rewriter: str
+    sender: str
+    header_from: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class QuotaExceeded(Event):
+    """A message is beyond a quota and is held. `key` is the login, client or network; `told`: an alert was sent."""
+
+    quota: str
+    key: str
+    reason: str
+    client: str = ""
+    login: str = ""
+    told: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class PressureChanged(Event):
+    """No more mail is accepted for these reasons; none: mail is accepted again."""
+
+    reasons: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -13,8 +13,8 @@ from collections import OrderedDict
 
 import attrs
 
-_ROUNDING = 1e-9
-"""What a bucket may miss to have room: nobody who waited as long as he was told waits again for a rounding."""
+_ROUNDING = 1e-6
+"""Seconds that do not count: nobody who waited as long as he was told waits again for a rounding."""
 
 
 class Counting(enum.Enum):
@@ -29,6 +29,11 @@ class Limit:
     count: float = attrs.field(validator=attrs.validators.gt(0))
     period: float = attrs.field(validator=attrs.validators.gt(0))
     counting: Counting = Counting.LEAKY
+
+    @property
+    def pace(self) -> float:
+        """How much leaks in a second."""
+        return self.count / self.period
 
 
 @attrs.frozen
@@ -47,18 +52,19 @@ def current(limit: Limit, tally: Tally | None, now: float) -> Tally:
     if elapsed <= 0:
         return tally
     if limit.counting is Counting.STRICT:
-        return tally if elapsed < limit.period else Tally(0.0, now)
-    return Tally(max(0.0, tally.level - elapsed * limit.count / limit.period), now)
+        return tally if elapsed < limit.period - _ROUNDING else Tally(0.0, now)
+    level = tally.level - elapsed * limit.pace
+    return Tally(level if level > limit.pace * _ROUNDING else 0.0, now)
 
 
 def wait(limit: Limit, tally: Tally, now: float, weight: float) -> float:
     """Seconds until this much more fits; 0.0 where it fits now. `tally` is `current`."""
-    if tally.level + weight <= limit.count * (1 + _ROUNDING) or tally.level <= 0:
+    if tally.level + weight <= limit.count + limit.pace * _ROUNDING or tally.level <= 0:
         return 0.0
     if limit.counting is Counting.STRICT:
         return max(0.0, tally.since + limit.period - now)
     surplus = min(tally.level + weight - limit.count, tally.level)
-    return surplus * limit.period / limit.count
+    return surplus / limit.pace
 
 
 class Counters:
