@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import attrs
+from twisted.internet import defer
 from twisted.internet.defer import Deferred
 
 from relaygw.bridge import deferred
@@ -54,6 +55,11 @@ def _forget(awaitable: Awaitable[Any]) -> None:
 
 def run_with_parts(config: Config, ask: Callable[[Parts], Coroutine[Any, Any, T]]) -> T:
     """What `ask` answers, run under the reactor; raises what it raises, and CommandError after TIMEOUT."""
+    return run_with_reactor(lambda reactor: ask(_parts(config, reactor)))
+
+
+def run_with_reactor(ask: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """What `ask` answers to the running reactor; raises what it raises, and CommandError after TIMEOUT."""
     from twisted.internet import reactor
 
     running: Any = reactor
@@ -63,7 +69,9 @@ def run_with_parts(config: Config, ask: Callable[[Parts], Coroutine[Any, Any, T]
     @deferred
     async def begin() -> None:
         try:
-            results.append(await Deferred.fromCoroutine(ask(_parts(config, running))).addTimeout(TIMEOUT, running))
+            results.append(await Deferred.fromCoroutine(ask(running)).addTimeout(TIMEOUT, running))
+        except defer.TimeoutError:
+            failures.append(CommandError(f"there was no answer within {TIMEOUT:g} seconds"))
         except Exception as error:
             failures.append(error)
         running.stop()

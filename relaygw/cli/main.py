@@ -22,6 +22,7 @@ VERBS = {
     "queue": "list, show, explain, hold, release, retry, remove or bounce queued messages",
     "trace": "the life of a message, from connect to final reply",
     "route": "where a message from SENDER to RECIPIENT would go, and why",
+    "dns": "compare the DNS with the configuration, and say what to publish",
     "dkim": "make, show and list DKIM keys and their DNS records",
     "user": "add, remove and list users, set passwords",
     "filters": "the filters in use, in their order",

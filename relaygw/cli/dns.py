@@ -1,0 +1,243 @@
+"""`relaygw dns check [DOMAIN]`: what the DNS says of us and our domains, compared with the configuration.
+
+Exit code 0: nothing is wrong (there may be warnings); 1: something is.
+"""
+
+import argparse
+import ipaddress
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from relaygw import keys
+from relaygw.bridge import as_deferred
+from relaygw.cli.answer import DONE, NO, Answer, UsageError, printable
+from relaygw.cli.asking import Progress, ask_all, question_document
+from relaygw.cli.context import Context
+from relaygw.cli.records import DnsRecord, zone_line
+from relaygw.config.schema import Config, DkimKeyConfig, RouteConfig
+from relaygw.core import dkim_record
+from relaygw.core.address import AddressError, normalize_domain
+from relaygw.core.client import IPAddress
+from relaygw.core.dns_check import Certificate, Finding, Key, Level, Published, Site, inquiries
+from relaygw.core.session import Role
+from relaygw.dns import consult
+from relaygw.interfaces import IResolver
+
+_WIDTH = 90
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="dns_verb", metavar="VERB", required=True)
+    check_ = verbs.add_parser("check", help="compare the DNS with the configuration, and say what to publish")
+    check_.set_defaults(run=check)
+    check_.add_argument("domain", metavar="DOMAIN", nargs="?", help="only this domain (default: all of ours)")
+    where = "an address mail leaves from, as others see it (default: those of the hostname); repeatable"
+    check_.add_argument("--ip", action="append", default=[], metavar="A", help=where)
+    check_.add_argument(
+        "--zone", default="", metavar="FILE", help="ask this zone file or YAML mapping, not the network"
+    )
+
+
+def check(options: argparse.Namespace, context: Context) -> Answer:
+    config = context.config
+    ours = our_domains(config)
+    domains = (_domain(options.domain),) if options.domain else ours
+    unusable: list[Finding] = []
+    site = make_site(config, domains, tuple(map(_address, options.ip)), unusable)
+    findings, asked = ask_all(
+        config.dns, options.zone, lambda resolver: _ask(resolver, site, domains), Progress(not options.json)
+    )
+    findings = (*unusable, *findings)
+    bad = any(finding.level is Level.ERROR for finding in findings)
+    records = to_publish(findings)
+    document = {
+        "ok": not bad,
+        "hostname": config.hostname,
+        "domains": list(domains),
+        "findings": [finding_document(finding) for finding in findings],
+        "records": records,
+        "questions": [question_document(each) for each in asked],
+    }
+    strange = [domain for domain in domains if domain not in ours]
+    notes = f"{strange[0]} is no domain of the configuration" if strange else ""
+    return Answer(document=document, text=_text(findings, records), notes=notes, status=NO if bad else DONE)
+
+
+async def _ask(resolver: IResolver, site: Site, domains: Sequence[str]) -> tuple[Finding, ...]:
+    """All inquiries at once; the findings in their order."""
+    running: list[Deferred[tuple[Finding, ...]]] = [
+        as_deferred(consult(inquiry, resolver)) for inquiry in inquiries(site, domains)
+    ]
+    results: list[tuple[Finding, ...]] = await gatherResults(running, consumeErrors=True)
+    return tuple(dict.fromkeys(finding for found in results for finding in found))
+
+
+def our_domains(config: Config) -> tuple[str, ...]:
+    """Those mail is taken for, and those it is signed for; each once."""
+    relayed = (domain for domain in config.relay_domains if not domain.startswith("."))
+    return tuple(dict.fromkeys((*config.domains, *relayed, *(key.domain for key in config.dkim))))
+
+
+def make_site(
+    config: Config, domains: Iterable[str], addresses: tuple[IPAddress, ...], unusable: list[Finding]
+) -> Site:
+    """What the configuration says; files that cannot be read are told to `unusable`."""
+    listens = any(each.protocol == "smtp" and each.role is Role.MX for each in config.listeners)
+    return Site(
+        hostname=config.hostname,
+        now=time.time(),
+        addresses=addresses,
+        domains=frozenset(domain for domain in domains if listens and _taken(config, domain)),
+        direct=any(route.transport == "mx" for route in config.routes),
+        smarthosts=tuple(dict.fromkeys(host for route in config.routes for host in _hosts(route))),
+        keys=tuple(key for each in config.dkim for key in _key(each, unusable)),
+        chains=tuple(_chains(config, unusable)),
+    )
+
+
+def _taken(config: Config, domain: str) -> bool:
+    """Whether mail for the domain is taken from anyone."""
+    listed = (*config.domains, *config.relay_domains)
+    return domain in listed or any(each.startswith(".") and domain.endswith(each) for each in listed)
+
+
+def _hosts(route: RouteConfig) -> Iterable[str]:
+    """The hosts a route hands mail to, for the world: what it hands on for domains of its own is no matter of SPF."""
+    if route.transport != "smarthost" or route.match.recipient:
+        return
+    from relaygw.egress.smarthost import split_host
+
+    host, hosts = route.parameters.get("host"), route.parameters.get("hosts")
+    for text in (host, *(hosts if isinstance(hosts, tuple) else ())):
+        if isinstance(text, str):
+            yield split_host(text, 25)[0].lower().removesuffix(".")
+
+
+def _key(key: DkimKeyConfig, unusable: list[Finding]) -> Iterable[Key]:
+    try:
+        value = keys.record(Path(key.private_key).read_bytes())
+    except (OSError, keys.UnusableKey) as error:
+        name = dkim_record.name(key.selector, key.domain)
+        unusable.append(_unusable("dkim", key.domain, name, "TXT", f"{key.private_key}: {_why(error)}"))
+        return
+    yield Key(domain=key.domain, selector=key.selector, value=value)
+
+
+def _chains(config: Config, unusable: list[Finding]) -> Iterable[tuple[Certificate, ...]]:
+    from cryptography.x509 import load_pem_x509_certificates
+
+    if config.tls.certificate is None:
+        return
+    try:
+        chain = load_pem_x509_certificates(Path(config.tls.certificate).read_bytes())
+    except (OSError, ValueError) as error:
+        message = f"{config.tls.certificate}: {_why(error)}"
+        unusable.append(_unusable("tlsa", config.hostname, f"_25._tcp.{config.hostname}", "TLSA", message))
+        return
+    yield tuple(map(_certificate, chain))
+
+
+def _certificate(certificate: Any) -> Certificate:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    from relaygw.tls import certificate_names
+
+    public_key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return Certificate(
+        whole=certificate.public_bytes(Encoding.DER), public_key=public_key, names=certificate_names(certificate)
+    )
+
+
+def _unusable(check: str, about: str, name: str, kind: str, message: str) -> Finding:
+    return Finding(level=Level.ERROR, check=check, about=about, name=name, type=kind, message=message)
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def finding_document(finding: Finding) -> dict[str, Any]:
+    return {
+        "level": finding.level.value,
+        "check": finding.check,
+        "about": finding.about,
+        "name": finding.name,
+        "type": finding.type,
+        "found": list(finding.found),
+        "expected": finding.expected,
+        "message": finding.message,
+        "publish": [_record(record) for record in finding.publish],
+    }
+
+
+def to_publish(findings: Iterable[Finding]) -> list[DnsRecord]:
+    """The records that make right what is wrong or missing, each once."""
+    wanted = (finding for finding in findings if finding.level in (Level.WARNING, Level.ERROR))
+    records = dict.fromkeys(record for finding in wanted for record in finding.publish)
+    return [_record(record) for record in records]
+
+
+def _record(record: Published) -> DnsRecord:
+    return DnsRecord(name=record.name, type=record.type, value=record.value)
+
+
+def _text(findings: Sequence[Finding], records: Sequence[DnsRecord]) -> str:
+    lines: list[str] = []
+    for number, finding in enumerate(findings):
+        if not number or _place(finding) != _place(findings[number - 1]):
+            lines += ["", printable(_place(finding))]
+        lines += _finding_lines(finding)
+    lines += _records_block(
+        "Publish, as zone file lines, each in place of what is there for the same purpose:", records
+    )
+    signed = [_record(record) for each in findings if each.level is Level.NOTE for record in each.publish]
+    lines += _records_block("Only where DNSSEC signs the zone:", signed)
+    errors = sum(finding.level is Level.ERROR for finding in findings)
+    warnings = sum(finding.level is Level.WARNING for finding in findings)
+    return "\n".join([*lines[1:], "", f"{_number(errors, 'error')}, {_number(warnings, 'warning')}"])
+
+
+def _records_block(title: str, records: Sequence[DnsRecord]) -> list[str]:
+    return ["", title, "", *map(zone_line, records)] if records else []
+
+
+def _place(finding: Finding) -> str:
+    """What a paragraph is about: an address is told with its host's name."""
+    return "this host" if finding.check in ("address", "ptr") else finding.about
+
+
+def _finding_lines(finding: Finding) -> list[str]:
+    lines = [f"  {finding.level.value:<8}{finding.check:<8} {printable(finding.message)}"]
+    if finding.level in (Level.WARNING, Level.ERROR):
+        found = " | ".join(map(_short, finding.found)) or "nothing"
+        lines.append(f"{'':19}at {printable(finding.name)} {finding.type}: {found}")
+        if finding.expected:
+            lines.append(f"{'':19}expected: {_short(finding.expected)}")
+    return lines
+
+
+def _short(text: str) -> str:
+    """Keys are long; whole they stand among the records to publish, and in --json."""
+    return printable(text if len(text) <= _WIDTH else f"{text[:_WIDTH]}...")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
+
+
+def _domain(text: str) -> str:
+    try:
+        return normalize_domain(text.removesuffix("."))
+    except AddressError as error:
+        raise UsageError(f"{text!r}: {error}") from None
+
+
+def _address(text: str) -> IPAddress:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not an IP address") from None

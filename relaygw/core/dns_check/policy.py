@@ -1,0 +1,123 @@
+"""DMARC of a domain (RFC 9989): a record that is its own or covers it, well formed, with somebody who reads reports."""
+
+from relaygw.core.dns_check.finding import Finding, Subject, failed, texts_of
+from relaygw.core.dns_check.site import Site
+from relaygw.core.question import Answer, AnswerStatus, Inquiry, Question
+from relaygw.core.tags import TagError, parse_tags
+
+_POLICIES = ("none", "quarantine", "reject")
+_CHOICES = {
+    "p": _POLICIES,
+    "sp": _POLICIES,
+    "np": _POLICIES,
+    "adkim": ("r", "s"),
+    "aspf": ("r", "s"),
+    "t": ("y", "n"),
+    "psd": ("y", "n", "u"),
+}
+_GONE = ("pct", "rf", "ri")
+"""Tags of RFC 7489 that RFC 9989 took back: receivers ignore them."""
+
+_MAX_PARENTS = 7
+
+
+def check_policy(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
+    subject = Subject(
+        check="dmarc",
+        about=domain,
+        name=f"_dmarc.{domain}",
+        type="TXT",
+        expected=f"v=DMARC1; p=none; rua=mailto:postmaster@{domain}",
+    )
+    answer = yield Question(subject.name, "TXT")
+    if failed(answer):
+        return (subject.unknown(answer),)
+    texts = dmarc_records(answer)
+    if not texts:
+        return ((yield from _inherited(subject, domain)),)
+    subject = subject.seen(texts)
+    record = subject.record(subject.expected)
+    if len(texts) > 1:
+        return (subject.error("there are several records, which count as none (RFC 9989 4.10)", record),)
+    try:
+        tags = parse_tags(texts[0].decode("utf-8", "backslashreplace"))
+    except TagError as error:
+        return (subject.error(f"the record cannot be read: {error}", record),)
+    fault = _fault(tags)
+    if fault:
+        return (subject.error(fault, record),)
+    reports = yield from _reports(subject, domain, tags)
+    return _judged(subject, tags), *reports
+
+
+def dmarc_records(answer: Answer) -> list[bytes]:
+    """RFC 9989 4.7: what begins with the version is a record, anything else is not."""
+    return [text for text in texts_of(answer) if text.replace(b" ", b"").split(b";")[0] == b"v=DMARC1"]
+
+
+def _inherited(subject: Subject, domain: str) -> Inquiry[Finding]:
+    """A name above may speak for the domain (RFC 9989 4.10)."""
+    parents = domain.split(".")[1:][-_MAX_PARENTS:]
+    for start in range(len(parents)):
+        name = f"_dmarc.{'.'.join(parents[start:])}"
+        answer = yield Question(name, "TXT")
+        texts = dmarc_records(answer)
+        if len(texts) == 1:
+            return subject.seen(texts).ok(f"the record of {name} covers it")
+    message = "there is no DMARC record: anybody may use the domain in From, and large receivers want one"
+    return subject.error(message, subject.record(subject.expected))
+
+
+def _fault(tags: dict[str, str]) -> str:
+    for name, allowed in _CHOICES.items():
+        value = tags.get(name)
+        if value is not None and value.lower() not in allowed:
+            return f"{name}={value} is none of {', '.join(allowed)}"
+    if "p" not in tags and "rua" not in tags:
+        return "the record has neither p= nor rua=, and counts as none (RFC 9989 4.10.1)"
+    return ""
+
+
+def _judged(subject: Subject, tags: dict[str, str]) -> Finding:
+    policy = tags.get("p", "none").lower()
+    gone = [f"{name}=" for name in _GONE if name in tags]
+    if gone:
+        return subject.note(f"p={policy}; receivers ignore {', '.join(gone)} now (RFC 9989)")
+    if tags.get("t", "n").lower() == "y" and policy != "none":
+        return subject.note(f"p={policy} in test mode (t=y): receivers act one step more mildly")
+    if policy == "none":
+        return subject.note("p=none: receivers watch, and refuse no forgery")
+    return subject.ok(f"p={policy}")
+
+
+def _reports(subject: Subject, domain: str, tags: dict[str, str]) -> Inquiry[list[Finding]]:
+    """Reports have a reader, who agreed to read them where the address is not of the domain (RFC 9990 4)."""
+    uris = [uri.strip() for uri in tags.get("rua", "").split(",") if uri.strip()]
+    if not uris:
+        return [subject.warning("there is no rua=: nobody can tell you who uses the domain")]
+    findings = []
+    for uri in uris:
+        local, at, host = uri.removeprefix("mailto:").partition("!")[0].rpartition("@")
+        if not uri.startswith("mailto:") or not at or not local or not host:
+            findings.append(subject.error(f"rua= has {uri!r}, which is not mailto: with an address"))
+        elif not _related(host.lower(), domain):
+            findings += yield from _agreed(domain, host.lower())
+    return findings
+
+
+def _agreed(domain: str, host: str) -> Inquiry[list[Finding]]:
+    subject = Subject(
+        check="dmarc", about=domain, name=f"{domain}._report._dmarc.{host}", type="TXT", expected="v=DMARC1"
+    )
+    answer = yield Question(subject.name, "TXT")
+    if failed(answer):
+        return [subject.unknown(answer)]
+    if answer.status is AnswerStatus.FOUND and dmarc_records(answer):
+        return []
+    message = f"{host} does not say that it takes reports for {domain}: none will be sent there"
+    return [subject.warning(message, subject.record(subject.expected))]
+
+
+def _related(host: str, domain: str) -> bool:
+    """Whether one is the other, or lies below it."""
+    return f".{host}".endswith(f".{domain}") or f".{domain}".endswith(f".{host}")

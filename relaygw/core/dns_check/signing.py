@@ -1,0 +1,67 @@
+"""DKIM of a domain: each configured key is published under its selector, whole, alone, and not in test mode."""
+
+from relaygw.core import dkim_record
+from relaygw.core.dns_check.finding import Finding, Subject, failed, texts_of
+from relaygw.core.dns_check.site import Key, Site
+from relaygw.core.question import Inquiry, Question
+from relaygw.core.tags import TagError, compact, parse_tags, words
+
+
+def check_signing(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
+    keys = [key for key in site.keys if key.domain == domain]
+    if not keys:
+        subject = Subject(check="dkim", about=domain, name=f"_domainkey.{domain}", type="TXT", expected="a key")
+        return (subject.warning(f"no key is configured: mail is not signed (relaygw dkim generate {domain})"),)
+    findings = []
+    for key in keys:
+        findings.append((yield from _check_key(key)))
+    return tuple(findings)
+
+
+def _check_key(key: Key) -> Inquiry[Finding]:
+    name = dkim_record.name(key.selector, key.domain)
+    subject = Subject(check="dkim", about=key.domain, name=name, type="TXT", expected=key.value)
+    answer = yield Question(name, "TXT")
+    if failed(answer):
+        return subject.unknown(answer)
+    texts = texts_of(answer)
+    subject = subject.seen(texts)
+    if not texts:
+        return subject.error("the key is not published: signatures cannot be verified", subject.record(key.value))
+    if len(texts) > 1:  # RFC 6376 3.6.2.2: the result is undefined
+        return subject.error("there are several records: keep one", subject.record(key.value))
+    return _compared(subject, texts[0], key)
+
+
+def _compared(subject: Subject, text: bytes, key: Key) -> Finding:
+    record = subject.record(key.value)
+    try:
+        published = parse_tags(text.decode("utf-8", "backslashreplace"))
+    except TagError as error:
+        return subject.error(f"the record cannot be read: {error}", record)
+    fault = _fault(published, parse_tags(key.value))
+    if fault:
+        return subject.error(fault, record)
+    flags = words(published.get("t", ""))
+    if "y" in flags:
+        return subject.warning("the key is in test mode (t=y): receivers may act as if nothing were signed", record)
+    return subject.ok(f"the key {key.selector} is published")
+
+
+def _fault(published: dict[str, str], ours: dict[str, str]) -> str:
+    """RFC 6376 3.6.1: what makes verifiers not use the record, or fail."""
+    if published.get("v", "DKIM1") != "DKIM1":
+        return f"v={published['v']} is no version that verifiers know"
+    if "p" not in published:
+        return "the record has no key (p=)"
+    if not compact(published["p"]):
+        return "the key is revoked (p= is empty), and we still sign with it"
+    if compact(published.get("k", "rsa")).lower() != ours["k"]:
+        return f"the published key is of type {published.get('k', 'rsa')}, ours is {ours['k']}"
+    if compact(published["p"]).rstrip("=") != ours["p"].rstrip("="):
+        return "another key is published: signatures will fail"
+    if "h" in published and "sha256" not in words(published["h"].lower()):
+        return f"h={published['h']} forbids sha256, with which we sign"
+    if "s" in published and not {"*", "email"} & set(words(published["s"].lower())):
+        return f"s={published['s']} is not for mail"
+    return ""
