@@ -16,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import attrs
@@ -230,8 +231,10 @@ def _start_opendkim(folder: Path) -> subprocess.Popen[bytes]:
 
 
 @contextlib.contextmanager
-def postfix(sink_port: int, *, opendkim: bool = True) -> Iterator[Server]:
-    """Postfix on a folder and port of its own, relaying everything to the sink; signing through OpenDKIM's milter."""
+def postfix(sink_port: int, *, opendkim: bool = True, hold: bool = False) -> Iterator[Server]:
+    """Postfix on a folder and port of its own, relaying everything to the sink; signing through OpenDKIM's milter.
+
+    `hold`: what is accepted is queued and not sent on."""
     with tempfile.TemporaryDirectory(prefix="bench-postfix-") as name:
         folder, port = Path(name), free_port()
         folder.chmod(0o755)
@@ -240,6 +243,8 @@ def postfix(sink_port: int, *, opendkim: bool = True) -> Iterator[Server]:
         if opendkim:
             milter = _start_opendkim(folder)
             milter_lines = f"smtpd_milters = unix:{folder}/milter/socket\nmilter_default_action = tempfail\n"
+        if hold:
+            milter_lines += "defer_transports = smtp\n"
         conf = folder / "conf"
         conf.mkdir()
         (folder / "spool").mkdir()
@@ -264,11 +269,13 @@ def postfix(sink_port: int, *, opendkim: bool = True) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def relaygw(sink_port: int) -> Iterator[Server]:
-    """relaygw as `relaygw init` sets it up, with the sink as its smart-host and its own journal on."""
+def relaygw(sink_port: int, *, change: Callable[[str], str] = lambda text: text) -> Iterator[Server]:
+    """relaygw as `relaygw init` sets it up, with the sink as its smart-host and its own journal on.
+
+    `change` is applied to the text of its configuration."""
     with tempfile.TemporaryDirectory(prefix="bench-relaygw-") as name:
         folder = Path(name) / "demo"
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(Path(__file__).parent)}
         binaries = Path(sys.executable).parent
         offset = free_port_offset()
         subprocess.run(
@@ -277,6 +284,8 @@ def relaygw(sink_port: int) -> Iterator[Server]:
              "--port-offset", str(offset)],
             check=True, capture_output=True, env=environment,
         )  # fmt: skip
+        configuration = folder / "relaygw.toml"
+        configuration.write_text(change(configuration.read_text()))
         with open(folder / "out.log", "wb") as log:
             process = subprocess.Popen(
                 [str(binaries / "twistd"), "-n", "--pidfile=", "relaygw", "--config", str(folder / "relaygw.toml")],
@@ -292,6 +301,21 @@ def relaygw(sink_port: int) -> Iterator[Server]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def holding_postfix(_: int) -> AbstractContextManager[Server]:
+    """Postfix that takes mail durably and keeps it."""
+    return postfix(1, opendkim=False, hold=True)
+
+
+def holding_relaygw(_: int) -> AbstractContextManager[Server]:
+    """relaygw that takes mail durably and keeps it; one client may have as many connections as the benchmark wants."""
+    return relaygw(1, change=_hold_all)
+
+
+def _hold_all(text: str) -> str:
+    changed = text.replace('name = "mx"\n', 'name = "mx"\nmax_connections_per_client = 1000\n', 1)
+    return f'{changed}\n[[filter]]\nuse = "holding:HoldAll"\n'
 
 
 def free_port_offset() -> int:
