@@ -1,0 +1,155 @@
+"""`relaygw dns check` on a working directory as `init` writes it: against zone files and a real name server."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from name_server import serve_zone
+
+from relaygw.cli.main import main
+from relaygw.cli.records import zone_line
+
+Run = Callable[..., tuple[int, Any, str]]
+CHECKS = {"address", "ptr", "mx", "spf", "dkim", "dmarc", "mta-sts", "tlsrpt", "tlsa"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dns") / "d"
+    options = ["--domain", "example.com", "--domain", "example.net", "--hostname", "mail.example.com"]
+    assert main(["init", str(folder), *options]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run_verb(*arguments: str) -> tuple[int, Any, str]:
+        status = main(["--config", str(folder / "relaygw.toml"), "--json", "dns", "check", *arguments])
+        told = capsys.readouterr()
+        return status, json.loads(told.out), told.err
+
+    return run_verb
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> str:
+    (tmp_path / "empty.yaml").write_text("{}")
+    return str(tmp_path / "empty.yaml")
+
+
+def published(run: Run, empty: str) -> str:
+    """Everything the check wants in an empty DNS, as zone file lines, and what only the operator can know."""
+    _, document, _ = run("--zone", empty, "--ip", "192.0.2.1")
+    notes = [record for finding in document["findings"] for record in finding["publish"]]
+    lines = [*map(zone_line, document["records"]), *(zone_line(each) for each in notes if each["type"] == "TLSA")]
+    hosts = [f"mta-sts.{domain}. 3600 IN A 192.0.2.80" for domain in ("example.com", "example.net")]
+    return "".join(f"{line}\n" for line in dict.fromkeys([*lines, *hosts]))
+
+
+def test_a_new_domain_is_told_everything_there_is_to_publish(run: Run, empty: str) -> None:
+    status, document, _ = run("--zone", empty)
+    assert (status, document["ok"], document["hostname"]) == (1, False, "mail.example.com")
+    assert document["domains"] == ["example.com", "example.net"]
+    for domain in document["domains"]:
+        found = {finding["check"]: finding for finding in document["findings"] if finding["about"] == domain}
+        assert set(found) == CHECKS - {"address", "ptr"}
+        assert found["mx"]["publish"] == [{"name": domain, "type": "MX", "value": "10 mail.example.com."}]
+        assert found["dkim"]["publish"][0]["name"] == f"s1._domainkey.{domain}"
+        assert found["tlsa"]["expected"].startswith("3 1 1 ")
+    assert {record["type"] for record in document["records"]} == {"MX", "TXT"}
+    asked = {(each["name"], each["type"]): each["status"] for each in document["questions"]}
+    assert asked["example.com", "MX"] == "no name"
+
+
+def test_the_records_of_dkim_are_those_of_the_verb_dkim(run: Run, folder: Path, empty: str, capsys: Any) -> None:
+    _, document, _ = run("--zone", empty)
+    main(["--config", str(folder / "relaygw.toml"), "--json", "dkim", "record"])
+    for record in json.loads(capsys.readouterr().out):
+        assert record in document["records"]
+
+
+def test_nothing_is_wrong_once_it_is_published(run: Run, empty: str, tmp_path: Path) -> None:
+    (tmp_path / "zone").write_text(published(run, empty))
+    status, document, _ = run("--zone", str(tmp_path / "zone"))
+    assert (status, document["ok"], document["records"]) == (0, True, [])
+    assert {finding["level"] for finding in document["findings"]} == {"ok", "note"}
+    assert {finding["check"] for finding in document["findings"]} == CHECKS
+
+
+def test_one_domain_is_checked_alone_and_a_strange_one_with_a_word(run: Run, empty: str) -> None:
+    _, document, told = run("Example.NET.", "--zone", empty)
+    assert (document["domains"], told) == (["example.net"], "")
+    status, document, told = run("other.example", "--zone", empty)
+    assert (status, document["domains"]) == (1, ["other.example"])
+    assert "other.example is no domain of the configuration" in told
+    assert {finding["level"] for finding in document["findings"] if finding["check"] == "dkim"} == {"warning"}
+
+
+def test_people_read_what_is_wrong_and_what_to_publish(
+    folder: Path, empty: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--config", str(folder / "relaygw.toml"), "dns", "check", "example.com", "--zone", empty]) == 1
+    told = capsys.readouterr().out
+    assert "\nexample.com\n  error   mx       the domain does not exist in the DNS\n" in told
+    assert "\nexample.com. 3600 IN MX 10 mail.example.com.\n" in told
+    assert "\nOnly where DNSSEC signs the zone:\n\n_25._tcp.mail.example.com. 3600 IN TLSA 3 1 1 " in told
+    assert told.endswith("\n5 errors, 3 warnings\n")
+    assert max(map(len, told.split("\nPublish")[0].splitlines())) < 260
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--zone", "/nonexistent"], ["--ip", "nowhere"], ["a..b"], ["--zone", __file__]],
+)
+def test_wrong_usage_is_2(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments)[0] == 2
+
+
+def test_a_key_that_cannot_be_read_is_an_error_of_its_own(
+    folder: Path, empty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (folder / "relaygw.toml").read_text()
+    for name in ("tls", "users", "console-token", "dkim"):
+        os.symlink(folder / name, tmp_path / name)
+    (tmp_path / "key.pem").write_text("no key")
+    (tmp_path / "relaygw.toml").write_text(text.replace("dkim/example.net.s1.pem", "key.pem"))
+    assert main(["--config", str(tmp_path / "relaygw.toml"), "--json", "dns", "check", "--zone", empty]) == 1
+    first = json.loads(capsys.readouterr().out)["findings"][0]
+    assert (first["level"], first["check"], first["about"]) == ("error", "dkim", "example.net")
+    assert "not a private key" in first["message"]
+
+
+@pytest.fixture
+def name_server(run: Run, empty: str, tmp_path: Path, peer: Callable[[str], str]) -> Iterator[str]:
+    with serve_zone(tmp_path, peer("nsd"), published(run, empty)) as address:
+        yield address
+
+
+@pytest.mark.interop
+def test_a_real_name_server_is_asked_for_everything_at_once(folder: Path, name_server: str, tmp_path: Path) -> None:
+    for name in ("tls", "users", "console-token", "dkim"):
+        os.symlink(folder / name, tmp_path / name)
+    text = (folder / "relaygw.toml").read_text()
+    (tmp_path / "relaygw.toml").write_text(f'{text}\n[dns]\nnameservers = ["{name_server}"]\ntimeout = 2\n')
+    command = [
+        sys.executable,
+        "-m",
+        "relaygw.cli",
+        "--config",
+        str(tmp_path / "relaygw.toml"),
+        "--json",
+        "dns",
+        "check",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    document = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, document["records"]) == (0, "", [])
+    assert {finding["level"] for finding in document["findings"]} == {"ok", "note"}
+    asked = [(each["name"], each["type"]) for each in document["questions"]]
+    assert ("example.com", "MX") in asked
+    assert all(each["milliseconds"] >= 0 for each in document["questions"])
