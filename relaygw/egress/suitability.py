@@ -7,7 +7,6 @@ from relaygw.egress.hop import EightBit
 from relaygw.egress.ledger import Ledger
 from relaygw.egress.message import Message
 
-
 _OF_THIS_HOST = frozenset({"5.6.3", "5.6.7", "5.7.30"})
 
 
