@@ -21,6 +21,7 @@ from relaygw.core.events import Event
 from relaygw.core.outcome import Outcome
 from relaygw.core.question import Answer, Question
 from relaygw.core.record import RecipientState, Record, Route
+from relaygw.core.scram import ScramKeys
 from relaygw.core.session import Transaction
 from relaygw.core.verdict import Phase, Verdict
 
@@ -167,6 +168,16 @@ class IDirectory(Interface):
 
     def named(login: str) -> "Account | None | Awaitable[Account | None]":
         """The account that logs in under this name, now or later."""
+
+
+class IScramDirectory(Interface):
+    """What a directory may provide besides IDirectory: keys that let its people log in without showing a password."""
+
+    def scram_keys(login: str) -> ScramKeys | None | Awaitable[ScramKeys | None]:
+        """The keys of whoever logs in under this name, now or later; None: nobody, or somebody without keys."""
+
+    def offers_scram() -> bool:
+        """Whether everybody who has a password has keys: clients that see an offer try nothing else."""
 
 
 class IAccount(Interface):

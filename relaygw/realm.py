@@ -1,7 +1,6 @@
 """The realm behind the one login portal: an avatar id becomes the directory's Account.
 
-SMTP, POP3 and IMAP4 share it: `portal.login(credentials, None, IAccount)` answers `(IAccount, account, logout)`;
-asked for ILogin, it answers no more than the name.
+SMTP, POP3 and IMAP4 share it: `portal.login(credentials, None, IAccount)` answers `(IAccount, account, logout)`.
 The realm grants nothing by itself; what an account may do is decided where it is done.
 """
 
@@ -14,7 +13,7 @@ from zope.interface import Interface, implementer
 
 from relaygw.bridge import deferred, resolve
 from relaygw.interfaces import Account, IAccount
-from relaygw.sasl import ILogin, Login
+from relaygw.sasl.proof import ProvenNameChecker
 
 
 @implementer(IRealm)
@@ -29,18 +28,18 @@ class AccountRealm:
         self, avatar_id: Any, _mind: Any, *interfaces: Any
     ) -> tuple[type[Interface], object, Callable[[], None]]:
         """The account named by the checker; a user removed since then is refused like a wrong password."""
-        if IAccount not in interfaces and ILogin not in interfaces:
-            raise NotImplementedError("a login is for an IAccount or an ILogin")
+        if IAccount not in interfaces:
+            raise NotImplementedError("a login is for an IAccount")
         name = avatar_id.decode("utf-8") if isinstance(avatar_id, bytes) else str(avatar_id)
         account: Account | None = await resolve(self._directory.named(name))
         if account is None:
             raise UnauthorizedLogin("the account is gone")
-        return (IAccount, account, _logout) if IAccount in interfaces else (ILogin, Login(account.name), _logout)
+        return IAccount, account, _logout
 
 
 def account_portal(directory: Any) -> Portal:
     """The portal over a directory and its checkers; every listener with a login gets this one."""
-    return Portal(AccountRealm(directory), directory.checkers)
+    return Portal(AccountRealm(directory), (*directory.checkers, ProvenNameChecker()))
 
 
 def _logout() -> None:

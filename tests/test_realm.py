@@ -10,7 +10,7 @@ from zope.interface import Interface
 
 from relaygw.interfaces import Account, IAccount
 from relaygw.realm import AccountRealm, account_portal
-from relaygw.sasl import ILogin, Login
+from relaygw.sasl import ProvenName
 from relaygw.tables.userfile import add_user
 
 
@@ -20,7 +20,7 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_portal_answers_accounts_and_names(state: Path) -> None:
+def test_the_portal_answers_accounts_to_passwords_and_to_proven_names(state: Path) -> None:
     portal = account_portal(directory_for(state))
     credentials = UsernamePassword(b"Alice", b"secret")
     interface, account, logout = at_once(portal.login(credentials, None, IAccount))
@@ -29,7 +29,7 @@ def test_the_portal_answers_accounts_and_names(state: Path) -> None:
     assert IAccount.providedBy(account)
     assert account.name == "alice"
     logout()
-    assert at_once(portal.login(credentials, None, ILogin))[:2] == (ILogin, Login("alice"))
+    assert at_once(portal.login(ProvenName("alice"), None, IAccount))[1] == account
 
 
 def test_a_user_removed_meanwhile_is_refused(state: Path) -> None:

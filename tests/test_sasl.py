@@ -16,13 +16,13 @@ from zope.interface import implementer
 
 from relaygw.bridge import as_deferred
 from relaygw.core.events import Event, LoggedIn, LoginRefused, TaskFailed
+from relaygw.interfaces import Account
 from relaygw.sasl import (
     MAX_CREDENTIAL,
     MAX_RESPONSE,
     Authenticated,
     Authenticator,
     Challenge,
-    Login,
     Logins,
     Refusal,
     Refused,
@@ -41,7 +41,7 @@ class Realm:
         def logout() -> None:
             self.logouts += 1
 
-        return interfaces[0], Login(str(avatar_id)), logout
+        return interfaces[0], Account(name=str(avatar_id), addresses=(), mailbox=str(avatar_id)), logout
 
 
 @implementer(ICredentialsChecker)

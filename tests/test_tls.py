@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
 from relaygw.config.schema import TlsConfig
-from relaygw.tls import ServerTls, TlsError, channel, make_context
+from relaygw.channel import channel
+from relaygw.tls import ServerTls, TlsError, make_context
 
 
 def write_certificate(folder: Path, name: str = "gateway.test") -> TlsConfig:

@@ -15,7 +15,7 @@ from twisted.web.http import Request
 from relaygw import __version__
 from relaygw.bridge import resolve
 from relaygw.config.schema import Config
-from relaygw.control import asked, queue
+from relaygw.control import asked, bans, queue
 from relaygw.control.collaborators import Collaborators
 from relaygw.control.explain import Case, explain_route
 from relaygw.control.metrics import render
@@ -42,6 +42,8 @@ class ControlApp:
             ("GET", "/trace", self.trace),
             ("GET", "/route", self.route),
             ("GET", "/filters", self.filters),
+            ("GET", "/bans", self.list_bans),
+            ("POST", "/bans/<verb>", self.change_bans),
             ("POST", "/reload", self.reload),
             ("GET", "/metrics", self.metrics),
         ):
@@ -79,6 +81,12 @@ class ControlApp:
 
     async def filters(self, request: Request) -> bytes:
         return as_json(request, {"filters": filters_document(self._parts.settings())})
+
+    async def list_bans(self, request: Request) -> bytes:
+        return as_json(request, bans.list_(self._parts.bans))
+
+    async def change_bans(self, request: Request, verb: str) -> bytes:
+        return as_json(request, bans.change(self._parts.bans, verb, asked.body(_content(request))))
 
     async def reload(self, request: Request) -> bytes:
         problems = list(await self._parts.reload())

@@ -6,8 +6,9 @@ from typing import Any
 
 import attrs
 
-from relaygw.config.kinds import duration
+from relaygw.config.kinds import duration, network
 from relaygw.core.address import Address, AddressError, parse_address
+from relaygw.core.client import Network
 from relaygw.core.patterns import PatternError
 from relaygw.core.record import Origin
 from relaygw.core.selection import Selection, patterns
@@ -20,6 +21,7 @@ Asked = Mapping[str, Any]
 
 FILTERS = (
     "id", "sender", "recipient", "held", "quarantined", "origin", "older_than", "younger_than", "min_attempts", "reply",
+    "login", "client",
 )  # fmt: skip
 """The names of all conditions on queued messages, the same in queries, bodies and options."""
 
@@ -49,18 +51,19 @@ def body(data: bytes) -> dict[str, Any]:
 
 
 def query(arguments: Mapping[bytes, list[bytes]]) -> dict[str, Any]:
-    """A query string as an object: a name given once is a text, `id`, `sender` and `recipient` are lists."""
+    """A query string as an object: a name given once is a text; `id`, `sender` and `recipient` are lists."""
     found: dict[str, Any] = {}
     for name, values in arguments.items():
         try:
             key, texts = name.decode("ascii"), [value.decode("utf-8") for value in values]
         except UnicodeDecodeError:
             raise BadRequest("the query is not UTF-8") from None
-        found[key] = texts if key in _LISTS else texts[0]
+        found[key] = texts if key in _LISTS or (key in _REPEATABLE and len(texts) > 1) else texts[0]
     return found
 
 
 _LISTS = ("id", "sender", "recipient")
+_REPEATABLE = ("login", "client")
 
 
 def known(asked: Asked, *names: str) -> None:
@@ -81,10 +84,12 @@ def meant(asked: Asked) -> Meant:
             held=yes_or_no(asked, "held"),
             quarantined=yes_or_no(asked, "quarantined"),
             origin=_origin(text(asked, "origin")),
-            older_than=_seconds(asked, "older_than"),
-            younger_than=_seconds(asked, "younger_than"),
+            older_than=seconds(asked, "older_than"),
+            younger_than=seconds(asked, "younger_than"),
             min_attempts=number(asked, "min_attempts", 0, 1_000_000),
             reply=text(asked, "reply"),
+            logins=frozenset(texts(asked, "login")),
+            clients=_networks(asked, "client"),
         )
     except PatternError as error:
         raise BadRequest(str(error)) from None
@@ -136,7 +141,15 @@ def reverse_path(asked: Asked, name: str) -> Address | None:
     return None if text(asked, name).strip() in ("", "<>") else address(asked, name)
 
 
-def _seconds(asked: Asked, name: str) -> float | None:
+def _networks(asked: Asked, name: str) -> tuple[Network, ...]:
+    try:
+        return tuple(map(network, texts(asked, name)))
+    except ValueError as error:
+        raise BadRequest(f"{name}: an address or a network is wanted: {error}") from None
+
+
+def seconds(asked: Asked, name: str) -> float | None:
+    """A duration, None where none is given."""
     value = asked.get(name)
     if value in (None, ""):
         return None

@@ -7,6 +7,7 @@ import attrs
 
 from relaygw.config.schema import Config
 from relaygw.core.address import Address
+from relaygw.core.bans import Ban
 from relaygw.core.lifecycle import Order
 from relaygw.core.record import Record
 from relaygw.core.selection import Selection
@@ -60,6 +61,16 @@ class QueueOperations(Protocol):
     def order_all(self, selection: Selection, order: Order) -> Awaitable[Sequence[Done]]: ...
 
 
+class BanOperations(Protocol):
+    """The operator's side of the bans (relaygw.bans). `add` raises BanError."""
+
+    def all(self) -> Sequence[Ban]: ...
+
+    def add(self, subject: str, seconds: float, reason: str) -> Ban: ...
+
+    def lift(self, subject: str) -> Sequence[Ban]: ...
+
+
 @attrs.frozen(kw_only=True)
 class Collaborators:
     """The whole of it; everything is asked at every request, so that a reload shows at once.
@@ -79,3 +90,4 @@ class Collaborators:
     account: Callable[[Address], Account | None | Awaitable[Account | None]]
     resolver: IResolver
     clock: Callable[[], float]
+    bans: BanOperations

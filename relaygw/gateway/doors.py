@@ -4,7 +4,8 @@ Sessions go on with what they began with; new ones get the new. Knows the three 
 what they do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -14,14 +15,17 @@ from twisted.internet.protocol import Protocol, ServerFactory
 from zope.interface import implementer
 
 from relaygw.bridge import as_deferred
-from relaygw.config.schema import ListenerConfig
+from relaygw.config.schema import ListenerConfig, Network
+from relaygw.core.certificates import CertificateLogin, login_of
 from relaygw.core.content import Content
+from relaygw.core.events import Refused
 from relaygw.core.record import Record
 from relaygw.core.session import Role
 from relaygw.gateway.parts import Parts, fresh_id
+from relaygw.gateway.proxied import Hall, may_speak_for_others
 from relaygw.ingress.factory import IngressFactory
 from relaygw.ingress.house import House
-from relaygw.interfaces import Account, IAccount, ISpool
+from relaygw.interfaces import IScramDirectory, ISpool
 from relaygw.mailbox.imap.factory import ImapFactory
 from relaygw.mailbox.pop3_factory import Pop3Factory
 from relaygw.sasl import Authenticator
@@ -47,6 +51,10 @@ class Door(ServerFactory):
         self.listener = listener
         self._rooms: list[Any] = []
         self._entrance: Any = None
+        self._proxies: Sequence[Network] = ()
+        self._behind: Behind | None = None
+        self._clock: Any = None
+        self._halls: set[Hall] = set()
 
     def logPrefix(self) -> str:
         """What Twisted calls the port in the log of the process."""
@@ -58,21 +66,40 @@ class Door(ServerFactory):
         room = make_factory(config, parts, behind)
         self._rooms = [old for old in self._rooms if old.connections] + [room]
         self._entrance = _entrance(room, config, parts)
+        self._proxies = config.proxy_from
+        self._behind, self._clock = behind, parts.services.reactor
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        if not self._proxies:
+            return self._session(addr)
+        if not may_speak_for_others(addr, self._proxies):
+            self._refused(addr, "not from an address in proxy_from")
+            return None
+        hall = Hall(self._clock, addr, self._session, self._halls.discard, partial(self._refused, addr))
+        self._halls.add(hall)
+        return hall
+
+    def _session(self, addr: IAddress | None) -> Protocol | None:
         protocol: Protocol | None = self._entrance.buildProtocol(addr)
         return protocol
 
+    def _refused(self, addr: IAddress | None, reason: str) -> None:
+        """No client is known yet, and nothing is said to whoever this is."""
+        if self._behind is not None:
+            where = f"{self.listener.name}: {getattr(addr, 'host', 'a UNIX socket')}"
+            self._behind.write_event(Refused(command="connect", reply="", reason=f"{where}: {reason}"))
+
     def drain(self, seconds: float) -> Deferred[Any]:
         """End all sessions, those at work within this time."""
+        for hall in tuple(self._halls):
+            hall.cut()
         return DeferredList([_end(room, seconds) for room in self._rooms])
 
 
 def _entrance(room: Any, config: ListenerConfig, parts: Parts) -> Any:
     if config.tls != "implicit":
         return room
-    assert parts.tls is not None, "the configuration was checked for a certificate"
-    return parts.tls.wrap(room, parts.services.reactor)
+    return parts.tls[config.name].wrap(room, parts.services.reactor)
 
 
 def _end(room: Any, seconds: float) -> Deferred[Any]:
@@ -87,13 +114,14 @@ def make_factory(config: ListenerConfig, parts: Parts, behind: Behind) -> Ingres
         return IngressFactory(_house(config, parts, behind), config)
     settings = parts.config
     shared: dict[str, Any] = {
-        "portal": parts.portal,
+        "authenticator": _authenticator(parts, behind, parts.config.mailbox.login_attempts),
         "store": parts.services.store,
-        "tls": parts.tls,
+        "tls": parts.tls.get(config.name),
         "clock": parts.services.reactor,
         "journal": behind.write_event,
         "mailbox": settings.mailbox,
         "listener": config,
+        "shut": parts.bans.shut,
     }
     if config.protocol == "pop3":
         return Pop3Factory(**shared, hostname=settings.hostname)
@@ -119,19 +147,30 @@ def _house(config: ListenerConfig, parts: Parts, behind: Behind) -> House:
         now=clock.seconds,
         clock=clock,
         lease=behind.lease,
-        tls=parts.tls if config.tls != "none" else None,
+        tls=parts.tls.get(config.name),
         implicit_tls=config.tls == "implicit",
-        authenticator=_authenticator(parts, behind) if auth != "never" else None,
+        authenticator=_authenticator(parts, behind, settings.limits.auth_attempts) if auth != "never" else None,
         auth_in_clear=auth == "always",
+        shut=parts.bans.shut,
     )
 
 
-def _authenticator(parts: Parts, behind: Behind) -> Authenticator:
+def _authenticator(parts: Parts, behind: Behind, attempts: int) -> Authenticator:
+    """One directory, one realm and one list of bans, whatever a listener speaks."""
+    directory: Any = parts.directory
+    scram = IScramDirectory.providedBy(directory)
+    table = tuple(
+        CertificateLogin(login=each.login, fingerprint=each.fingerprint, subject=each.subject)
+        for each in parts.config.directory.certificates
+    )
     return Authenticator(
         portal=parts.portal,
         clock=parts.services.reactor,
         journal=behind.write_event,
-        interface=IAccount,
-        login_of=lambda avatar, typed: avatar.name if isinstance(avatar, Account) else typed,
-        attempts=parts.config.limits.auth_attempts,
+        attempts=attempts,
+        keys=directory.scram_keys if scram else None,
+        offers_scram=directory.offers_scram if scram else lambda: False,
+        secret=parts.secret,
+        certificate_login=partial(login_of, table) if table else None,
+        guard=parts.bans,
     )

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 from twisted.cred.portal import Portal
 
+from relaygw.bans import BanBook
 from relaygw.config.schema import Config
 from relaygw.core.address import Address, AddressError, parse_address
 from relaygw.core.events import Event, TaskFailed
@@ -45,6 +46,8 @@ class Lasting:
     write_event: Callable[[Event], None]
     spawn: Callable[[str, Awaitable[Any]], None]
     store: Store
+    bans: BanBook
+    secret: Callable[[], bytes]
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +64,9 @@ class Parts:
     routing: Routing
     transports: Mapping[str, ITransport]
     signer: DkimSigner
-    tls: ServerTls | None
+    tls: Mapping[str, ServerTls]
+    bans: BanBook
+    secret: Callable[[], bytes]
 
     def close(self) -> None:
         """Let go of threads and questions in flight; the transports are stopped by the queue."""
@@ -111,6 +116,8 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
         transports=transports,
         signer=signer,
         tls=tls,
+        bans=lasting.bans,
+        secret=lasting.secret,
     )
 
 
@@ -153,10 +160,21 @@ def _route_problems(routing: Routing, transports: Mapping[str, Any]) -> Iterator
             yield from (f"{rule.label}: {problem}" for problem in transport.check(rule.route))
 
 
-def _tls(config: Config, write_event: Callable[[Event], None]) -> ServerTls | None:
-    if config.tls.certificate is None:
-        return None
-    return ServerTls(config.tls, lambda text: write_event(TaskFailed(task="read the certificate again", error=text)))
+def _tls(config: Config, write_event: Callable[[Event], None]) -> Mapping[str, ServerTls]:
+    """The TLS of each listener that has it; those of one policy share theirs."""
+
+    def report(text: str) -> None:
+        write_event(TaskFailed(task="read the certificate again", error=text))
+
+    shared: dict[tuple[str, str], ServerTls] = {}
+    found: dict[str, ServerTls] = {}
+    for listener in config.listeners if config.tls.certificate is not None else ():
+        policy = (listener.tls_minimum_version or config.tls.minimum_version, listener.client_certificates)
+        if listener.tls != "none" and policy not in shared:
+            shared[policy] = ServerTls(attrs.evolve(config.tls, minimum_version=policy[0]), report, policy[1])
+        if listener.tls != "none":
+            found[listener.name] = shared[policy]
+    return found
 
 
 def _postmaster(config: Config) -> Address:

@@ -19,6 +19,7 @@ from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from relaygw import __version__
+from relaygw.bans import FILE, BanBook, policy_of
 from relaygw.bridge import as_deferred, deferred
 from relaygw.config.load import ConfigError, load
 from relaygw.config.paths import control_socket, history_directory, mail_directory, spool_directory
@@ -35,6 +36,7 @@ from relaygw.interfaces import IResolver, SpoolError
 from relaygw.journal.journal import Journal
 from relaygw.mailbox.store import Store
 from relaygw.queue.service import QueueService
+from relaygw.secret import KeptSecret
 from relaygw.spool.memory import MemorySpool
 from relaygw.spool.sqlite import SqliteSpool
 from relaygw.tasks import Tasks, describe
@@ -63,11 +65,14 @@ class Gateway(MultiService):
         self.journal = Journal(config.journal.file, history_directory(config), reactor, config.journal.history)
         self._tasks = Tasks(self.journal.write)
         self._pool = ThreadPool(minthreads=0, maxthreads=STORE_THREADS, name="store")
+        self.bans = BanBook(os.path.join(config.state, FILE), policy_of(config), reactor, self.journal.write)
         self._lasting = Lasting(
             reactor=reactor,
             write_event=self.journal.write,
             spawn=self._tasks.spawn,
             store=Store(mail_directory(config), reactor, self._pool),
+            bans=self.bans,
+            secret=KeptSecret(os.path.join(config.state, "secret")),
         )
         self._parts = make_parts(config, self._lasting)
         self._retired = [self._parts]
@@ -121,6 +126,7 @@ class Gateway(MultiService):
                 self.spool.open()
             except SpoolError as error:
                 raise StartError(f"relaygw cannot start: {error}") from None
+        self.bans.start()
         self.queue.startService()
         self.control.startService()
         self._listening.startService()
@@ -162,6 +168,7 @@ class Gateway(MultiService):
         while len(self._retired) > 1:
             self._retired.pop(0).close()
         self._retired.append(parts)
+        self.bans.reconfigure(policy_of(config))
         self.queue.reconfigure(transports=parts.transports, routing=parts.routing, config=config.queue)
         known = {each.name for each in config.listeners}
         for door in self.doors:
@@ -181,6 +188,7 @@ class Gateway(MultiService):
             ("end the sessions", self._end_sessions),
             ("close the control socket", self.control.stopService),
             ("drain the queue", self.queue.stopService),
+            ("keep the bans", self.bans.stop),
             ("end the background tasks", lambda: as_deferred(self._tasks.stop())),
             ("let go of the parts", self._close_parts),
             ("stop the threads of the mail store", self._pool.stop),
@@ -218,6 +226,7 @@ class Gateway(MultiService):
             account=lambda address: self._parts.directory.account(address),
             resolver=_Current(lambda: self._parts),
             clock=self._reactor.seconds,
+            bans=self.bans,
         )
 
     async def _status(self) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from twisted.mail import pop3
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from relaygw.channel import Channel, channel
 from relaygw.config.schema import ListenerConfig, MailboxConfig
 from relaygw.core.events import Connected, Disconnected, Event, MailboxOpened, Secured, TaskFailed
 from relaygw.mailbox.maildrop import Maildrop, NoSuchNumber, open_maildrop
@@ -30,7 +31,7 @@ from relaygw.mailbox.store import Store
 from relaygw.mailbox.values import MaildropLocked, NoSuchMessage
 from relaygw.sasl import MAX_RESPONSE, Authenticated, Authenticator, Challenge, Exchange, Refusal, Step
 from relaygw.tasks import describe
-from relaygw.tls import ServerTls, channel
+from relaygw.tls import ServerTls
 
 MAX_UNREAD = 16 * 1024
 """Octets of commands that wait for their turn; beyond, the peer must wait."""
@@ -134,6 +135,7 @@ class Pop3Server(pop3.POP3):
 
     def handshakeCompleted(self) -> None:
         secured = channel(self.transport)
+        self._logins.secured(Channel(self.transport))
         self._event(Secured(session=self._session, version=secured.version, cipher=secured.cipher))
 
     def timeoutConnection(self) -> None:
@@ -293,7 +295,7 @@ class Pop3Server(pop3.POP3):
 
     async def _enter(self, login: Authenticated) -> None:
         """From AUTHORIZATION to TRANSACTION; stays where it is when the maildrop cannot be had."""
-        account: Any = login.avatar
+        account = login.account
         try:
             drop = self._drop = await open_maildrop(self._shared.store, account)
         except BaseException:

@@ -5,14 +5,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
 
 from relaygw.config.schema import ListenerConfig, MailboxConfig
 from relaygw.core.events import Event
 from relaygw.core.ids import new_id
-from relaygw.interfaces import IAccount
 from relaygw.mailbox.pop3 import Pop3Server, Shared
 from relaygw.mailbox.store import Store
 from relaygw.sasl import Authenticator
@@ -20,7 +18,7 @@ from relaygw.tls import ServerTls
 
 
 class Pop3Factory(ServerFactory):
-    """`portal` answers IAccount (see `relaygw.realm`); `tls` None: no STLS. For implicit TLS the caller wraps this
+    """`tls` None: no STLS. For implicit TLS the caller wraps this
     factory (`ServerTls.wrap`)."""
 
     noisy = False
@@ -28,7 +26,7 @@ class Pop3Factory(ServerFactory):
     def __init__(
         self,
         *,
-        portal: Portal,
+        authenticator: Authenticator,
         store: Store,
         tls: ServerTls | None,
         clock: Any,
@@ -36,15 +34,9 @@ class Pop3Factory(ServerFactory):
         mailbox: MailboxConfig,
         listener: ListenerConfig,
         hostname: str,
+        shut: Callable[[str], object | None] = lambda client: None,
     ) -> None:
-        authenticator = Authenticator(
-            portal=portal,
-            clock=clock,
-            journal=journal,
-            interface=IAccount,
-            login_of=_name,
-            attempts=mailbox.login_attempts,
-        )
+        self._shut = shut
         self._shared = Shared(
             authenticator=authenticator,
             store=store,
@@ -72,6 +64,8 @@ class Pop3Factory(ServerFactory):
         listener = self._shared.listener
         if self._stopping is not None:
             session.refusal = "[SYS/TEMP] the service is stopping"
+        elif self._shut(client) is not None:
+            session.refusal = "[SYS/TEMP] connections from your address are refused for now"
         elif len(self._sessions) >= listener.max_connections:
             session.refusal = "[SYS/TEMP] too many connections, try again later"
         elif self._clients[client] >= listener.max_connections_per_client:
@@ -95,8 +89,3 @@ class Pop3Factory(ServerFactory):
             del self._clients[session.client]
         if self._stopping is not None and not self._sessions and not self._stopping.called:
             self._stopping.callback(None)
-
-
-def _name(avatar: object, typed: str) -> str:
-    """The account's name, for the journal."""
-    return str(getattr(avatar, "name", typed))

@@ -1,7 +1,8 @@
 """The users file: who has a login here, and the hashes that prove it. Parsed, and edited without losing a byte.
 
 One user a line: the name, white space, credentials with white space between them. An argon2id PHC string is the
-password; other words are kept as they are (another mechanism's keys). `#` begins a comment line. A name is in lower
+password; `SCRAM-SHA-256$iterations:salt$stored:server` are keys of the same password, for clients that prove it without
+showing it; other words are kept as they are. `#` begins a comment line. A name is in lower
 case; it is the login, and the local part of the user's address in every local domain. The file holds secrets:
 only its owner may read it.
 """
@@ -9,6 +10,7 @@ only its owner may read it.
 import fcntl
 import os
 import re
+import secrets
 import stat
 import tempfile
 import unicodedata
@@ -17,6 +19,8 @@ from contextlib import contextmanager
 
 import attrs
 
+from relaygw.core import scram
+from relaygw.core.scram import ScramError, ScramKeys
 from relaygw.tables.passwords import hash_password, is_hash
 
 _NAME = re.compile(r"[^\W_][\w-]*(?:\.[\w-]+)*\Z")
@@ -33,6 +37,7 @@ class User:
 
     name: str
     password: str = attrs.field(repr=False)
+    scram: ScramKeys | None = attrs.field(default=None, repr=False)
     credentials: tuple[str, ...] = attrs.field(default=(), repr=False)
 
 
@@ -68,7 +73,17 @@ def _user(words: list[str]) -> User:
         raise UsersError("a credential is not an argon2id hash as `relaygw user` writes it")
     if len(hashes) > 1:
         raise UsersError("there is more than one password hash")
-    return User(canonical_name(name), hashes[0] if hashes else "", tuple(credentials))
+    return User(canonical_name(name), hashes[0] if hashes else "", _scram(credentials), tuple(credentials))
+
+
+def _scram(credentials: list[str]) -> ScramKeys | None:
+    words = [word for word in credentials if word.startswith(f"{scram.NAME}$")]
+    if len(words) > 1:
+        raise UsersError(f"there is more than one {scram.NAME} credential")
+    try:
+        return scram.parse_keys(words[0]) if words else None
+    except ScramError as error:
+        raise UsersError(f"the {scram.NAME} credential is wrong: {error}") from None
 
 
 def read_users(path: str) -> tuple[User, ...]:
@@ -115,8 +130,9 @@ def remove_user(path: str, name: str) -> None:
 
 
 def _hash(password: str) -> str:
+    """The credentials that a password makes."""
     try:
-        return hash_password(password)
+        return f"{hash_password(password)} {scram.derive_keys(password, secrets.token_bytes(16))}"
     except ValueError as error:
         raise UsersError(str(error)) from None
 

@@ -16,7 +16,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaygw.core.address import Address, AddressError, normalize_domain
-from relaygw.interfaces import Account, IDirectory, Options, Services
+from relaygw.core.scram import ScramKeys
+from relaygw.interfaces import Account, IDirectory, IScramDirectory, Options, Services
 from relaygw.plugins import structure_options
 from relaygw.tables.checker import PasswordChecker
 from relaygw.tables.passwords import hash_password
@@ -38,7 +39,7 @@ class DirectoryOptions:
     tag: str = "+"
 
 
-@implementer(IDirectory)
+@implementer(IDirectory, IScramDirectory)
 class FileDirectory:
     """Made with the directory's options and Services; the file, the domains and the postmaster are in its settings.
 
@@ -55,7 +56,7 @@ class FileDirectory:
         self._clock = services.reactor
         self._looked = self._clock.seconds()
         self._stamp = _stamp(self._path)
-        self._users = _by_name(read_users(self._path))
+        self._use(read_users(self._path))
         self._checker = PasswordChecker(self._login, services.reactor)
         self.checkers: tuple[Any, ...] = (self._checker,)
 
@@ -70,6 +71,16 @@ class FileDirectory:
         """The account that logs in under this name."""
         user = self._login(login)
         return self._account(user) if user is not None else None
+
+    def scram_keys(self, login: str) -> ScramKeys | None:
+        """The keys of the user who logs in under this name."""
+        user = self._login(login)
+        return user.scram if user is not None else None
+
+    def offers_scram(self) -> bool:
+        """A user whose password was set before there were keys could not log in any more: then nobody is offered it."""
+        self._current()
+        return self._all_have_keys
 
     def _receiver(self, local: str) -> User | None:
         users = self._current()
@@ -109,17 +120,18 @@ class FileDirectory:
                 self._reload()
         return self._users
 
+    def _use(self, users: Sequence[User]) -> None:
+        self._users = {user.name: user for user in users}
+        proving = [user for user in users if user.password or user.scram]
+        self._all_have_keys = bool(proving) and all(user.scram for user in proving)
+
     def _reload(self) -> None:
         try:
-            self._users = _by_name(read_users(self._path))
+            self._use(read_users(self._path))
         except (UsersError, OSError) as error:
             _log.error("the users file cannot be used, its former users stay: {error}", error=error)
             return
         self._checker.proven.forget()
-
-
-def _by_name(users: Sequence[User]) -> dict[str, User]:
-    return {user.name: user for user in users}
 
 
 def _fold(local: str) -> str:

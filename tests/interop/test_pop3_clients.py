@@ -28,6 +28,7 @@ from relaygw.core.events import Event, Secured, TaskFailed
 from relaygw.mailbox.pop3_factory import Pop3Factory
 from relaygw.mailbox.store import Store
 from relaygw.realm import account_portal
+from relaygw.sasl import Authenticator
 from relaygw.tls import ServerTls
 
 reactor: Any = _reactor
@@ -79,7 +80,7 @@ class Pop3ClientsTest(TestCase):
 
     def make_factory(self, kind: Any) -> Pop3Factory:
         return Pop3Factory(
-            portal=self.portal,
+            authenticator=Authenticator(portal=self.portal, clock=reactor, journal=self.events.append),
             store=self.store,
             tls=self.tls,
             clock=reactor,

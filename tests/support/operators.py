@@ -10,11 +10,13 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web.server import Site
 
+from relaygw.bans import BanBook
 from relaygw.cli.direct import run_now
 from relaygw.config.load import parse
 from relaygw.config.schema import Config, QueueConfig
 from relaygw.control.collaborators import Collaborators
 from relaygw.core.address import Address, parse_address
+from relaygw.core.bans import Policy
 from relaygw.core.envelope import Envelope, Recipient
 from relaygw.core.events import Event
 from relaygw.core.lifecycle import begin
@@ -124,6 +126,7 @@ class Office:
             account=_account,
             resolver=FixedResolver.from_zone(ZONE),
             clock=self.clock.seconds,
+            bans=BanBook("", Policy(), self.clock, self.events.append),
         )
 
     async def _trace(self, text: str, limit: int) -> Sequence[Mapping[str, Any]]:

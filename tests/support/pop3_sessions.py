@@ -18,6 +18,7 @@ from relaygw.config.schema import ListenerConfig, MailboxConfig
 from relaygw.core.events import Event
 from relaygw.mailbox.pop3_factory import Pop3Factory
 from relaygw.realm import account_portal
+from relaygw.sasl import Authenticator
 from relaygw.tables.passwords import hash_password
 from relaygw.testing.threads import InlineReactor
 
@@ -67,7 +68,7 @@ class Session:
 class House:
     """Our server with one user, alice, and the messages given."""
 
-    def __init__(self, folder: Path, *messages: bytes, portal: Portal | None = None, **listener: Any) -> None:
+    def __init__(self, folder: Path, *messages: bytes, portal: Portal | None = None, logins: Any = None, **listener: Any) -> None:
         users = folder / "users"
         if not users.exists():
             users.touch(0o600)
@@ -82,7 +83,12 @@ class House:
         self.directory = directory_for(folder, self.reactor)
         settings = {"name": "pop3", "endpoint": "tcp:110", "protocol": "pop3", "auth": "always"}
         self.factory = Pop3Factory(
-            portal=portal or account_portal(self.directory),
+            authenticator=Authenticator(
+                portal=portal or account_portal(self.directory),
+                clock=self.reactor,
+                journal=self.events.append,
+                **(logins or {}),
+            ),
             store=self.store,
             tls=None,
             clock=self.reactor,

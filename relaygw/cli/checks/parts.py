@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.python.threadpool import ThreadPool
 
+from relaygw.bans import BanBook, policy_of
 from relaygw.bridge import resolve
 from relaygw.cli.checks.finding import Finding, error, warning
 from relaygw.cli.direct import run_now
@@ -34,7 +35,15 @@ def check(config: Config) -> Iterator[Finding]:
 def _lasting(config: Config, reactor: Any) -> Lasting:
     """Nothing is written, started or run for a check."""
     store = Store(mail_directory(config), reactor, ThreadPool(minthreads=0, maxthreads=1))
-    return Lasting(reactor=reactor, write_event=lambda _: None, spawn=lambda _name, _task: None, store=store)
+    bans = BanBook("", policy_of(config), reactor, lambda _: None)
+    return Lasting(
+        reactor=reactor,
+        write_event=lambda _: None,
+        spawn=lambda _name, _task: None,
+        store=store,
+        bans=bans,
+        secret=lambda: b"",
+    )
 
 
 def _postmaster(config: Config, parts: Parts) -> Iterator[Finding]:

@@ -1,7 +1,6 @@
 """Commands about the connection and who is on it (RFC 3501 6.1, 6.2; RFC 2971, 2177, 4959, 5161)."""
 
 from relaygw.core.events import MailboxOpened
-from relaygw.interfaces import Account
 from relaygw.mailbox.imap.commands import Authenticate, Enable, Login, Nothing, State
 from relaygw.mailbox.imap.session import Completion, Session, bad, no, ok, refusal
 from relaygw.mailbox.values import StoreError
@@ -91,9 +90,8 @@ async def authenticate(session: Session, arguments: Authenticate) -> Completion:
 async def _concluded(session: Session, step: Authenticated | Refused) -> Completion:
     if isinstance(step, Refused):
         return _refused(session, step)
-    account: Account = step.avatar  # type: ignore[assignment]  # the portal was asked for an IAccount
     try:
-        store = await session.settings.store.account(account.mailbox)
+        store = await session.settings.store.account(step.account.mailbox)
     except (StoreError, OSError, ValueError) as error:
         step.logout()
         return refusal(error) if isinstance(error, StoreError | OSError) else no("This account has no mailbox")

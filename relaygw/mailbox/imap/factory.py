@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from random import SystemRandom
 
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory
@@ -12,7 +11,6 @@ from twisted.internet.protocol import Protocol, ServerFactory
 from relaygw.config.schema import ListenerConfig, MailboxConfig
 from relaygw.core.events import Event
 from relaygw.core.ids import new_id
-from relaygw.interfaces import Account, IAccount
 from relaygw.mailbox.imap.server import ImapServer
 from relaygw.mailbox.imap.session import Settings
 from relaygw.mailbox.store import Store
@@ -23,16 +21,19 @@ _RANDOM = SystemRandom()
 
 
 class _Turned(Protocol):
-    """A client too many."""
+    """A client too many, or one that is banned."""
+
+    def __init__(self, reason: bytes) -> None:
+        self._reason = reason
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self.transport.write(b"* BYE Too many connections, try again later\r\n")
+        self.transport.write(b"* BYE %b, try again later\r\n" % self._reason)
         self.transport.loseConnection()
 
 
 class ImapFactory(ServerFactory):
-    """Everything is an argument. `portal` gives IAccount avatars (relaygw.realm); `max_append` in octets.
+    """Everything is an argument. `max_append` in octets.
 
     For a listener with implicit TLS wrap the factory: `tls.wrap(factory)`.
     """
@@ -42,7 +43,7 @@ class ImapFactory(ServerFactory):
     def __init__(
         self,
         *,
-        portal: Portal,
+        authenticator: Authenticator,
         store: Store,
         tls: ServerTls | None,
         clock: IReactorTime,
@@ -50,17 +51,9 @@ class ImapFactory(ServerFactory):
         mailbox: MailboxConfig,
         listener: ListenerConfig,
         max_append: int,
-        login_delay: float = 2.0,
+        shut: Callable[[str], object | None] = lambda client: None,
     ) -> None:
-        authenticator = Authenticator(
-            portal=portal,
-            clock=clock,
-            journal=journal,
-            interface=IAccount,
-            login_of=_login_of,
-            attempts=mailbox.login_attempts,
-            delay=login_delay,
-        )
+        self._shut = shut
         self._settings = Settings(
             store=store,
             authenticator=authenticator,
@@ -85,9 +78,12 @@ class ImapFactory(ServerFactory):
         listener = self._settings.listener
         crowded = len(self._clients) >= listener.max_connections
         if crowded or self._per_client[client] >= listener.max_connections_per_client or self._stopped is not None:
-            return _Turned()
+            return _Turned(b"Too many connections")
+        if self._shut(client) is not None:
+            return _Turned(b"Connections from your address are refused for now")
         identity = new_id(self._settings.clock.seconds(), _RANDOM.getrandbits(35))
         server = ImapServer(self._settings, identity, self._forget)
+        server.peer = addr
         self._clients[server] = client
         self._per_client[client] += 1
         return server
@@ -110,7 +106,3 @@ class ImapFactory(ServerFactory):
     def _settle(self) -> None:
         if self._stopped is not None and not self._clients and not self._stopped.called:
             self._stopped.callback(None)
-
-
-def _login_of(avatar: object, typed: str) -> str:
-    return avatar.name if isinstance(avatar, Account) else typed

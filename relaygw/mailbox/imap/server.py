@@ -16,6 +16,7 @@ from twisted.mail.imap4 import IMAP4Server
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from relaygw.channel import Channel, channel
 from relaygw.core.events import Connected, Disconnected, Secured, TaskFailed
 from relaygw.mailbox.imap.access import capabilities
 from relaygw.mailbox.imap.commands import State
@@ -28,7 +29,6 @@ from relaygw.mailbox.imap.patience import CLOSING, LOGIN_ALL, LOGIN_COMMAND, STA
 from relaygw.mailbox.imap.session import Completion, Gone, Session, Settings, bad, no
 from relaygw.mailbox.imap.tokens import StoredLiteral
 from relaygw.mailbox.imap.upload import Upload
-from relaygw.tls import channel
 
 AHEAD = 64 * 1024
 """Octets a client may send ahead of the command being answered."""
@@ -46,6 +46,7 @@ class ImapServer(IMAP4Server):
 
     def __init__(self, settings: Settings, identity: str, left: "Callable[[ImapServer], None]") -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's class has no types
+        self.peer: Any = None  # the client's address where the transport's is another's: behind a load balancer
         self._settings = settings
         self._identity = identity
         self._left = left
@@ -70,7 +71,7 @@ class ImapServer(IMAP4Server):
     def connectionMade(self) -> None:
         settings = self._settings
         self._started = self._clock.seconds()
-        peer = self.transport.getPeer()
+        peer = self.peer or self.transport.getPeer()
         client = str(getattr(peer, "host", ""))
         self.session = Session(settings, self, self._identity, client)
         self.session.on_news = self._news
@@ -82,6 +83,8 @@ class ImapServer(IMAP4Server):
                 port=int(getattr(peer, "port", 0)),
             )
         )
+        if self.secure:
+            self.session.logins.secured(Channel(self.transport))
         self._output.attach(self.transport)
         self._calls.append(self._clock.callLater(LOGIN_ALL, self._login_late))
         self.send(b"* OK [CAPABILITY " + b" ".join(capabilities(self.session)) + b"] relaygw is ready\r\n")
@@ -89,6 +92,7 @@ class ImapServer(IMAP4Server):
 
     def handshakeCompleted(self) -> None:
         found = channel(self.transport)
+        self.session.logins.secured(Channel(self.transport))
         self._settings.journal(Secured(session=self._identity, version=found.version, cipher=found.cipher))
 
     def dataReceived(self, data: bytes) -> None:

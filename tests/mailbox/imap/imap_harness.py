@@ -18,6 +18,7 @@ from relaygw.interfaces import Account
 from relaygw.mailbox.imap.factory import ImapFactory
 from relaygw.mailbox.store import Store
 from relaygw.realm import account_portal
+from relaygw.sasl import Authenticator
 from relaygw.testing.threads import InlinePool, InlineReactor
 
 MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nbody\r\n"
@@ -94,8 +95,15 @@ class World:
         self.reactor = InlineReactor()
         self.events: list[Event] = []
         self.store = Store(str(path), self.reactor, InlinePool())
+        authenticator = Authenticator(
+            portal=settings.pop("portal", None) or account_portal(OneAccount()),
+            clock=self.reactor,
+            journal=self.events.append,
+            delay=settings.pop("login_delay", 0.0),
+            **settings.pop("logins", {}),
+        )
         values: dict[str, Any] = {
-            "portal": account_portal(OneAccount()),
+            "authenticator": authenticator,
             "store": self.store,
             "tls": None,
             "clock": self.reactor,
@@ -103,7 +111,6 @@ class World:
             "mailbox": MailboxConfig(),
             "listener": ListenerConfig(name="imap", endpoint="tcp:0", protocol="imap", auth="always"),
             "max_append": 1024 * 1024,
-            "login_delay": 0.0,
             **settings,
         }
         self.factory = ImapFactory(**values)

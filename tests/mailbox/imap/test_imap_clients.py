@@ -28,6 +28,7 @@ from relaygw.core.events import Secured
 from relaygw.mailbox.imap.factory import ImapFactory
 from relaygw.mailbox.store import Store
 from relaygw.realm import account_portal
+from relaygw.sasl import Authenticator
 from relaygw.tls import ServerTls
 
 reactor: Any = _reactor
@@ -70,7 +71,9 @@ class Clients(TestCase):
         self.store = Store(str(self.folder / "mail"), reactor, reactor.getThreadPool())
         self.events: list[Any] = []
         self.factory = ImapFactory(
-            portal=account_portal(OneAccount()),
+            authenticator=Authenticator(
+                portal=account_portal(OneAccount()), clock=reactor, journal=self.events.append, delay=0.0
+            ),
             store=self.store,
             tls=ServerTls(self.certificate),
             clock=reactor,
@@ -78,7 +81,6 @@ class Clients(TestCase):
             mailbox=MailboxConfig(),
             listener=ListenerConfig(name="imap", endpoint="", protocol="imap", auth="always"),
             max_append=10_000_000,
-            login_delay=0.0,
         )
         self.listening = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
         self.port = self.listening.getHost().port
