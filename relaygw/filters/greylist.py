@@ -106,5 +106,5 @@ def _verdict(ruling: Ruling) -> Verdict:
     seconds = math.ceil(ruling.wait)
     return defer(
         f"greylist: {ruling.reason}, {seconds} s to wait",
-        Reply(451, "4.7.1", f"Greylisted, please try again in {seconds} seconds"),
+        Reply(451, "4.7.1", f"Greylisted, please try again in {seconds} second{'s' if seconds != 1 else ''}"),
     )

@@ -206,7 +206,7 @@ def _amount(measure: Measure, phase: Phase, transaction: Transaction) -> tuple[f
 def _defer(phase: Phase, use: _Use, wait: float) -> Verdict:
     limit, seconds = use.counted.limit, math.ceil(wait)
     closing = phase is Phase.CONNECT or limit.of is Measure.ERRORS
-    text = f"Too many {limit.of.value}, please try again in {seconds} seconds"
+    text = f"Too many {limit.of.value}, please try again in {seconds} second{'s' if seconds != 1 else ''}"
     return Verdict(
         action=Action.DEFER,
         reason=f"rate: more than {limit} for {use.key[:300]}, {seconds} s to wait",
