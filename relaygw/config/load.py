@@ -125,7 +125,7 @@ def _complete(config: Config, path: str) -> Config:
 
 
 def _complete_listener(listener: ListenerConfig) -> ListenerConfig:
-    public = listener.protocol == "smtp" and listener.role is Role.MX
+    public = listener.protocol in ("smtp", "lmtp") and listener.role is Role.MX
     legacy = listener.profile == "legacy" and listener.protocol == "smtp"
     return attrs.evolve(
         listener,

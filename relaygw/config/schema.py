@@ -42,17 +42,20 @@ KIB, MIB = 1024, 1024 * 1024
 class ListenerConfig:
     """`endpoint` is a Twisted server endpoint string without TLS; `tls` is "none", "starttls" or "implicit".
 
-    `protocol` is "smtp", "pop3" or "imap"; `role` (smtp only) is "mx" or "submission". `auth` is "never",
+    `protocol` is "smtp", "lmtp", "pop3" or "imap"; `role` (smtp and lmtp) is "mx" or "submission". `auth` is "never",
     "tls" (offered only under TLS) or "always"; None means "tls", but "never" on an MX
     (the loader fills it in). What follows is for SMTP: with `networks` only clients in them may connect; the
     profile "legacy" is for old devices there. `line_ends` is "reject", "normalize" (a bare LF inside data becomes
     CRLF) or "repair" (a bare LF ends lines and data as well); None means "reject", but "repair" for the profile
     legacy; `tls_minimum_version` None means [tls] minimum_version, but "TLSv1" for that profile. 0 is no limit.
+
+    With `proxy_from`, every connection comes from one of these networks and begins with a PROXY header.
+    `trust_socket`: who may open the UNIX socket of the endpoint may relay.
     """
 
     name: Label
     endpoint: str
-    protocol: Literal["smtp", "pop3", "imap"] = "smtp"
+    protocol: Literal["smtp", "lmtp", "pop3", "imap"] = "smtp"
     role: Role = Role.MX
     tls: Literal["none", "starttls", "implicit"] = "starttls"
     auth: Literal["never", "tls", "always"] | None = None
@@ -67,6 +70,8 @@ class ListenerConfig:
     line_ends: Literal["reject", "normalize", "repair"] | None = None
     tls_minimum_version: Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] | None = None
     client_certificates: Literal["none", "request", "require"] = "none"
+    proxy_from: tuple[AnyNetwork, ...] = ()
+    trust_socket: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -102,6 +107,7 @@ class LimitsConfig:
     auth_attempts: Count = 3
     error_delay: DurationOrZero = 0.0
     unknown_recipients: Count = 100
+    messages: Count = 10_000
 
 
 @attrs.frozen(kw_only=True)

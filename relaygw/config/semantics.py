@@ -86,7 +86,7 @@ def _references(config: Config) -> Iterator[Fault]:
             if name not in listeners:
                 hint = meant(name, listeners) or f"known are {listed(sorted(listeners))}"
                 yield path, f'no [[listener]] is named "{name}"', hint
-            elif listeners[name].protocol != "smtp":
+            elif listeners[name].protocol not in ("smtp", "lmtp"):
                 yield path, f'the listener "{name}" does not speak SMTP', ""
 
 
@@ -111,7 +111,11 @@ def _listener(listener: ListenerConfig) -> Iterator[tuple[str, str, str]]:
         yield "endpoint", f'"{prefix}:" brings TLS of its own', 'write "tcp:…" and tls = "implicit"'
     elif fault := _endpoint_fault(listener.endpoint):
         yield "endpoint", f'"{listener.endpoint}" is not a server endpoint: {fault}', "such as tcp:25 or tcp6:25"
-    if listener.protocol == "smtp":
+    if listener.trust_socket and prefix != "unix":
+        yield "trust_socket", f'found true, but "{listener.endpoint}" is no UNIX socket', 'such as "unix:/path:mode=660"'
+    if listener.proxy_from and prefix == "unix":
+        yield "proxy_from", "whoever connects to a UNIX socket has no address to be known by", ""
+    if listener.protocol in ("smtp", "lmtp"):
         yield from _profile(listener)
         return
     for key in ("networks", "greeting_delay", "line_ends", "tls_minimum_version"):
@@ -211,9 +215,6 @@ def _certificate_logins(config: Config) -> Iterator[Fault]:
         elif each.subject and config.tls.client_authorities is None:
             message = "a subject means nothing without authorities that vouch for it"
             yield (*path, "subject"), message, "set tls.client_authorities, or give the fingerprint"
-    if config.directory.certificates and all(each.client_certificates == "none" for each in config.listeners):
-        message = "no listener asks for client certificates"
-        yield ("directory", "certificates"), message, 'set client_certificates = "request" in a [[listener]]'
 
 
 def _dkim(config: Config) -> Iterator[Fault]:
@@ -227,7 +228,7 @@ def _logins(config: Config) -> Iterator[Fault]:
     """Logins and local mailboxes need to know who exists."""
     if config.directory.kind != "file" or config.directory.users:
         return
-    asking = [each.name for each in config.listeners if each.protocol != "smtp" or each.role is Role.SUBMISSION]
+    asking = [each.name for each in config.listeners if each.protocol not in ("smtp", "lmtp") or each.role is Role.SUBMISSION]
     if config.domains or asking:
         reason = f"the listener {listed(asking[:1])} takes logins" if asking else "local domains have mailboxes"
         yield ("directory", "users"), f"this option must be given: {reason}", ""
@@ -279,7 +280,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_senders, ("submission", "domains")),
     (_domains, ("domains", "relay_domains")),
     (_tls, ("tls", "listener")),
-    (_certificate_logins, ("directory", "tls", "listener")),
+    (_certificate_logins, ("directory", "tls")),
     (_dkim, ("dkim",)),
     (_logins, ("listener", "directory", "domains")),
     (_plugins, ("filter", "rewriter", "route", "directory")),

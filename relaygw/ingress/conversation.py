@@ -11,8 +11,17 @@ from functools import partial
 import attrs
 
 from relaygw.bridge import afterwards, follow
-from relaygw.core.command import CommandError, parse_command, parse_hello, parse_mail, parse_rcpt
-from relaygw.core.envelope import Envelope, path
+from relaygw.core.command import (
+    ChunkArgument,
+    CommandError,
+    parse_chunk,
+    parse_command,
+    parse_hello,
+    parse_mail,
+    parse_rcpt,
+    parse_verify,
+)
+from relaygw.core.envelope import Body, Envelope, path
 from relaygw.core.events import Refused
 from relaygw.core.parameters import begin_envelope, make_recipient
 from relaygw.core.reply import Reply
@@ -25,9 +34,16 @@ from relaygw.ingress.login import MAX_RESPONSE, Login
 from relaygw.ingress.mailing import REFUSING, Later, Mailing, reply_of
 from relaygw.ingress.states import TABLE, Next, State, Verb, out_of_sequence
 from relaygw.ingress.subject import Subject
+from relaygw.sasl import SecureChannel
 
 MAX_LINE = 2048
 """Octets of a command line with its CRLF: 512 (RFC 5321 4.5.3.1.4) and what the extensions add to it."""
+
+FREE_ERRORS = 3
+"""Errors in a session that are answered at once."""
+
+MAX_PENALTY = 30.0
+"""Seconds: longer, and well-behaved clients would give up."""
 
 _VERBS = {verb.value: verb for verb in Verb}
 _BARE_VERBS = frozenset({Verb.RSET, Verb.DATA, Verb.QUIT, Verb.STARTTLS})
@@ -35,14 +51,34 @@ _FOREIGN = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELET
 _END_OF_DATA = "end of data"
 
 
+@attrs.define
+class _Chunk:
+    """A BDAT command whose octets are coming in. `left` of them are skipped where it was refused already."""
+
+    argument: ChunkArgument
+    refusal: Reply | None
+    left: int
+
+    def skip(self, data: bytes) -> bytes | None:
+        skipped = min(self.left, len(data))
+        self.left -= skipped
+        return None if self.left else data[skipped:]
+
+
 class Conversation:
-    """One session's state. `session` is what filters see of it; `errors` how often it was refused for good."""
+    """One session's state. `session` is what filters see of it; `errors` how often it was refused for good;
+    `receiving` tells that the octets that come are data and go to `feed`."""
 
     def __init__(self, house: House, session: Session) -> None:
         self.session = session
         self.state = State.STRANGER
         self.commands = 0
         self.errors = 0
+        self.unknown = 0
+        self.receiving = False
+        self._messages = 0
+        self._extensions: frozenset[str] = frozenset()
+        self._chunk: _Chunk | None = None
         self._house = house
         self._subject = Subject()
         self._login = Login(house, session, self._subject)
@@ -51,11 +87,6 @@ class Conversation:
         self._found: Findings | None = None
 
     # What the connection asks.
-
-    @property
-    def receiving(self) -> bool:
-        """Whether the octets that come are data and go to `feed`."""
-        return self._mailing is not None and self._mailing.reception is not None
 
     @property
     def responding(self) -> bool:
@@ -72,6 +103,16 @@ class Conversation:
         """Whether what is being waited for may be cancelled."""
         return self._mailing is None or not self._mailing.committing
 
+    @property
+    def penalty(self) -> float:
+        """For how many seconds an error is not answered: longer each time, for those that nobody knows."""
+        delay = self._house.limits.error_delay
+        return min(delay * (self.errors - FREE_ERRORS), MAX_PENALTY) if delay and self._strange else 0.0
+
+    @property
+    def _strange(self) -> bool:
+        return not (self.session.login or self.session.trusted)
+
     def line_limit(self, beginning: bytes) -> int:
         """How long the line may be that begins like this."""
         return MAX_RESPONSE if self.responding or beginning[:5].upper() == b"AUTH " else MAX_LINE
@@ -82,8 +123,11 @@ class Conversation:
         """The greeting, once the filters have looked at the client (RFC 5321 3.1)."""
         return follow(self._ask(Phase.CONNECT), self._greeted)
 
-    def command(self, line: bytes, more: bool) -> Later:
-        """One command line; `more` tells that the client has sent something behind it already."""
+    def command(self, line: bytes, more: bool) -> Later | None:
+        """One command line; `more` tells that the client has sent something behind it already.
+
+        None: what is to be said will be the answer to the data that follows.
+        """
         self.commands += 1
         self._subject.begin("")
         try:
@@ -100,6 +144,8 @@ class Conversation:
         """The answer to a line that is none."""
         self.commands += 1
         self._subject.begin("line")
+        if reply is answers.BARE:
+            self._subject.reason = f"a bare CR or LF from {self.session.client or 'a local client'}"
         self._login.cancel()
         return reply
 
@@ -110,12 +156,18 @@ class Conversation:
 
     def feed(self, data: bytes) -> bytes | None:
         """A piece of data; what follows its end, or None before that."""
+        if self._chunk is not None and self._chunk.refusal is not None:
+            return self._chunk.skip(data)
         assert self._mailing is not None
         assert self._mailing.reception is not None
         return self._mailing.reception.feed(data)
 
     def end_of_data(self) -> Later:
-        """The answer to the message. Whatever it is, the transaction is over."""
+        """The answer to the message, after which the transaction is over whatever it is; or to one chunk of it."""
+        self.receiving = False
+        chunk, self._chunk = self._chunk, None
+        if chunk is not None and (chunk.refusal is not None or not chunk.argument.last):
+            return self._chunk_ended(chunk)
         assert self._mailing is not None
         self._subject.begin(_END_OF_DATA)
         return _then(self._mailing.end(), self._mail_answered)
@@ -138,18 +190,24 @@ class Conversation:
             self.errors += 1
         if self.errors > self._house.limits.errors:
             return answers.TOO_MANY_ERRORS
+        if reply is answers.NO_SUCH_USER and self._strange:
+            self.unknown += 1
+            if self.unknown > self._house.limits.unknown_recipients:
+                return answers.TOO_MANY_UNKNOWN
         return Turn(reply, Then.CLOSE) if reply.code == 421 else reply  # RFC 5321 3.8: 421 says that we hang up
 
     def failed(self) -> Answer:
         """Something of ours broke where an answer was due: temporary (contract 4), and nothing is left half done."""
         self._login.cancel()
         if self._subject.command == _END_OF_DATA:
-            self._mail_answered(answers.LOCAL_FAILURE)
+            return self._mail_answered(answers.LOCAL_FAILURE)
         return answers.CANNOT_GREET if self._subject.command == "connect" else answers.LOCAL_FAILURE
 
-    def secured(self, tls: Tls) -> None:
+    def secured(self, tls: Tls, channel: SecureChannel | None = None) -> None:
         """The handshake is done. Nothing that was said in the clear is remembered (RFC 3207 4.2)."""
         self._login.forget()
+        if channel is not None:
+            self._login.secured(channel)
         self._reset()
         self._found = self._connected
         self.state = State.STRANGER
@@ -163,9 +221,11 @@ class Conversation:
 
     # Commands.
 
-    def _perform(self, verb: Verb, argument: str, more: bool) -> Later:
+    def _perform(self, verb: Verb, argument: str, more: bool) -> Later | None:
+        if verb is Verb.BDAT:
+            return self._bdat(argument)
         if verb not in TABLE[self.state]:
-            answer: Later = out_of_sequence(self.state, verb)
+            answer: Later = out_of_sequence(self.state, verb, self.session.lmtp)
         elif argument and verb in _BARE_VERBS:
             answer = answers.NO_ARGUMENT
         elif verb is Verb.STARTTLS and more:
@@ -199,9 +259,12 @@ class Conversation:
             return Turn(reply_of(found, self._subject), Then.CLOSE)
         self._connected = self._found = found
         self._know(found)
-        return Reply(220, "", f"{self._house.hostname} ESMTP relaygw")
+        return Reply(220, "", f"{self._house.hostname} {'LMTP' if self.session.lmtp else 'ESMTP'} relaygw")
 
-    def _hello(self, extended: bool, argument: str) -> Later:
+    def _hello(self, verb: Verb, argument: str) -> Later:
+        if (verb is Verb.LHLO) is not self.session.lmtp:  # RFC 2033 4.1
+            return answers.WANTS_LHLO if self.session.lmtp else answers.NO_LHLO
+        extended = verb is not Verb.HELO
         name = parse_hello(argument)
         self._reset()
         # Until the filters have answered nothing is known of this client, whoever it said it was before.
@@ -214,11 +277,17 @@ class Conversation:
             return reply_of(found, self._subject)
         self._found = found if self._connected is None else self._connected.then(found)
         self._know(self._found)
+        self._extensions = self._understood()
         return Reply(250, "", "\n".join([self._house.hostname, *(self._offers() if self.session.esmtp else ())]))
 
     def _offers(self) -> list[str]:
         """What works here and now, and nothing else (RFC 5321 4.1.1.1)."""
-        offers = ["PIPELINING", f"SIZE {self._house.limits.message_size}", "8BITMIME", "ENHANCEDSTATUSCODES"]
+        limits = self._house.limits
+        offers = ["PIPELINING", f"SIZE {limits.message_size}", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "DSN"]
+        offers.append(f"LIMITS MAILMAX={limits.messages} RCPTMAX={limits.recipients}")
+        if self.session.tls is not None:
+            offers.append("REQUIRETLS")  # RFC 8689 2
+        offers.append("ENHANCEDSTATUSCODES")
         if self._house.tls is not None and self.session.tls is None:
             offers.append("STARTTLS")
         auth = self._login.offer(self.session.tls is not None)
@@ -246,10 +315,16 @@ class Conversation:
         refusal = self._house.permission.begin(self.session)
         if refusal is not None:
             return refusal
+        if self._messages >= self._house.limits.messages:  # RFC 9422 4.1
+            return answers.TOO_MANY_MESSAGES
         parsed = parse_mail(argument)
         envelope = begin_envelope(parsed.address, parsed.parameters, self._extensions)
         if envelope.size > self._house.limits.message_size:
             return answers.TOO_BIG
+        pressure = self._house.pressure
+        if pressure is not None and (refusal := pressure.refusal(envelope.size)) is not None:
+            self._subject.reason = "; ".join(pressure.reasons) or "the disk has no room for its size"
+            return refusal
         mailing = Mailing(self._house, self.session, self._subject, envelope, self._found)
         self._name(mailing)
         return _then(mailing.begin(), partial(self._mail_begun, mailing))
@@ -257,48 +332,95 @@ class Conversation:
     def _mail_begun(self, mailing: Mailing, answer: Answer) -> Answer:
         if answer is answers.SENDER_OK:
             self._mailing = mailing
+            self._messages += 1
+            if self._house.inventory is not None:
+                self._house.inventory.note(self.session, mailing.envelope.sender)
         return answer
 
     def _rcpt(self, argument: str) -> Later:
         assert self._mailing is not None
         self._name(self._mailing)
-        parsed = parse_rcpt(argument, self._house.postmaster)
+        utf8 = self._mailing.envelope.smtputf8
+        parsed = parse_rcpt(argument, self._house.postmaster, utf8=utf8)
         assert parsed.address is not None  # the grammar knows no null forward-path
-        recipient = make_recipient(parsed.address, parsed.parameters, self._extensions)
+        recipient = make_recipient(parsed.address, parsed.parameters, self._extensions, utf8=utf8)
         self._subject.recipient = str(parsed.address)
         return self._mailing.recipient(recipient)
 
     def _data(self, argument: str) -> Answer:
         assert self._mailing is not None
         self._name(self._mailing)
-        return self._mailing.data()
+        if self._mailing.envelope.body is Body.BINARY:  # RFC 3030 3
+            return answers.BINARY_WANTS_BDAT
+        answer = self._mailing.data()
+        self.receiving = answer is answers.GO_AHEAD
+        return answer
+
+    def _bdat(self, argument: str) -> Later | None:
+        """Whatever the answer will be, the octets behind the command are not commands (RFC 3030 2)."""
+        try:
+            chunk = parse_chunk(argument)
+        except CommandError as error:
+            return Turn(error.reply, Then.CLOSE)
+        refusal: Reply | None
+        if Verb.BDAT in TABLE[self.state]:
+            assert self._mailing is not None
+            refusal = self._mailing.chunk(chunk.size)
+        else:
+            refusal = out_of_sequence(self.state, Verb.BDAT)
+        self._chunk = _Chunk(chunk, refusal, chunk.size)
+        self.receiving = chunk.size > 0
+        return None if chunk.size else self.end_of_data()
+
+    def _chunk_ended(self, chunk: _Chunk) -> Answer:
+        """The answer to a chunk that does not complete a message."""
+        if self._mailing is not None:
+            self._name(self._mailing)
+        refusal = chunk.refusal
+        if refusal is None and self._mailing is not None:
+            refusal = self._mailing.chunk_flaw()
+        if refusal is None:
+            self.state = State.CHUNKS
+            return Reply(250, "2.0.0", f"{chunk.argument.size} octets received")
+        self._spoil(chunk.argument.last)
+        return refusal
+
+    def _spoil(self, last: bool) -> None:
+        """A chunk of a message was refused, and so are those that may be on their way behind it."""
+        if self.state in (State.RECIPIENTS, State.CHUNKS, State.SPOILT):
+            self._reset()
+            self.state = self.state if last else State.SPOILT
 
     def _rset(self, argument: str) -> Answer:
         self._reset()
         return answers.OK
 
-    @property
-    def _extensions(self) -> frozenset[str]:
-        """Those whose parameters are understood in this session; none after HELO."""
-        return self._house.extensions if self.session.esmtp else frozenset()
+    def _understood(self) -> frozenset[str]:
+        """The extensions whose parameters are understood in this session; none after HELO."""
+        if not self.session.esmtp:
+            return frozenset()
+        return self._house.extensions | ({"REQUIRETLS"} if self.session.tls is not None else set())
 
     def _name(self, mailing: Mailing) -> None:
         self._subject.queue_id = mailing.queue_id
         self._subject.sender = path(mailing.envelope.sender)
 
     def _mail_answered(self, answer: Answer) -> Answer:
+        copies = 1
         if self._mailing is not None:
             self._name(self._mailing)
+            copies = self._mailing.accepted if self.session.lmtp else 1
         self._reset()
         if isinstance(answer, Reply) and answer.positive:
             self.errors = 0
-        return answer
+        return answer if copies == 1 or isinstance(answer, Turn) else Turn(answer, times=copies)
 
     def _reset(self) -> None:
         """No transaction is under way any more (RFC 5321 4.1.1.5)."""
         if self._mailing is not None:
             self._mailing.give_up()
             self._mailing = None
+        self.receiving = False
         if self.state is not State.STRANGER:
             self.state = self._ready
 
@@ -323,8 +445,9 @@ def _unknown(verb: str) -> Answer:
 
 
 _HANDLERS: Mapping[Verb, Callable[[Conversation, str], Later]] = {
-    Verb.EHLO: lambda conversation, argument: conversation._hello(True, argument),
-    Verb.HELO: lambda conversation, argument: conversation._hello(False, argument),
+    Verb.EHLO: lambda conversation, argument: conversation._hello(Verb.EHLO, argument),
+    Verb.HELO: lambda conversation, argument: conversation._hello(Verb.HELO, argument),
+    Verb.LHLO: lambda conversation, argument: conversation._hello(Verb.LHLO, argument),
     Verb.STARTTLS: Conversation._starttls,
     Verb.AUTH: Conversation._auth,
     Verb.MAIL: Conversation._mail,
@@ -332,7 +455,7 @@ _HANDLERS: Mapping[Verb, Callable[[Conversation, str], Later]] = {
     Verb.DATA: Conversation._data,
     Verb.RSET: Conversation._rset,
     Verb.NOOP: lambda conversation, argument: answers.OK,
-    Verb.VRFY: lambda conversation, argument: answers.CANNOT_VERIFY if argument else answers.WANTS_ARGUMENT,
+    Verb.VRFY: lambda conversation, argument: answers.CANNOT_VERIFY if parse_verify(argument) else answers.UNKNOWN,
     Verb.EXPN: lambda conversation, argument: answers.NO_EXPN,
     Verb.HELP: lambda conversation, argument: answers.HELP,
     Verb.QUIT: lambda conversation, argument: answers.GOODBYE,

@@ -1,7 +1,8 @@
 """What follows a 354: the octets of the content, dots unstuffed, up to the one end there is (RFC 5321 4.1.1.4, 4.5.2).
+And what follows BDAT: the octets as they are, as many as were announced (RFC 3030 2).
 
-Only CRLF.CRLF ends the data. Bare CR, bare LF and NUL are noticed, never acted on: the message is refused once it has
-ended (servers disagree on what they mean, and mail is smuggled through the disagreement; NUL is no part of 7BIT or
+Only CRLF.CRLF ends the data of DATA. Bare CR, bare LF and NUL are noticed, never acted on: the message is refused once
+it has ended (servers disagree on what they mean, and mail is smuggled through the disagreement; NUL is no part of 7BIT or
 8BITMIME content, RFC 2045 2.7 and 2.8). Line lengths are not looked at: long lines are real, and harm nobody here.
 No work is done per line, and what is held back between two pieces is at most four octets.
 """
@@ -43,6 +44,9 @@ class Decoder:
         self._held = data[len(data) - held :]
         return Piece(self._content(data[: len(data) - held] if held else data), None)
 
+    def finish(self) -> None:
+        """The message is whole: nothing is pending that was not noticed."""
+
     def _content(self, data: bytes) -> bytes:
         if not data:
             return data
@@ -56,6 +60,40 @@ class Decoder:
         if self._surplus:
             data, self._surplus = data[2:], 0
         return data
+
+
+class Chunks:
+    """The octets of one message's BDAT commands, which may be cut anywhere. `left` of the one at hand."""
+
+    __slots__ = ("_held", "bare", "left", "nul")
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.bare = False
+        self.nul = False
+        self._held = False  # the piece before ended with a CR
+
+    def feed(self, data: bytes) -> Piece:
+        """The next octets from the wire; `rest` is what follows the chunk."""
+        content = data if len(data) <= self.left else data[: self.left]
+        self.left -= len(content)
+        self._notice(content)
+        return Piece(content, None if self.left else data[len(content) :])
+
+    def finish(self) -> None:
+        """The message is whole."""
+        self.bare = self.bare or self._held
+
+    def _notice(self, content: bytes) -> None:
+        if not content:
+            return
+        ends = b"\r" + content if self._held else content
+        self._held = ends.endswith(b"\r")
+        pairs = ends.count(b"\r\n")
+        if ends.count(b"\n") != pairs or ends.count(b"\r") - self._held != pairs:
+            self.bare = True
+        if b"\0" in content:
+            self.nul = True
 
 
 def _beginning_of_end(data: bytes) -> int:

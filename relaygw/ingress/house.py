@@ -14,7 +14,11 @@ from relaygw.core.permission import Permission
 from relaygw.core.record import Record
 from relaygw.core.session import Role, Transaction
 from relaygw.core.verdict import Action, AuthResult, Phase, Verdict
-from relaygw.interfaces import IDirectory, ISpool
+from relaygw.ingress.binding import Binding
+from relaygw.ingress.inventory import Inventory
+from relaygw.ingress.pressure import Pressure
+from relaygw.ingress.quotas import Quotas
+from relaygw.interfaces import IDirectory, IRewriter, ISpool
 from relaygw.sasl import Authenticator
 from relaygw.tls import ServerTls
 
@@ -48,13 +52,22 @@ class Chain(Protocol):
     def ask(self, phase: Phase, transaction: Transaction) -> Findings | Awaitable[Findings]: ...
 
 
+@attrs.frozen
+class RewriterUse:
+    """A rewriter under its name in the configuration."""
+
+    name: str
+    rewriter: IRewriter
+
+
 @attrs.frozen(kw_only=True)
 class House:
     """`extensions` are those whose parameters this listener understands. `tls` None: no STARTTLS here.
 
     `authenticator` None: nobody logs in here; `auth_in_clear` tells whether AUTH is offered without TLS too.
-    `postmaster` is who a bare `<postmaster>` is. `new_id` names sessions and messages; `now` is POSIX time; `lease`
-    is for how many seconds a committed record belongs to this process, which gets it through `offer`.
+    `shut` answers why a client is not even let in, None where it is. `postmaster` is who a bare `<postmaster>` is. `new_id` names sessions and messages; `now` is POSIX time; `lease`
+    is for how many seconds a committed record belongs to this process, which gets it through `offer`. Strangers are
+    greeted after `greeting_delay` seconds. `adds_fields`: missing Date and Message-ID are added, as on submission.
     """
 
     hostname: str
@@ -76,10 +89,21 @@ class House:
     implicit_tls: bool = False
     authenticator: Authenticator | None = None
     auth_in_clear: bool = False
+    shut: Callable[[str], object | None] = lambda client: None
+    greeting_delay: float = 0.0
+    line_ends: str = "reject"
+    adds_fields: bool = False
+    rewriters: tuple[RewriterUse, ...] = ()
+    binding: Binding | None = None
+    quotas: Quotas | None = None
+    pressure: Pressure | None = None
+    inventory: Inventory | None = None
 
     @property
     def extensions(self) -> frozenset[str]:
         return _EXTENSIONS | {"AUTH"} if self.authenticator is not None else _EXTENSIONS
 
 
-_EXTENSIONS = frozenset({"PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES"})
+_EXTENSIONS = frozenset(
+    {"PIPELINING", "SIZE", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "DSN", "LIMITS", "ENHANCEDSTATUSCODES"}
+)

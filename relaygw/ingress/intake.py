@@ -18,39 +18,48 @@ from relaygw.core.session import Role, Transaction
 from relaygw.core.trace import missing_fields, received
 from relaygw.ingress.answers import LOCAL_FAILURE
 from relaygw.ingress.house import Findings, House
-from relaygw.interfaces import ISink
+from relaygw.ingress.quotas import Held
+from relaygw.ingress.rewriting import rewrite, with_head
+from relaygw.interfaces import ISink, SpoolError
 
 
 @attrs.frozen(kw_only=True)
 class Message:
-    """A message ready for the spool."""
+    """A message ready for the spool. `head` replaces the content's header section where it is not None; `held` is set
+    for mail beyond a quota."""
 
     record: Record
     prefix: bytes
+    head: bytes | None = None
+    held: Held | None = None
 
 
-def compose(house: House, transaction: Transaction, content: Content, found: Findings | None) -> Message:
+def compose(
+    house: House, transaction: Transaction, content: Content, found: Findings | None, held: Held | None = None
+) -> Message:
     """The record, and the fields that go on top: the filters' findings above our Received (RFC 8601 4.1)."""
     now = house.now()
-    facts = read_facts(content.head)
+    written = rewrite(house, transaction, content)
+    facts = read_facts(written.head)
     prefix = _prefix(house, transaction, found, now) + _added(house, transaction, facts, now)
     record = begin(
         queue_id=transaction.queue_id,
-        envelope=transaction.envelope,
+        envelope=written.envelope,
         now=now,
         session=transaction.session,
-        size=len(prefix) + content.size,
+        size=len(prefix) + content.size + len(written.head) - len(content.head),
         message_id=facts.message_id or _message_id(house, transaction, facts),
         header_from=facts.header_from,
-        held=_held(found),
+        held=_held(found) or (held.reason if held is not None else ""),
         quarantined=found is not None and bool(found.quarantine),
     )
-    return Message(record=record, prefix=prefix)
+    return Message(record=record, prefix=prefix, head=written.head if written.changed else None, held=held)
 
 
 def _prefix(house: House, transaction: Transaction, found: Findings | None, now: float) -> bytes:
     recipients = tuple(recipient.address for recipient in transaction.envelope.recipients)
-    trace = received(transaction.session, house.hostname, transaction.queue_id, recipients, now)
+    utf8 = transaction.envelope.smtputf8
+    trace = received(transaction.session, house.hostname, transaction.queue_id, recipients, now, utf8)
     if found is None:
         return trace
     results = authentication_results(house.hostname, found.auth) if found.auth else b""
@@ -58,7 +67,7 @@ def _prefix(house: House, transaction: Transaction, found: Findings | None, now:
 
 
 def _added(house: House, transaction: Transaction, facts: Facts, now: float) -> bytes:
-    if house.role is not Role.SUBMISSION or (facts.has_date and facts.has_message_id):
+    if not _adds(house) or (facts.has_date and facts.has_message_id):
         return b""
     return missing_fields(
         date=not facts.has_date,
@@ -69,9 +78,14 @@ def _added(house: House, transaction: Transaction, facts: Facts, now: float) -> 
     )
 
 
+def _adds(house: House) -> bool:
+    """Whether what the author's program left out is added here (RFC 6409 8)."""
+    return house.role is Role.SUBMISSION or house.adds_fields
+
+
 def _message_id(house: House, transaction: Transaction, facts: Facts) -> str:
     """The one that `_added` gives."""
-    given = house.role is Role.SUBMISSION and not facts.has_message_id
+    given = _adds(house) and not facts.has_message_id
     return f"<{transaction.queue_id}@{house.hostname}>" if given else ""
 
 
@@ -85,13 +99,19 @@ async def commit(house: House, message: Message, sink: ISink) -> Reply:
     """Store the message and answer for it. A spool that fails is a temporary failure, whatever it says."""
     record = message.record
     try:
+        if message.head is not None:
+            sink = await with_head(house, sink, message.head)
         lease = 0.0 if record.held else record.arrived + house.lease
         content = await house.spool.commit(record, sink, message.prefix, lease)
     except Exception as error:
         sink.abort()
         _failed(house, record, "commit", error)
+        if house.pressure is not None and isinstance(error, SpoolError):
+            house.pressure.spool_failed(str(error))
         return LOCAL_FAILURE
     house.journal(_accepted(record))
+    if message.held is not None and house.quotas is not None:
+        house.quotas.report(record, message.held)
     if not record.held:
         try:
             house.offer(record, content)

@@ -12,15 +12,19 @@ import attrs
 from relaygw.bridge import follow
 from relaygw.core.address import Address
 from relaygw.core.content import Content
-from relaygw.core.envelope import Envelope, Recipient
+from relaygw.core.envelope import Body, Envelope, Recipient
+from relaygw.core.events import LineEndsRepaired
 from relaygw.core.permission import Destination
 from relaygw.core.reply import Reply
 from relaygw.core.session import Session, Transaction
 from relaygw.core.verdict import Action, Phase
 from relaygw.ingress import answers, intake
 from relaygw.ingress.answers import Answer
+from relaygw.ingress.decoding import Chunks
 from relaygw.ingress.house import Findings, House
-from relaygw.ingress.reception import Reception
+from relaygw.ingress.quotas import Held
+from relaygw.ingress.reception import BARE_LINE_END, Reception
+from relaygw.ingress.repairing import make_decoder
 from relaygw.ingress.subject import Subject
 from relaygw.interfaces import Account, SpoolError
 
@@ -42,7 +46,8 @@ def _discard_reason(found: Findings | None) -> str:
 
 
 class Mailing:
-    """`found` is what filters said of the session. While `committing`, losing the client changes nothing."""
+    """`found` is what filters said of the session; `accepted` how many RCPT were. While `committing`, losing the
+    client changes nothing."""
 
     def __init__(
         self, house: House, session: Session, subject: Subject, envelope: Envelope, found: Findings | None
@@ -51,6 +56,7 @@ class Mailing:
         self.envelope = envelope
         self.reception: Reception | None = None
         self.committing = False
+        self.accepted = 0
         self._house = house
         self._session = session
         self._subject = subject
@@ -58,10 +64,19 @@ class Mailing:
         self._discarded = _discard_reason(found)
         # In order, each once: a client that repeats a recipient does not get it delivered twice.
         self._recipients: dict[Recipient, None] = {}
+        self._chunks: Chunks | None = None
         self._given_up = False
 
     def begin(self) -> Later:
         """The answer to MAIL."""
+        if self._house.binding is None:
+            return self._ask_about_sender(None)
+        return follow(self._house.binding.envelope(self._session, self.envelope.sender), self._ask_about_sender)
+
+    def _ask_about_sender(self, refusal: Reply | None) -> Later:
+        """The client may write as this sender, or not."""
+        if refusal is not None:
+            return refusal
         return follow(self._house.chain.ask(Phase.MAIL, self._transaction()), self._sender_judged)
 
     def _sender_judged(self, found: Findings) -> Answer:
@@ -100,7 +115,8 @@ class Mailing:
         postmaster = self._house.postmaster
         if recipient.address.local.lower() != "postmaster" or recipient.address == postmaster:
             return answers.NO_SUCH_USER
-        substitute = attrs.evolve(recipient, address=postmaster)
+        original = recipient.orcpt or f"{'rfc822' if recipient.address.ascii else 'utf-8'};{recipient.address}"
+        substitute = attrs.evolve(recipient, address=postmaster, orcpt=original)  # RFC 3461 5.2.1
         if self._house.permission.destination(postmaster) is not Destination.LOCAL:
             return self._ask(substitute)
         return follow(self._house.directory.account(postmaster), partial(self._looked_up, substitute))
@@ -118,6 +134,7 @@ class Mailing:
         else:
             self._keep(found)
             self._recipients[recipient] = None
+        self.accepted += 1
         return answers.RECIPIENT_OK
 
     # Data
@@ -127,10 +144,31 @@ class Mailing:
         try:
             sink = self._house.spool.sink()
         except SpoolError as error:
-            self._subject.reason = f"spool: {error}"
+            self._spool_failed(str(error))
             return answers.LOCAL_FAILURE
-        self.reception = Reception(sink, self._house.limits.message_size)
+        self.reception = Reception(sink, self._house.limits.message_size, make_decoder(self._house.line_ends))
         return answers.GO_AHEAD
+
+    def chunk(self, size: int) -> Reply | None:
+        """BDAT announces octets: None where they may come, or the refusal."""
+        if self.reception is None:
+            try:
+                sink = self._house.spool.sink()
+            except SpoolError as error:
+                self._subject.reason = f"spool: {error}"
+                return answers.LOCAL_FAILURE
+            self._chunks = Chunks()
+            binary = self.envelope.body is Body.BINARY
+            self.reception = Reception(sink, self._house.limits.message_size, self._chunks, binary)
+        assert self._chunks is not None
+        self._chunks.left = size
+        return None
+
+    def chunk_flaw(self) -> Reply | None:
+        """After a chunk: why the message will be refused, as far as that is known."""
+        assert self.reception is not None
+        self._subject.reason = f"spool: {self.reception.error}" if self.reception.error else ""
+        return self.reception.refusal
 
     def end(self) -> Later:
         """The answer to the message."""
@@ -138,11 +176,50 @@ class Mailing:
         assert reception is not None
         refusal = reception.flaw()
         if refusal is not None:
-            self._subject.reason = f"spool: {reception.error}" if reception.error else ""
+            self._say_why(refusal, reception)
             return refusal
+        if reception.repaired:
+            self._journal_repair()
         if self._discarded or not self._recipients:
             return self._discard(self._discarded or "every recipient was discarded")
         transaction = self._transaction(content=reception.sink.content())
+        if self._house.binding is None:
+            return self._ask_about_content(transaction, reception, None)
+        return follow(
+            self._house.binding.head(self._session, reception.sink.content().head),
+            partial(self._ask_about_content, transaction, reception),
+        )
+
+    def _say_why(self, refusal: Reply, reception: Reception) -> None:
+        """What the log says of content that cannot be taken."""
+        if reception.error:
+            self._spool_failed(reception.error)
+        elif refusal is BARE_LINE_END:
+            self._subject.reason = f"a bare CR or LF from {self._session.client or 'a local client'}"
+        else:
+            self._subject.reason = ""
+
+    def _spool_failed(self, error: str) -> None:
+        self._subject.reason = f"spool: {error}"
+        if self._house.pressure is not None:
+            self._house.pressure.spool_failed(error)
+
+    def _journal_repair(self) -> None:
+        session = self._session
+        self._house.journal(
+            LineEndsRepaired(
+                session=session.id,
+                queue_id=self.queue_id,
+                client=session.client,
+                listener=session.listener,
+                line_ends=self._house.line_ends,
+            )
+        )
+
+    def _ask_about_content(self, transaction: Transaction, reception: Reception, refusal: Reply | None) -> Later:
+        """The client may write as the authors of the message, or not."""
+        if refusal is not None:
+            return refusal
         return follow(self._house.chain.ask(Phase.DATA, transaction), partial(self._judged, transaction, reception))
 
     def _judged(self, transaction: Transaction, reception: Reception, found: Findings) -> Later:
@@ -155,9 +232,16 @@ class Mailing:
             return self._discard(_discard_reason(found))
         self._keep(found)
         assert transaction.content is not None
-        message = intake.compose(self._house, transaction, transaction.content, self._found)
+        message = intake.compose(self._house, transaction, transaction.content, self._found, self._charge())
         self.committing = True
         return follow(intake.commit(self._house, message, reception.sink), self._committed)
+
+    def _charge(self) -> Held | None:
+        """What the message is held for, where it is beyond a quota."""
+        quotas, reception = self._house.quotas, self.reception
+        if quotas is None or reception is None:
+            return None
+        return quotas.charge(self._session, len(self._recipients), reception.sink.size)
 
     def _committed(self, reply: Reply) -> Answer:
         self.committing = False

@@ -9,6 +9,7 @@ Bytes become lines and data here, and answers become bytes; what they mean is th
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,7 +19,8 @@ from twisted.mail.smtp import ESMTP
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from relaygw.bridge import as_deferred
+from relaygw.bridge import as_deferred, resolve, sleep
+from relaygw.channel import Channel, channel
 from relaygw.core.events import Connected, Disconnected, Secured, TaskFailed
 from relaygw.core.reply import Reply
 from relaygw.ingress import answers
@@ -27,7 +29,7 @@ from relaygw.ingress.conversation import Conversation
 from relaygw.ingress.framing import Fault, Lines
 from relaygw.ingress.house import House
 from relaygw.ingress.mailing import Later
-from relaygw.tls import channel
+from relaygw.ingress.repairing import make_lines
 
 MAX_WAITING = 64 * 1024
 """Octets of unread input above which reading stops while an answer is being found."""
@@ -66,7 +68,7 @@ class RelayESMTP(ESMTP):
         self.conversation = conversation
         self._house = house
         self._ended = ended
-        self._lines = Lines()
+        self._lines: Lines = make_lines(house.line_ends)
         self._replies: list[bytes] = []
         self._unsent = 0
         self._working: Deferred[None] | None = None
@@ -101,14 +103,15 @@ class RelayESMTP(ESMTP):
     def dataReceived(self, data: bytes) -> None:
         if self._closing:
             return
-        self._heard = self._house.clock.seconds()
+        if self.conversation.receiving:  # a command has to be whole in time, each piece of a message anew
+            self._heard = self._house.clock.seconds()
         self._lines.receive(data)
         self._pump()
 
     def handshakeCompleted(self) -> None:
         tls = channel(self._transport)
         self._shaking_hands = False
-        self.conversation.secured(tls)
+        self.conversation.secured(tls, Channel(self._transport))
         self._house.journal(Secured(session=self.conversation.session.id, version=tls.version, cipher=tls.cipher))
         if not self._greeted:
             self._begin()
@@ -141,9 +144,20 @@ class RelayESMTP(ESMTP):
 
     def _begin(self) -> None:
         self._pumping = True
-        self._perform(self.conversation.greet)
+        self._perform(self._greet)
         self._pumping = False
         self._pump()
+
+    def _greet(self) -> Later:
+        """The greeting, not before strangers have shown that they can wait."""
+        greeting = self.conversation.greet()
+        delay = 0.0 if self.conversation.session.trusted else self._house.greeting_delay
+        return self._greet_late(greeting, delay) if delay else greeting
+
+    async def _greet_late(self, greeting: Later, delay: float) -> Answer:
+        began = self._house.clock.seconds()
+        answer: Answer = await resolve(greeting)  # the filters work meanwhile
+        return await sleep(max(0.0, began + delay - self._house.clock.seconds()), self._house.clock, answer)
 
     def _pump(self) -> None:
         """Take what can be taken from the input, then write all that was answered."""
@@ -169,6 +183,7 @@ class RelayESMTP(ESMTP):
         line = lines.next(conversation.line_limit(lines.beginning()))
         if line is None:
             return False
+        self._heard = self._house.clock.seconds()
         if isinstance(line, Fault):
             self._answer(conversation.fault(_FAULTS[line]))
         elif conversation.responding:
@@ -188,28 +203,28 @@ class RelayESMTP(ESMTP):
         self._perform(self.conversation.end_of_data)
         return True
 
-    def _perform(self, function: Callable[..., Later], *arguments: object) -> None:
+    def _perform(self, function: Callable[..., Later | None], *arguments: object) -> None:
         try:
             answer = function(*arguments)
         except Exception as error:
             answer = self._broken(error)
         if isinstance(answer, Reply | Turn):
             self._answer(answer)
-        else:
+        elif answer is not None:
             self._wait(answer)
 
-    def _wait(self, answer: Awaitable[Answer]) -> None:
+    def _wait(self, answer: Awaitable[Answer], then: Callable[[Answer], None] | None = None) -> None:
         waiting = as_deferred(answer)
-        self._working = finished = waiting.addCallbacks(self._found, self._failed)
+        self._working = finished = waiting.addCallbacks(partial(self._found, then or self._answer), self._failed)
         if finished.called:
             self._working = None
 
-    def _found(self, answer: Answer) -> None:
+    def _found(self, then: Callable[[Answer], None], answer: Answer) -> None:
         self._working = None
         if self._gone:
             return
         self._heard = self._house.clock.seconds()
-        self._answer(answer)
+        then(answer)
         self._pump()
 
     def _failed(self, failure: Failure) -> None:
@@ -217,7 +232,7 @@ class RelayESMTP(ESMTP):
             self._working = None
             return
         error = failure.value
-        self._found(self._broken(error) if isinstance(error, Exception) else answers.SHUTDOWN)
+        self._found(self._answer, self._broken(error) if isinstance(error, Exception) else answers.SHUTDOWN)
 
     def _broken(self, error: Exception) -> Answer:
         """Whatever was not foreseen (contract 4): said in the journal, answered as temporary."""
@@ -233,6 +248,13 @@ class RelayESMTP(ESMTP):
         if not reply.positive:
             counted = self.conversation.refused(reply)
             answer = counted if isinstance(counted, Turn) else answer
+            penalty = self.conversation.penalty
+            if penalty and reply.permanent and self._working is None:
+                self._wait(sleep(penalty, self._house.clock, answer), self._answer_now)
+                return
+        self._answer_now(answer)
+
+    def _answer_now(self, answer: Answer) -> None:
         self._say(answer)
         if self._draining and self.conversation.resting and not self.conversation.responding:
             self._say(answers.SHUTDOWN)
@@ -243,6 +265,8 @@ class RelayESMTP(ESMTP):
         self._greeted = True
         reply = answer.reply if isinstance(answer, Turn) else answer
         wire = reply.wire()
+        if isinstance(answer, Turn) and answer.times > 1:
+            wire *= answer.times
         self._replies.append(wire)
         self._unsent += len(wire)
         if isinstance(answer, Turn):
@@ -276,9 +300,20 @@ class RelayESMTP(ESMTP):
         self._cause = cause
         self._flush()
         self._transport.unregisterProducer()
-        self._transport.loseConnection()
+        self._part(quit=cause == "quit" and not self._lines)
         if not self._gone:
             self._arm(self._house.clock.seconds() + LINGER)
+
+    def _part(self, *, quit: bool) -> None:  # noqa: A002
+        """A socket closed while octets wait in it resets the connection, and our last words are lost with it: so we
+        end our direction only, and read what comes until the client has ended its own. TLS does that by itself."""
+        if quit or self.conversation.session.tls is not None or self._shaking_hands:
+            self._transport.loseConnection()
+            return
+        self._transport.loseWriteConnection()
+        if not self._reading:
+            self._reading = True
+            self._transport.resumeProducing()
 
     # Back-pressure.
 

@@ -7,7 +7,8 @@ What will not be kept is not stored, so that a refused message costs neither mem
 from relaygw.core.content import MAX_HEADER, Content
 from relaygw.core.reply import Reply
 from relaygw.ingress.answers import LOCAL_FAILURE, TOO_BIG
-from relaygw.ingress.decoding import Decoder
+from relaygw.ingress.decoding import Chunks, Decoder
+from relaygw.ingress.repairing import Normalizer
 from relaygw.interfaces import ISink, SpoolError
 
 BARE_LINE_END = Reply(550, "5.6.11", "The message holds a bare CR or LF")
@@ -17,15 +18,22 @@ FOLDED_START = Reply(550, "5.6.0", "The message begins with a continuation line"
 
 
 class Reception:
-    """`limit` in octets of content. `error` is what the sink said when it failed, "" otherwise."""
+    """`limit` in octets of content. `error` is what the sink said when it failed, "" otherwise. What is `binary` may
+    hold any octet behind its header section."""
 
-    def __init__(self, sink: ISink, limit: int) -> None:
+    def __init__(self, sink: ISink, limit: int, decoder: Decoder | Chunks | None = None, binary: bool = False) -> None:
         self.sink = sink
         self.error = ""
+        self.refusal: Reply | None = None
         self._limit = limit
-        self._decoder = Decoder()
+        self._decoder = decoder or Decoder()
+        self._binary = binary
         self._size = 0
-        self._refusal: Reply | None = None
+
+    @property
+    def repaired(self) -> bool:
+        """Whether a bare LF was taken for a line end."""
+        return isinstance(self._decoder, Normalizer) and self._decoder.repaired
 
     def feed(self, data: bytes) -> bytes | None:
         """The next octets; what follows the end of the data, or None before it."""
@@ -36,13 +44,13 @@ class Reception:
 
     def _store(self, content: bytes) -> None:
         self._size += len(content)
-        if self._refusal is not None:
+        if self.refusal is not None:
             return
         if self._size > self._limit:
             self._give_up(TOO_BIG)
-        elif self._decoder.bare:
+        elif self._decoder.bare and not self._binary:
             self._give_up(BARE_LINE_END)
-        elif self._decoder.nul:
+        elif self._decoder.nul and not self._binary:
             self._give_up(NUL_OCTET)
         else:
             try:
@@ -52,21 +60,29 @@ class Reception:
                 self._give_up(LOCAL_FAILURE)
 
     def _give_up(self, reply: Reply) -> None:
-        self._refusal = reply
+        self.refusal = reply
         self.sink.abort()
 
     def flaw(self) -> Reply | None:
         """After the end: why the message is refused, None where it is sound."""
-        if self._refusal is None:
-            refusal = _head_flaw(self.sink.content())
+        if self.refusal is None:
+            self._decoder.finish()
+            ends_bare = self._decoder.bare and not self._binary
+            refusal = BARE_LINE_END if ends_bare else _head_flaw(self.sink.content(), self._binary)
             if refusal is not None:
                 self._give_up(refusal)
-        return self._refusal
+        return self.refusal
 
 
-def _head_flaw(content: Content) -> Reply | None:
+def _head_flaw(content: Content, binary: bool) -> Reply | None:
     head = content.head
     if len(head) >= MAX_HEADER:
         return LONG_HEADER
+    if binary:  # which the body alone may be (RFC 3030 3)
+        pairs = head.count(b"\r\n")
+        if head.count(b"\n") != pairs or head.count(b"\r") != pairs:
+            return BARE_LINE_END
+        if b"\0" in head:
+            return NUL_OCTET
     # It would continue the last field that we put on top.
     return FOLDED_START if head[:1] in (b" ", b"\t") else None

@@ -2,7 +2,7 @@
 
 A command is allowed in a state where the table says which state a positive answer leads to; a refused command leaves
 the state as it was. What is not in the table is out of sequence. Data and SASL responses are no commands: while they
-flow the state does not change.
+flow the state does not change. BDAT is answered behind its octets, and the last one ends the transaction.
 """
 
 import enum
@@ -19,16 +19,20 @@ class State(enum.Enum):
     EXTENDED = "extended"  # said EHLO
     SENDER = "sender"  # MAIL was accepted
     RECIPIENTS = "recipients"  # and at least one RCPT
+    CHUNKS = "chunks"  # and at least one BDAT, but not the last
+    SPOILT = "spoilt"  # a BDAT was refused: RFC 3030 2 wants RSET now
 
 
 class Verb(enum.Enum):
     EHLO = "EHLO"
     HELO = "HELO"
+    LHLO = "LHLO"
     STARTTLS = "STARTTLS"
     AUTH = "AUTH"
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
+    BDAT = "BDAT"
     RSET = "RSET"
     NOOP = "NOOP"
     VRFY = "VRFY"
@@ -47,6 +51,7 @@ class Next(enum.Enum):
 _ALWAYS: Mapping[Verb, State | Next] = {
     Verb.EHLO: State.EXTENDED,
     Verb.HELO: State.PLAIN,
+    Verb.LHLO: State.EXTENDED,
     Verb.NOOP: Next.SAME,
     Verb.VRFY: Next.SAME,
     Verb.EXPN: Next.SAME,
@@ -75,11 +80,16 @@ TABLE: Mapping[State, Mapping[Verb, State | Next]] = {
         Verb.RSET: Next.READY,
         Verb.RCPT: State.RECIPIENTS,
         Verb.DATA: Next.READY,
+        Verb.BDAT: State.CHUNKS,
         Verb.STARTTLS: State.STRANGER,
     },
+    State.CHUNKS: {**_ALWAYS, Verb.RSET: Next.READY, Verb.BDAT: Next.SAME, Verb.STARTTLS: State.STRANGER},
+    State.SPOILT: {**_ALWAYS, Verb.RSET: Next.READY, Verb.STARTTLS: State.STRANGER},
 }
 
 _HELLO_FIRST = Reply(503, "5.5.1", "Say EHLO or HELO first")
+_IN_CHUNKS = Reply(503, "5.5.1", "The content comes by BDAT; end it with BDAT LAST, or RSET")
+_RESET_FIRST = Reply(503, "5.5.1", "A chunk was refused: RSET first")
 _WORDS: Mapping[tuple[State, Verb], Reply] = {
     (State.STRANGER, Verb.MAIL): _HELLO_FIRST,
     (State.STRANGER, Verb.AUTH): _HELLO_FIRST,
@@ -91,10 +101,15 @@ _WORDS: Mapping[tuple[State, Verb], Reply] = {
     (State.SENDER, Verb.AUTH): Reply(503, "5.5.1", "AUTH is not permitted during a mail transaction"),
     (State.RECIPIENTS, Verb.AUTH): Reply(503, "5.5.1", "AUTH is not permitted during a mail transaction"),
     (State.SENDER, Verb.DATA): Reply(554, "5.5.1", "No valid recipients"),  # RFC 5321 3.3
+    (State.SENDER, Verb.BDAT): Reply(503, "5.5.1", "No valid recipients"),
+    **{(State.CHUNKS, verb): _IN_CHUNKS for verb in (Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.AUTH)},
+    **{(State.SPOILT, verb): _RESET_FIRST for verb in (Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.AUTH)},
 }
 _NO_SENDER = Reply(503, "5.5.1", "MAIL first")
 
 
-def out_of_sequence(state: State, verb: Verb) -> Reply:
+def out_of_sequence(state: State, verb: Verb, lmtp: bool = False) -> Reply:
     """The answer to a command the table does not allow."""
+    if lmtp and state is State.SENDER and verb is Verb.DATA:  # RFC 2033 4.2
+        verb = Verb.BDAT
     return _WORDS.get((state, verb), _NO_SENDER)

@@ -51,7 +51,9 @@ def test_one_message_with_identical_bytes_or_nothing(content: bytes, places: lis
     ended = content if not content or content.endswith(b"\r\n") else content + b"\r\n"
     assert decode(sent(pieces)) == (ended, b"")
     assert sent(pieces) == stuff(content)
-    assert survey(pieces) == Survey(sound=True, eight_bit=not content.isascii())
+    assert survey(pieces) == Survey(
+        sound=True, eight_bit=not content.isascii(), nul=b"\0" in content, ended=content == ended
+    )
 
 
 @given(CONTENTS)

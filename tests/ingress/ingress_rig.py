@@ -42,7 +42,7 @@ class Wire(StringTransportWithDisconnection):
     def __init__(self, peer: IPv4Address) -> None:
         super().__init__(peerAddress=peer)
         self.tls_started = 0
-        self.aborted = False
+        self.aborted = self.half_closed = self.lingers = False
         self.pauses = 0
 
     def startTLS(self, context: object, normal: bool = True) -> None:
@@ -51,6 +51,12 @@ class Wire(StringTransportWithDisconnection):
     def abortConnection(self) -> None:
         self.aborted = True
         self.loseConnection()
+
+    def loseWriteConnection(self) -> None:
+        """This client ends its direction as soon as we have ended ours; `lingers` makes it stay."""
+        self.half_closed = True
+        if not self.lingers:
+            self.loseConnection()
 
     def pauseProducing(self) -> None:
         self.pauses += 1
@@ -170,7 +176,7 @@ class Rig:
 
     def stored(self) -> list[bytes]:
         """The contents in the spool, our fields on top included, in order of arrival."""
-        return [entry.content.chunks(0).__next__() for entry in self.spool._entries.values()]
+        return [b"".join(entry.content.chunks()) for entry in self.spool._entries.values()]
 
     def records(self) -> list[Any]:
         return [entry.record for entry in self.spool._entries.values()]

@@ -13,6 +13,8 @@ INTO = {
     State.EXTENDED: HELLO,
     State.SENDER: HELLO + MAIL,
     State.RECIPIENTS: HELLO + MAIL + RCPT,
+    State.CHUNKS: HELLO + MAIL + RCPT + "BDAT 2\r\n\r\n",
+    State.SPOILT: HELLO + MAIL + RCPT + "BDAT 2\r\n\n\n",
 }
 ARGUMENTS = {
     Verb.EHLO: " client.test",
@@ -22,8 +24,12 @@ ARGUMENTS = {
     Verb.AUTH: " PLAIN AHVzZXIAY29ycmVjdCBob3JzZQ==",
     Verb.VRFY: " user",
     Verb.EXPN: " list",
+    Verb.BDAT: " 0",
+    Verb.LHLO: " client.test",
 }
 REFUSED_ANYWAY = {Verb.EXPN}
+LMTP = {Verb.LHLO: State.EXTENDED, Verb.EHLO: Next.SAME, Verb.HELO: Next.SAME}
+"""On an LMTP listener only LHLO tells who a client is, and on others it does not."""
 
 
 class NoTls:
@@ -50,11 +56,22 @@ def test_every_cell(state: State, verb: Verb) -> None:
         assert reply[4:9] == "5.5.1"
         assert conversation.state is state
         return
-    if verb not in REFUSED_ANYWAY:
+    if verb is Verb.LHLO:
+        assert reply.startswith("500 ")
+        target = Next.SAME
+    elif verb not in REFUSED_ANYWAY:
         assert reply[0] in "23", reply
     expected = {Next.SAME: state, Next.READY: State.EXTENDED}.get(target, target)  # type: ignore[call-overload]
     assert conversation.state is expected
     assert client.open is (verb is not Verb.QUIT)
+
+
+def test_lmtp_has_its_own_hello() -> None:
+    for verb, target in LMTP.items():
+        client = Rig(listener={"protocol": "lmtp"}).connect()
+        client.send(f"{verb.value} client.test\r\n")
+        expected = State.STRANGER if target is Next.SAME else target
+        assert client.protocol.conversation.state is expected
 
 
 @pytest.mark.parametrize("state", State)
