@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,6 +48,13 @@ def follow(value: "T | Awaitable[T]", function: "Callable[[T], R | Awaitable[R]]
     if isinstance(value, Awaitable):
         return afterwards(value, function)
     return function(value)
+
+
+def sleep(seconds: float, clock: IReactorTime, result: T) -> "Deferred[T]":
+    """A Deferred of `result` that fires after this time; cancelling it stops the clock."""
+    waiting: Deferred[T] = Deferred(lambda _: call.cancel())
+    call = clock.callLater(seconds, waiting.callback, result)
+    return waiting
 
 
 async def afterwards(value: Awaitable[T], function: "Callable[[T], R | Awaitable[R]]") -> R:

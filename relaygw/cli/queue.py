@@ -66,6 +66,8 @@ def _add_conditions(parser: argparse.ArgumentParser) -> None:
     add("--older-than", default="", metavar="TIME", help='in the queue for at least "5m", "4h", "2d" …')
     add("--younger-than", default="", metavar="TIME", help="in the queue for less")
     add("--min-attempts", type=int, default=0, metavar="N", help="attempted at least N times")
+    add("--login", action="append", default=[], metavar="NAME", help="sent by this login; repeatable, one must match")
+    add("--client", action="append", default=[], metavar="CIDR", help="sent from this address or network; repeatable")
     add("--reply", default="", metavar="TEXT", help="the last reply has this in it")
 
 

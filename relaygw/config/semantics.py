@@ -7,7 +7,7 @@ is told once.
 
 import importlib.metadata
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import attrs
 
@@ -160,7 +160,7 @@ def _rewriters(config: Config) -> Iterator[Fault]:
 
 
 def _senders(config: Config) -> Iterator[Fault]:
-    groups = {"local": config.domains}
+    groups: dict[str, Collection[str]] = {"local": config.domains}
     for login, texts in config.submission.senders.items():
         path: Path = ("submission", "senders", login)
         if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from relaygw.core.client import Network, is_in, parse_client
 from relaygw.core.patterns import Patterns, compile_patterns
 from relaygw.core.record import Origin, Progress, Record
 
@@ -12,7 +13,7 @@ from relaygw.core.record import Origin, Progress, Record
 class Selection:
     """All given conditions must hold; none given selects every record.
 
-    `recipient` is about recipients that still wait. Ages are seconds since arrival; `reply` is a part of the last
+    `logins` and `clients` are those that sent it. `recipient` is about recipients that still wait. Ages are seconds since arrival; `reply` is a part of the last
     reply of a waiting recipient, in any case.
     """
 
@@ -26,12 +27,16 @@ class Selection:
     younger_than: float | None = None
     min_attempts: int = 0
     reply: str = ""
+    logins: frozenset[str] = frozenset()
+    clients: tuple[Network, ...] = ()
 
     def matches(self, record: Record, now: float) -> bool:
         """Whether the record is meant."""
         age = now - record.arrived
         return (
             (not self.ids or record.queue_id in self.ids)
+            and (not self.logins or record.login in self.logins)
+            and (not self.clients or self._matches_client(record.client))
             and (self.sender is None or self.sender.match(record.envelope.sender) != "")
             and (self.held is None or self.held == bool(record.held))
             and (self.quarantined is None or self.quarantined == record.quarantined)
@@ -40,6 +45,10 @@ class Selection:
             and (self.younger_than is None or age < self.younger_than)
             and self._matches_recipient(record)
         )
+
+    def _matches_client(self, client: str) -> bool:
+        address = parse_client(client)
+        return address is not None and is_in(address, self.clients)
 
     def _matches_recipient(self, record: Record) -> bool:
         return any(

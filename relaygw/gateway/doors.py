@@ -4,7 +4,7 @@ Sessions go on with what they began with; new ones get the new. Knows the three 
 what they do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,12 +19,18 @@ from relaygw.config.schema import ListenerConfig, Network
 from relaygw.core.certificates import CertificateLogin, login_of
 from relaygw.core.content import Content
 from relaygw.core.events import Refused
+from relaygw.core.quota import Ledger
 from relaygw.core.record import Record
 from relaygw.core.session import Role
 from relaygw.gateway.parts import Parts, fresh_id
 from relaygw.gateway.proxied import Hall, may_speak_for_others
+from relaygw.ingress.binding import Binding
+from relaygw.ingress.crowd import Crowd
 from relaygw.ingress.factory import IngressFactory
-from relaygw.ingress.house import House
+from relaygw.ingress.house import House, RewriterUse
+from relaygw.ingress.inventory import Inventory
+from relaygw.ingress.pressure import Pressure
+from relaygw.ingress.quotas import Office, Quotas
 from relaygw.interfaces import IScramDirectory, ISpool
 from relaygw.mailbox.imap.factory import ImapFactory
 from relaygw.mailbox.pop3_factory import Pop3Factory
@@ -39,6 +45,9 @@ class Behind:
     offer: Callable[[Record, Content], None]
     lease: float
     write_event: Callable[[Any], None]
+    spawn: Callable[[str, Awaitable[Any]], None]
+    pressure: Pressure
+    ledger: Ledger
 
 
 @implementer(ILoggingContext)
@@ -51,6 +60,7 @@ class Door(ServerFactory):
         self.listener = listener
         self._rooms: list[Any] = []
         self._entrance: Any = None
+        self._crowd = Crowd()
         self._proxies: Sequence[Network] = ()
         self._behind: Behind | None = None
         self._clock: Any = None
@@ -63,7 +73,7 @@ class Door(ServerFactory):
     def open(self, parts: Parts, behind: Behind) -> None:
         """From now on clients get what these parts make."""
         config = next(each for each in parts.config.listeners if each.name == self.listener.name)
-        room = make_factory(config, parts, behind)
+        room = make_factory(config, parts, behind, self._crowd)
         self._rooms = [old for old in self._rooms if old.connections] + [room]
         self._entrance = _entrance(room, config, parts)
         self._proxies = config.proxy_from
@@ -108,10 +118,12 @@ def _end(room: Any, seconds: float) -> Deferred[Any]:
     return as_deferred(room.stop())
 
 
-def make_factory(config: ListenerConfig, parts: Parts, behind: Behind) -> IngressFactory | Pop3Factory | ImapFactory:
-    """The protocol factory of a listener, without the TLS around it."""
+def make_factory(
+    config: ListenerConfig, parts: Parts, behind: Behind, crowd: Crowd | None = None
+) -> IngressFactory | Pop3Factory | ImapFactory:
+    """The protocol factory of a listener, without the TLS around it. `crowd` counts an SMTP listener's connections."""
     if config.protocol in ("smtp", "lmtp"):
-        return IngressFactory(_house(config, parts, behind), config)
+        return IngressFactory(_house(config, parts, behind), config, crowd)
     settings = parts.config
     shared: dict[str, Any] = {
         "authenticator": _authenticator(parts, behind, parts.config.mailbox.login_attempts),
@@ -131,6 +143,7 @@ def make_factory(config: ListenerConfig, parts: Parts, behind: Behind) -> Ingres
 def _house(config: ListenerConfig, parts: Parts, behind: Behind) -> House:
     settings, clock = parts.config, parts.services.reactor
     auth = config.auth or ("never" if config.role is Role.MX else "tls")
+    legacy = config.profile == "legacy"
     return House(
         hostname=settings.hostname,
         listener=config.name,
@@ -152,7 +165,46 @@ def _house(config: ListenerConfig, parts: Parts, behind: Behind) -> House:
         authenticator=_authenticator(parts, behind, settings.limits.auth_attempts) if auth != "never" else None,
         auth_in_clear=auth == "always",
         shut=parts.bans.shut,
+        greeting_delay=config.greeting_delay,
+        line_ends=config.line_ends or "reject",
+        adds_fields=legacy,
+        rewriters=tuple(RewriterUse(use.name, each) for use, each in parts.rewriters if config.name in use.listeners),
+        binding=_binding(parts),
+        quotas=_quotas(parts, behind),
+        pressure=behind.pressure,
+        inventory=Inventory(behind.write_event, clock.seconds) if legacy else None,
     )
+
+
+def _binding(parts: Parts) -> Binding | None:
+    settings = parts.config.submission
+    if settings.sender_binding == "off":
+        return None
+    return Binding(
+        directory=parts.directory,
+        permission=parts.permission,
+        header=settings.sender_binding == "both",
+        exempt_trusted=settings.exempt_trusted,
+        table=settings.senders,
+    )
+
+
+def _quotas(parts: Parts, behind: Behind) -> Quotas | None:
+    clock = parts.services.reactor
+    if not parts.config.quotas:
+        return None
+    office = Office(
+        hostname=parts.config.hostname,
+        postmaster=parts.postmaster,
+        directory=parts.directory,
+        spool=behind.spool,
+        offer=behind.offer,
+        lease=behind.lease,
+        new_id=lambda: fresh_id(clock.seconds()),
+        journal=behind.write_event,
+        spawn=behind.spawn,
+    )
+    return Quotas(parts.config.quotas, behind.ledger, office, clock.seconds)
 
 
 def _authenticator(parts: Parts, behind: Behind, attempts: int) -> Authenticator:

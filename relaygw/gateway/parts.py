@@ -13,7 +13,7 @@ import attrs
 from twisted.cred.portal import Portal
 
 from relaygw.bans import BanBook
-from relaygw.config.schema import Config
+from relaygw.config.schema import Config, RewriterConfig
 from relaygw.core.address import Address, AddressError, parse_address
 from relaygw.core.events import Event, TaskFailed
 from relaygw.core.ids import new_id
@@ -23,7 +23,7 @@ from relaygw.dns import ZoneError, make_resolver
 from relaygw.egress.dkim import DkimError, DkimSigner, make_signer
 from relaygw.filters.chain import Chain
 from relaygw.filters.uses import build_uses
-from relaygw.interfaces import IDirectory, IRouteChecker, ITransport, Services
+from relaygw.interfaces import IDirectory, IRewriter, IRouteChecker, ITransport, Services
 from relaygw.mailbox.store import Store
 from relaygw.plugins import PluginError, load_plugin
 from relaygw.realm import account_portal
@@ -61,6 +61,7 @@ class Parts:
     permission: Permission
     postmaster: Address
     chain: Chain
+    rewriters: tuple[tuple[RewriterConfig, IRewriter], ...]
     routing: Routing
     transports: Mapping[str, ITransport]
     signer: DkimSigner
@@ -94,6 +95,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
     directory = attempt.of(lambda: _directory(config, services))
     services = attrs.evolve(services, directory=directory)
     uses = attempt.of(lambda: build_uses(config.filters, services))
+    rewriters = tuple((use, attempt.of(partial(_rewriter, use, services))) for use in config.rewriters)
     transports = {name: attempt.of(partial(_transport, name, services)) for name in _transports(config)}
     tls = attempt.of(lambda: _tls(config, lasting.write_event))
     routing = compile_routes(config.routes, config.domains, config.relay_domains)
@@ -112,6 +114,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
         ),
         postmaster=_postmaster(config),
         chain=Chain(uses, lasting.reactor, lasting.write_event),
+        rewriters=rewriters,
         routing=routing,
         transports=transports,
         signer=signer,
@@ -141,6 +144,12 @@ def _directory(config: Config, services: Services) -> IDirectory:
     use, options = config.directory.kind, config.directory.options
     directory: IDirectory = load_plugin("relaygw.directories", use, options, services, where="directory")
     return directory
+
+
+def _rewriter(use: RewriterConfig, services: Services) -> IRewriter:
+    where = f"rewriter {use.name!r}"
+    rewriter: IRewriter = load_plugin("relaygw.rewriters", use.use, use.options, services, where=where)
+    return rewriter
 
 
 def _transports(config: Config) -> list[str]:

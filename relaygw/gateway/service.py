@@ -28,10 +28,14 @@ from relaygw.control.collaborators import Collaborators
 from relaygw.control.service import ControlService
 from relaygw.core.events import Reloaded, Started, Stopped, TaskFailed
 from relaygw.core.question import Answer, Question
+from relaygw.gateway.counts import Counts
 from relaygw.gateway.doors import Behind, Door
+from relaygw.gateway.load import LoadWatch
 from relaygw.gateway.notify import notify
 from relaygw.gateway.parts import Lasting, Parts, PartsError, fresh_id, jitter, make_parts
 from relaygw.gateway.welcome import welcome
+from relaygw.ingress.pressure import Pressure
+from relaygw.ingress.quotas import LedgerFile
 from relaygw.interfaces import IResolver, SpoolError
 from relaygw.journal.journal import Journal
 from relaygw.mailbox.store import Store
@@ -40,6 +44,9 @@ from relaygw.secret import KeptSecret
 from relaygw.spool.memory import MemorySpool
 from relaygw.spool.sqlite import SqliteSpool
 from relaygw.tasks import Tasks, describe
+
+QUOTAS = "quotas.json"
+"""The file of the counts of quotas, in the state directory."""
 
 STORE_THREADS = 4
 """Threads for the files of mailboxes."""
@@ -91,8 +98,25 @@ class Gateway(MultiService):
         )
         control = attrs.evolve(config.control, socket=control_socket(config))
         self.control = ControlService(reactor, control, self._collaborators())
+        self.pressure = Pressure(config.pressure, reactor.seconds, self.journal.write)
+        self._load = LoadWatch(
+            pressure=self.pressure,
+            path=spool_directory(config) if config.spool.kind != "memory" else config.state,
+            count=self.spool.count,
+            reactor=reactor,
+            pool=self._pool,
+            journal=self.journal.write,
+        )
+        counts = LedgerFile(os.path.join(config.state, QUOTAS), self.journal.write)
+        self._counts = Counts(counts, reactor, self._pool)
         self._behind = Behind(
-            spool=self.spool, offer=self.queue.offer, lease=self.queue.lease, write_event=self.journal.write
+            spool=self.spool,
+            offer=self.queue.offer,
+            lease=self.queue.lease,
+            write_event=self.journal.write,
+            spawn=self._tasks.spawn,
+            pressure=self.pressure,
+            ledger=self._counts.ledger,
         )
         self.doors = [self._door(name) for name in (each.name for each in config.listeners)]
         self._listening = MultiService()
@@ -127,6 +151,8 @@ class Gateway(MultiService):
             except SpoolError as error:
                 raise StartError(f"relaygw cannot start: {error}") from None
         self.bans.start()
+        self._load.start()
+        self._counts.start()
         self.queue.startService()
         self.control.startService()
         self._listening.startService()
@@ -169,6 +195,7 @@ class Gateway(MultiService):
             self._retired.pop(0).close()
         self._retired.append(parts)
         self.bans.reconfigure(policy_of(config))
+        self.pressure.config = config.pressure
         self.queue.reconfigure(transports=parts.transports, routing=parts.routing, config=config.queue)
         known = {each.name for each in config.listeners}
         for door in self.doors:
@@ -186,6 +213,8 @@ class Gateway(MultiService):
         for name, step in (
             ("close the ports", self._listening.stopService),
             ("end the sessions", self._end_sessions),
+            ("look at the load no more", self._load.stop),
+            ("keep the counts of quotas", self._counts.stop),
             ("close the control socket", self.control.stopService),
             ("drain the queue", self.queue.stopService),
             ("keep the bans", self.bans.stop),
@@ -234,6 +263,7 @@ class Gateway(MultiService):
             "domains": list(self.config.domains),
             "messages": await self.spool.count(),
             "queue": dict(self.queue.counts),
+            "pressure": self.pressure.status(),
             "journal": {"lost": self.journal.lost},
         }
 

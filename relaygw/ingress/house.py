@@ -65,9 +65,12 @@ class House:
     """`extensions` are those whose parameters this listener understands. `tls` None: no STARTTLS here.
 
     `authenticator` None: nobody logs in here; `auth_in_clear` tells whether AUTH is offered without TLS too.
-    `shut` answers why a client is not even let in, None where it is. `postmaster` is who a bare `<postmaster>` is. `new_id` names sessions and messages; `now` is POSIX time; `lease`
-    is for how many seconds a committed record belongs to this process, which gets it through `offer`. Strangers are
-    greeted after `greeting_delay` seconds. `adds_fields`: missing Date and Message-ID are added, as on submission.
+    `shut` answers why a client is not even let in, None where it is. `postmaster` is who a bare `<postmaster>` is.
+    `new_id` names sessions and messages; `now` is POSIX time; `lease` is for how many seconds a committed record
+    belongs to this process, which gets it through `offer`.
+
+    Strangers are greeted after `greeting_delay` seconds. `adds_fields`: missing Date and Message-ID are added, as they
+    are on submission. Where `binding`, `quotas`, `pressure` or `inventory` is None, nobody is asked.
     """
 
     hostname: str

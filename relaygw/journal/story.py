@@ -84,6 +84,23 @@ def _accepted(e: _Facts) -> str:
     )
 
 
+def _old_client(e: _Facts) -> str:
+    how = e.after("over ", "tls") or "without TLS"
+    return f"{e['client']} sends mail {how} to {e['listener']}{e.after(', login ', 'login')}"
+
+
+def _rewritten(e: _Facts) -> str:
+    return f"{e['rewriter']} changes it: from {e.path('sender')}{e.after(', From: ', 'header_from')}"
+
+
+def _quota_exceeded(e: _Facts) -> str:
+    return f"held: {e['reason']}{'; its owner and the postmaster are told' if e['told'] else ''}"
+
+
+def _pressure(e: _Facts) -> str:
+    return e.after("no more mail is accepted: ", "reasons") or "mail is accepted again"
+
+
 def _attempted(e: _Facts) -> str:
     host = e["host"] or e["transport"]
     where = f" by {host}{e.after(' [', 'address', ']') if e['host'] else ''}{e.after(' over ', 'tls')}"
@@ -111,6 +128,11 @@ _TELLERS: dict[str, tuple[str, _Teller]] = {
     "judged": ("filters", _judged),
     "filter_broke": ("filters", _filter_broke),
     "refused": ("ingress", _refused),
+    "line_ends_repaired": ("ingress", lambda e: f"bare LF from {e['client']} repaired ({e['line_ends']})"),
+    "old_client": ("ingress", _old_client),
+    "rewritten": ("ingress", _rewritten),
+    "quota_exceeded": ("ingress", _quota_exceeded),
+    "pressure_changed": ("service", _pressure),
     "accepted": ("spool", _accepted),
     "discarded": (
         "filters",
