@@ -67,7 +67,7 @@ class GreylistFilter:
         self._patterns = given.patterns()
         policy = Policy(delay=given.delay, window=given.window, remember=given.remember, passes=given.passes)
         path = os.path.join(services.state, given.file)
-        self._store = GreylistStore(GreylistFile(path, policy, given.entries), services.reactor)
+        self.store = GreylistStore(GreylistFile(path, policy, given.entries), services.reactor)
 
     def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session, recipient = transaction.session, transaction.recipient
@@ -88,7 +88,7 @@ class GreylistFilter:
 
     async def _ask(self, triplet: Triplet) -> Verdict:
         try:
-            ruling = await self._store.ask(triplet)
+            ruling = await self.store.ask(triplet)
         except StoreError as error:
             return Verdict(action=Action.PASS, reason=f"greylist cannot be asked: {error}")
         return _verdict(ruling)

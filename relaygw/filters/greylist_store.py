@@ -163,6 +163,12 @@ class GreylistStore:
         self._next()
         return question.answer
 
+    def close(self) -> None:
+        """Let the file go at once, where nobody waits for it; the next question opens it again."""
+        self._stop_waiting()
+        if not self._busy:
+            self._file.close()
+
     def _next(self) -> None:
         if self._busy:
             return

@@ -348,7 +348,6 @@ class ThreadTests(TestCase):
         def check(rulings: list[Ruling]) -> None:
             assert [ruling.wait for ruling in rulings] == [300.0] * 50
             assert threading.current_thread().name not in threads
-            store._stop_waiting()
-            store._file.close()
+            store.close()
 
         return asked.addCallback(check)
