@@ -125,11 +125,12 @@ class TlsTests(TestCase):
         self.inside: list[Server] = []
         self.sessions: list[Session] = []
         self.handshake = b""
+        self.offers_inside: tuple[str, ...] = INSIDE
 
     def listen(self, implicit: bool = False) -> int:
         def build(address: object) -> Peer:
             self.outside.append(Server(OFFERS, starttls=b"220 2.0.0 go\r\n"))
-            self.inside.append(Server(INSIDE, auth=b"235 2.7.0 ok\r\n"))
+            self.inside.append(Server(self.offers_inside, auth=b"235 2.7.0 ok\r\n"))
             return Peer(self.outside[-1], self.inside[-1], self.certified, implicit, self.handshake)
 
         factory = Factory()
@@ -182,8 +183,23 @@ class TlsTests(TestCase):
         outcomes = yield Deferred.fromCoroutine(self.deliver(session, b"\r\nx\r\n"))
         assert [(outcome.status, outcome.tls) for outcome in outcomes] == [(Status.DELIVERED, "TLSv1.3")]
 
-    async def deliver(self, session: Session, content: bytes) -> tuple[Outcome, ...]:
-        record = make_record()
+    @inlineCallbacks
+    def test_requiretls_goes_on_over_verified_tls_to_who_offers_it(self) -> Any:
+        for offers, mode, expected in (
+            ((*INSIDE, "REQUIRETLS"), TlsMode.VERIFY, (Status.DELIVERED, "2.0.0")),
+            (INSIDE, TlsMode.VERIFY, (Status.FAILED, "5.7.30")),
+            ((*INSIDE, "REQUIRETLS"), TlsMode.ENCRYPT, (Status.FAILED, "5.7.30")),
+        ):
+            self.offers_inside = offers
+            session = yield self.opened(self.hop(mode))
+            outcomes = yield Deferred.fromCoroutine(self.deliver(session, b"\r\nx\r\n", requiretls=True))
+            assert [(outcome.status, outcome.reply.enhanced) for outcome in outcomes] == [expected]
+            said = [command for command in self.inside[-1].commands if command.startswith("MAIL")]
+            assert all(command.endswith(" REQUIRETLS") for command in said)
+            assert bool(said) is (expected[0] is Status.DELIVERED)
+
+    async def deliver(self, session: Session, content: bytes, **facts: Any) -> tuple[Outcome, ...]:
+        record = make_record(**facts)
         message = await prepare(record.envelope, b"", BytesContent(content), in_thread(reactor))
         return await send(session, message, record.envelope.recipients, MANNERS)
 
