@@ -133,7 +133,8 @@ class BanBook:
         self._told(self._bans.failed(client, login, attempt, self._now))
 
     def succeeded(self, client: str, *logins: str) -> None:
-        if any([self._bans.succeeded(client, login, self._now) for login in logins]):
+        news = [self._bans.succeeded(client, login, self._now) for login in logins]
+        if any(news):
             self._change()
 
     # What operators ask.

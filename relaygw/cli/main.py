@@ -22,9 +22,11 @@ VERBS = {
     "queue": "list, show, explain, hold, release, retry, remove or bounce queued messages",
     "trace": "the life of a message, from connect to final reply",
     "route": "where a message from SENDER to RECIPIENT would go, and why",
+    "auth": "who sent a stored message: SPF, DKIM, DMARC, ARC and iprev, with every question to the DNS",
     "dns": "compare the DNS with the configuration, and say what to publish",
     "dkim": "make, show and list DKIM keys and their DNS records",
     "user": "add, remove and list users, set passwords",
+    "ban": "list, add and lift bans of addresses, networks and logins",
     "filters": "the filters in use, in their order",
     "reload": "have the running service read its configuration again",
 }

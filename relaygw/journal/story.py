@@ -125,6 +125,8 @@ _TELLERS: dict[str, tuple[str, _Teller]] = {
     "secured": ("ingress", lambda e: f"{e['version']} begins, {e['cipher']}"),
     "logged_in": ("ingress", lambda e: f"{e['login']} logs in ({e['mechanism']})"),
     "login_refused": ("ingress", _login_refused),
+    "banned": ("ingress", lambda e: f"{e['subject']} is banned ({e['kind']}): {e['reason']}"),
+    "lifted": ("ingress", lambda e: f"{e['subject']} is no longer banned: {e['reason']}"),
     "judged": ("filters", _judged),
     "filter_broke": ("filters", _filter_broke),
     "refused": ("ingress", _refused),

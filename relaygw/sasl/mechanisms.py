@@ -60,8 +60,8 @@ class SecureChannel(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Setting:
-    """What a mechanism may know. `channel` None: no TLS. `certified` is whom the client's certificate stands for, "" for
-    nobody. `plus` tells that channel binding was offered."""
+    """What a mechanism may know. `channel` None: no TLS. `certified` is whom the client's certificate stands for, ""
+    for nobody. `plus` tells that channel binding was offered."""
 
     channel: SecureChannel | None
     certified: str
