@@ -51,6 +51,10 @@ private_key = "tls/private_key.pem"
 # Names and password hashes; edit with `relaygw user`.
 users = "users"
 
+[submission]
+# Who logs in writes as themselves, in the envelope and in From. Others' addresses: senders = {{ NAME = ["address"] }}.
+sender_binding = "both"
+
 [control]
 # The web page for operators (read only); it asks for the token in this file.
 console = {console}

@@ -137,6 +137,6 @@ def _read(rows: object) -> Iterator[tuple[str, str, Window]]:
             ]:
                 if span not in SPANS:
                     raise ValueError(f"no such span: {span!r:.20}")
-                yield key, span, Window(float(at), n, to, size, told)
+                yield key, span, Window(float(since), n, to, size, told)
             case _:
                 raise ValueError("not a row of a ledger")

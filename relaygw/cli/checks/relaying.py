@@ -19,6 +19,10 @@ def check(config: Config) -> Iterator[Finding]:
         yield from _network(f"trusted_networks[{place}]", network)
     for number, listener in enumerate(config.listeners, 1):
         yield from _listener(f"listener[{number}]", listener)
+        yield from _line_ends(f"listener[{number}]", listener)
+        if listener.profile == "legacy":
+            yield from _legacy(f"listener[{number}]", listener, config)
+    yield from _quotas(config)
     console = config.control.console
     if console and not console.startswith("ssl:") and not is_local(console):
         advice = "let it listen on 127.0.0.1, or use an ssl: endpoint"
@@ -37,6 +41,42 @@ def _network(path: str, network: Network) -> Iterator[Finding]:
 def _count(network: Network) -> str:
     size = network.num_addresses
     return f"{size:,}" if size < 10**9 else f"2^{size.bit_length() - 1}"
+
+
+def _legacy(path: str, listener: ListenerConfig, config: Config) -> Iterator[Finding]:
+    """Everything that is lax about a legacy listener is said, each time: it is meant to go away."""
+    where = ", ".join(map(str, listener.networks))
+    yield warning(
+        f"{path}.profile",
+        f"LEGACY: {listener.name} takes bare LF and {_tls_of(listener)} from {where}",
+        "the journal's old_client events name who still needs it; close it when nobody does",
+    )
+    if not any(listener.name in use.listeners for use in config.rewriters):
+        message = "devices' own From addresses go out as they are, and others will refuse many of them"
+        yield warning(path, message, 'add a [[rewriter]] with use = "from-address" for this listener')
+    for network in listener.networks:
+        if network.is_global or network.prefixlen < TOO_WIDE[network.version]:
+            advice = "name the private networks of the devices"
+            yield warning(f"{path}.networks", f"{network} is not private: strangers may smuggle mail here", advice)
+
+
+def _tls_of(listener: ListenerConfig) -> str:
+    return "no TLS" if listener.tls == "none" else f"{listener.tls_minimum_version} (broken, RFC 8996)"
+
+
+def _line_ends(path: str, listener: ListenerConfig) -> Iterator[Finding]:
+    if listener.line_ends == "normalize" and not listener.networks:
+        message = "bare LF is taken from everybody; only CRLF.CRLF ends a message, but others may read it otherwise"
+        yield warning(f"{path}.line_ends", message, 'set it to "reject", or name networks')
+
+
+def _quotas(config: Config) -> Iterator[Finding]:
+    for place, quota in enumerate(config.quotas, 1):
+        if not any(getattr(quota, f"{what}_per_{span}") for what in _COUNTED for span in ("hour", "day")):
+            yield warning(f"quota[{place}]", f"{quota.name} limits nothing", "set messages_per_hour or another limit")
+
+
+_COUNTED = ("messages", "recipients", "bytes")
 
 
 def _listener(path: str, listener: ListenerConfig) -> Iterator[Finding]:
