@@ -33,7 +33,7 @@ class Mode(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Use:
-    """`listeners` empty: all SMTP listeners of role "mx". `timeout` in seconds, for one question.
+    """`listeners` empty: all SMTP (not LMTP) listeners of role "mx". `timeout` in seconds, for one question.
 
     `on_error` and `mode` also take the configuration's words."""
 
@@ -46,6 +46,8 @@ class Use:
 
     def wants(self, phase: Phase, session: Session) -> bool:
         """Whether the filter is asked in this phase of this session."""
+        if session.lmtp and not self.listeners:
+            return False  # it comes from a mail server of ours, of which there is nothing to find out
         return phase in self.filter.phases and self.covers(session.listener, session.role)
 
     def covers(self, listener: str, role: Role) -> bool:
