@@ -57,4 +57,8 @@ class BytesContent:
         return split_head(self.data)
 
     def chunks(self, start: int = 0) -> Iterator[bytes]:
-        yield self.data[start:] if start else self.data
+        if len(self.data) - start <= CHUNK:
+            yield self.data[start:]
+            return
+        for position in range(start, len(self.data), CHUNK):  # copying all of it at once would stop the reactor
+            yield self.data[position : position + CHUNK]

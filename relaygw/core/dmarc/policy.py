@@ -1,0 +1,81 @@
+"""What a DMARC evaluation leads to: the operator's table of actions, the reply, and how it is told."""
+
+import enum
+from collections.abc import Mapping
+
+from relaygw.core.dmarc.record import Policy
+from relaygw.core.dmarc.result import Evaluation, Result
+from relaygw.core.reply import Reply
+from relaygw.core.verdict import Action, AuthResult
+
+
+class Case(enum.Enum):
+    """What an action can be chosen for. The first three are messages that fail, by the policy to be applied."""
+
+    REJECT = "reject"
+    QUARANTINE = "quarantine"
+    NONE = "none"
+    PASS = "pass"  # noqa: S105
+    ABSENT = "absent"  # no policy applies
+    UNREADABLE = "unreadable"  # no author, or none that can be told
+    TEMPERROR = "temperror"
+    PERMERROR = "permerror"
+
+
+DEFAULT_ACTIONS: Mapping[Case, Action] = {
+    Case.REJECT: Action.REJECT,
+    Case.QUARANTINE: Action.QUARANTINE,
+    Case.NONE: Action.PASS,  # RFC 9989 5.4: p=none MUST NOT change what happens to mail
+    Case.PASS: Action.PASS,
+    Case.ABSENT: Action.PASS,
+    Case.UNREADABLE: Action.PASS,
+    Case.TEMPERROR: Action.DEFER,
+    Case.PERMERROR: Action.PASS,
+}
+"""What the owner of the domain asks for is done; what could not be found out now is asked again later."""
+
+
+def case(evaluation: Evaluation) -> Case:
+    """Which line of the table is meant."""
+    if evaluation.result is Result.FAIL:
+        return {Policy.REJECT: Case.REJECT, Policy.QUARANTINE: Case.QUARANTINE}.get(evaluation.policy, Case.NONE)
+    if evaluation.result is Result.NONE:
+        return Case.ABSENT if evaluation.author else Case.UNREADABLE
+    return Case(evaluation.result.value)
+
+
+def reply_for(evaluation: Evaluation, action: Action) -> Reply | None:
+    """What the peer reads, None where the action refuses nothing."""
+    if action is Action.REJECT:
+        # RFC 7372 has no code for DMARC; X.7.1 is what RFC 9989 8.3 shows.
+        return Reply(550, "5.7.1", _text(evaluation))
+    if action is Action.DEFER:
+        return Reply(451, "4.7.1", _text(evaluation))
+    return None
+
+
+def _text(evaluation: Evaluation) -> str:
+    if evaluation.result is Result.FAIL:
+        return f"DMARC: this message is not from {evaluation.author}, whose policy is {evaluation.policy.value}"
+    if evaluation.result is Result.TEMPERROR:
+        return f"DMARC: the policy of {evaluation.author} cannot be checked now"
+    return f"DMARC: {evaluation.result.value} for {evaluation.author or 'a message without an author'}"
+
+
+def auth_result(evaluation: Evaluation) -> AuthResult:
+    """For Authentication-Results (RFC 8601 2.7, RFC 9989 10.2)."""
+    given = [("header.from", evaluation.author)] if evaluation.author else []
+    if evaluation.record is not None:
+        given.append(("policy.dmarc", evaluation.policy.value))
+    return AuthResult(method="dmarc", result=evaluation.result.value, reason=evaluation.reason, properties=tuple(given))
+
+
+def summary(evaluation: Evaluation) -> str:
+    """One line for the journal."""
+    words = [f"{evaluation.author or 'no author'}: {evaluation.result.value}"]
+    if evaluation.record is not None:
+        testing = ", t=y" if evaluation.record.testing else ""
+        words.append(f"{evaluation.tag}={evaluation.published.value} at {evaluation.policy_domain}{testing}")
+    if evaluation.reason:
+        words.append(evaluation.reason)
+    return "; ".join(words)

@@ -1,0 +1,76 @@
+"""The author's domain is found in every form From may take, and nothing hides one from us."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relaygw.core.author import Authors, read_authors
+
+
+@pytest.mark.parametrize(
+    ("value", "domains"),
+    [
+        ("alice@example.com", ["example.com"]),
+        ("<alice@example.com>", ["example.com"]),
+        ("Alice <alice@Example.COM>", ["example.com"]),
+        ('"Alice, of <a@b.c>" <alice@example.com>', ["example.com"]),
+        ('"a \\" b" <alice@example.com>', ["example.com"]),
+        ("Alice (a@b.c (nested \\) )) <alice@example.com>", ["example.com"]),
+        ("alice@example.com (Alice)", ["example.com"]),
+        ("alice @ example . com", ["example.com"]),
+        ('"a@b.c"@example.com', ["example.com"]),
+        ('<"a b@c.d"@example.com>', ["example.com"]),
+        ("Alice\r\n\t<alice@example.com>", ["example.com"]),
+        ("<@a.test,@b.test:alice@example.com>", ["example.com"]),
+        ("=?utf-8?q?=40?= <alice@example.com>", ["example.com"]),
+        ("a@one.test, b@two.test", ["one.test", "two.test"]),
+        ("a@one.test,, b@two.test,", ["one.test", "two.test"]),
+        ("Group: a@one.test, B <b@two.test>;", ["one.test", "two.test"]),
+        ("Group:;, a@one.test", ["one.test"]),
+        ("a@example.com.", ["example.com"]),
+        ("jörg@bücher.example", ["xn--bcher-kva.example"]),
+        # Not well formed: whatever may be shown as an author counts.
+        ("<a@one.test> <b@two.test>", ["one.test", "two.test"]),
+        ("a@one.test b@two.test", ["one.test", "two.test"]),
+        ("alice@example.com <eve@other.test>", ["other.test"]),
+        ("<alice@example.com", ["example.com"]),
+        ('"Alice <alice@example.com>', []),
+        ("Alice", []),
+        ("a@exa_mple..com", []),
+        ("a@", []),
+    ],
+)
+def test_domains(value: str, domains: list[str]) -> None:
+    found = read_authors(b"To: x@y.test\r\nFrom: " + value.encode() + b"\r\nSubject: From: z@z.test\r\n")
+    assert list(found.domains) == domains
+    assert found.fields == 1
+    assert bool(found.flaw) or domains
+
+
+@pytest.mark.parametrize(
+    "value", ["<alice@example.com", '"Alice <alice@example.com>', "Alice", "a@", "(a@b.c", "a@[192.0.2.1]"]
+)
+def test_what_is_wrong_is_told(value: str) -> None:
+    assert read_authors(b"From: " + value.encode() + b"\r\n").flaw
+
+
+def test_several_fields_are_told_and_all_read() -> None:
+    found = read_authors(b"From: a@one.test\r\nfrom: b@two.test\r\n")
+    assert found == Authors(domains=("one.test", "two.test"), fields=2, flaw="2 From fields")
+
+
+def test_octets_that_are_no_text_hide_no_author() -> None:
+    assert read_authors(b'From: "\xff\\"" <a@b.test>\r\n') == Authors(domains=("b.test",), fields=1)
+    assert read_authors(b"From: a@\xff.test\r\n").domains == ()
+
+
+PIECES = st.lists(
+    st.sampled_from(["a@b.test", "<", ">", '"', "(", ")", ",", ";", ":", "@", "[", "]", "\\", " ", "x", "\u00fc"]),
+    max_size=20,
+).map("".join)
+
+
+@given(st.one_of(PIECES, st.text(max_size=60)))
+def test_any_field_has_domains_or_a_flaw(value: str) -> None:
+    found = read_authors(b"From: " + value.replace("\n", " ").encode("utf-8", "surrogatepass") + b"\r\n")
+    assert found.domains or found.flaw

@@ -1,0 +1,190 @@
+"""DMARC is evaluated as RFC 9989 says: golden cases from files, one folder entry per section, and any input survived.
+
+A case in tests/data/dmarc has an author (`from`, or `head` for the whole header section), what SPF and DKIM found
+("result domain"), the TXT records of its zone, and what is expected; `asked` are all questions, in order.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relaygw.core import dkim, spf
+from relaygw.core.author import read_authors
+from relaygw.core.dmarc import Evaluation, Result, evaluate
+from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, auth_result, case, reply_for, summary
+from relaygw.core.dmarc.record import Policy, Record, is_record, read_record
+from relaygw.core.dmarc.walk import MAX_QUERIES, targets
+from relaygw.core.question import settle
+from relaygw.core.verdict import Action
+from relaygw.dns.fixed import FixedResolver
+
+CASES = Path(__file__).parents[1] / "data" / "dmarc"
+ALL = [
+    (f"{path.stem} {entry['proves']}", entry)
+    for path in sorted(CASES.glob("*.toml"))
+    for entry in tomllib.loads(path.read_text(encoding="utf-8"))["case"]
+]
+
+
+def resolver_of(entry: dict[str, Any]) -> FixedResolver:
+    zone = {
+        name: {"TXT": [text.encode() for text in (texts if isinstance(texts, list) else [texts])]}
+        for name, texts in entry["zone"].items()
+    }
+    return FixedResolver(zone, failing=entry.get("failing", ()))
+
+
+def spf_finding(text: str) -> spf.Finding:
+    result, domain = text.split()
+    return spf.Finding(
+        result=spf.Result(result), identity=spf.Identity.MAIL_FROM, client="", domain=domain, sender="", hello=""
+    )
+
+
+def signatures(texts: list[str]) -> dkim.Findings:
+    found = (text.split() for text in texts)
+    return dkim.Findings(
+        signatures=tuple(dkim.Finding(result=dkim.Result(result), domain=domain) for result, domain in found)
+    )
+
+
+def evaluated(entry: dict[str, Any], resolver: FixedResolver) -> Evaluation:
+    head = entry.get("head") or f"From: {entry['from']}"
+    authors = read_authors(head.replace("\n", "\r\n").encode() + b"\r\n")
+    finding = spf_finding(entry["spf"]) if "spf" in entry else None
+    return settle(evaluate(authors, finding, signatures(entry.get("dkim", []))), resolver.answer)
+
+
+@pytest.mark.parametrize("entry", [entry for _, entry in ALL], ids=[name for name, _ in ALL])
+def test_case(entry: dict[str, Any]) -> None:
+    resolver = resolver_of(entry)
+    found = evaluated(entry, resolver)
+    told: dict[str, object] = {
+        "result": found.result.value,
+        "policy": found.policy.value,
+        "published": found.published.value,
+        "aligned": [f"{each.method} {each.domain}" for each in found.identifiers if each.aligned],
+        "asked": [question.name for question in resolver.asked],
+        **{name: getattr(found, name) for name in ("author", "organizational", "policy_domain", "tag", "reason")},
+    }
+    assert {name: told[name] for name in entry["expected"]} == entry["expected"]
+
+
+def test_every_branch_of_section_four_has_cases() -> None:
+    told = " ".join(name for name, _ in ALL)
+    assert len(ALL) > 80
+    for section in ("4.4.1:", "4.4.2:", "4.5:", "4.7:", "4.8:", "4.10:", "4.10.1:", "4.10.2, rule 1", "4.10.2, rule 2"):
+        assert section in told
+
+
+LABELS = st.lists(st.sampled_from(["a", "b", "example", "co", "test"]), min_size=1, max_size=14)
+
+
+@given(LABELS)
+def test_a_walk_is_short_and_goes_upwards(labels: list[str]) -> None:
+    domain = ".".join(labels)
+    found = targets(domain)
+    assert found[0] == domain
+    assert len(found) <= MAX_QUERIES
+    assert all(domain == target or domain.endswith("." + target) for target in found)
+    assert found[-1] == labels[-1]
+    assert len(set(map(len, found))) == len(found)
+
+
+RECORDS = st.lists(
+    st.sampled_from(
+        [
+            "v=DMARC1",
+            "p=reject",
+            "p=none",
+            "p=x",
+            "sp=quarantine",
+            "np=reject",
+            "psd=y",
+            "psd=n",
+            "t=y",
+            "adkim=s",
+            "rua=mailto:a@b.example",
+            "rua=x",
+            "fo=1:d",
+            "=",
+            ";",
+            " ",
+        ]  # fmt: skip
+    ),
+    max_size=8,
+).map(lambda parts: "; ".join(["v=DMARC1", *parts]).encode())
+
+
+@given(st.one_of(st.binary(max_size=80), RECORDS))
+def test_any_text_is_a_record_or_none(text: bytes) -> None:
+    if is_record(text):
+        assert isinstance(read_record(text), Record)
+
+
+@given(LABELS, LABELS, LABELS, st.dictionaries(LABELS.map(".".join), RECORDS, max_size=4))
+def test_any_zone_gives_an_evaluation_within_the_limits(
+    author: list[str], one: list[str], two: list[str], records: dict[str, bytes]
+) -> None:
+    resolver = FixedResolver({f"_dmarc.{name}": {"TXT": [text]} for name, text in records.items()})
+    entry = {"from": "x@" + ".".join(author), "spf": "pass " + ".".join(one), "dkim": ["pass " + ".".join(two)]}
+    found = evaluated(entry, resolver)
+    assert found.result in (Result.NONE, Result.PASS, Result.FAIL, Result.PERMERROR)
+    assert found.queries <= 3 * MAX_QUERIES
+    assert len(resolver.asked) <= 3 * MAX_QUERIES + 1
+    if found.result is Result.PASS:
+        assert any(each.passed for each in found.identifiers)
+
+
+@pytest.mark.parametrize(
+    ("text", "reports", "failures", "options"),
+    [
+        ("rua=mailto:a@b.example,mailto:c@d.example!10m", ("mailto:a@b.example", "mailto:c@d.example"), (), ("0",)),
+        ("rua=mailto:nobody, https://x.example/r; ruf=mailto:f@b.example; fo=1:d:s", ("https://x.example/r",),
+         ("mailto:f@b.example",), ("1", "d", "s")),
+        ("rua=; fo=x", (), (), ("0",)),
+    ],
+)  # fmt: skip
+def test_where_reports_go(
+    text: str, reports: tuple[str, ...], failures: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    record = read_record(f"v=DMARC1; p=none; {text}".encode())
+    assert (record.reports, record.failure_reports, record.failure_options) == (reports, failures, options)
+
+
+def failing(policy: str) -> Evaluation:
+    entry = {"from": "x@example.com", "zone": {"_dmarc.example.com": f"v=DMARC1; p={policy}"}}
+    return evaluated(entry, resolver_of(entry))
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "line", "action"),
+    [
+        (failing("reject"), Case.REJECT, Action.REJECT),
+        (failing("quarantine"), Case.QUARANTINE, Action.QUARANTINE),
+        (failing("none"), Case.NONE, Action.PASS),
+        (Evaluation(result=Result.PASS, policy=Policy.REJECT), Case.PASS, Action.PASS),
+        (Evaluation(result=Result.NONE, author="example.com"), Case.ABSENT, Action.PASS),
+        (Evaluation(result=Result.NONE), Case.UNREADABLE, Action.PASS),
+        (Evaluation(result=Result.TEMPERROR, author="example.com"), Case.TEMPERROR, Action.DEFER),
+        (Evaluation(result=Result.PERMERROR, author="example.com"), Case.PERMERROR, Action.PASS),
+    ],
+)
+def test_the_default_table(evaluation: Evaluation, line: Case, action: Action) -> None:
+    assert (case(evaluation), DEFAULT_ACTIONS[case(evaluation)]) == (line, action)
+
+
+def test_how_a_failure_is_told() -> None:
+    found = failing("reject")
+    assert summary(found) == "example.com: fail; p=reject at example.com; nothing was authenticated"
+    told = auth_result(found)
+    assert (told.method, told.result) == ("dmarc", "fail")
+    assert told.properties == (("header.from", "example.com"), ("policy.dmarc", "reject"))
+    refusal = reply_for(found, Action.REJECT)
+    assert refusal is not None
+    assert (refusal.code, refusal.enhanced) == (550, "5.7.1")
+    assert refusal.text == "DMARC: this message is not from example.com, whose policy is reject"
