@@ -1,5 +1,6 @@
 """The client's address as a value, the block of addresses it stands for, and whether it is one the world can see."""
 
+import functools
 import ipaddress
 from collections.abc import Collection
 
@@ -18,6 +19,7 @@ _INSIDE: tuple[Network, ...] = tuple(
 )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=4096)
 def parse_client(text: str) -> IPAddress | None:
     """The address of a session's client; None on a UNIX socket. An IPv4-mapped IPv6 address is an IPv4 address."""
     if not text:
@@ -28,6 +30,7 @@ def parse_client(text: str) -> IPAddress | None:
     return address
 
 
+@functools.lru_cache(maxsize=4096)
 def block_of(client: IPAddress) -> str:
     """The block around a client in CIDR form: its /24, or its /64 for IPv6."""
     prefix = BLOCK4 if client.version == 4 else BLOCK6

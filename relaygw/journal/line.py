@@ -123,8 +123,10 @@ def _detail(told: dict[str, object]) -> str:
         return str(told["status"])
     if told["event"] == "refused":
         return f"{str(told.get('reply', ''))[:1]}xx"
-    if told["event"] in ("judged", "accepted", "operated", "reported"):
-        return str(told.get("action") or told.get("origin") or told.get("verb") or told.get("kind") or "")
+    if told["event"] == "judged":
+        return f"{told.get('filter', '')} {told.get('action', '')}"
+    if told["event"] in ("accepted", "operated", "reported"):
+        return str(told.get("origin") or told.get("verb") or told.get("kind") or "")
     return ""
 
 

@@ -135,7 +135,7 @@ def test_a_list_is_cut_beyond_the_limit_and_still_found_by_all(count: int, cut: 
 def test_details_are_a_closed_set() -> None:
     assert make_line(Refused(command="RCPT", reply="550 5.7.1 no"), 0.0).detail == "5xx"
     assert make_line(Refused(command="RCPT", reply="451 4.3.0 no"), 0.0).detail == "4xx"
-    assert make_line(Judged(filter="spf", phase="mail", action="reject", reason="x"), 0.0).detail == "reject"
+    assert make_line(Judged(filter="spf", phase="mail", action="reject", reason="x"), 0.0).detail == "spf reject"
     refused = LoginRefused(login="x", mechanism="PLAIN", client="192.0.2.1", reason="y")
     assert make_line(refused, 0.0).detail == ""
 
