@@ -10,10 +10,13 @@ from relaygw.cli.direct import run_now
 from relaygw.config.schema import DnsConfig
 from relaygw.control.shapes import Json
 from relaygw.core.dns_check.finding import text_of
+from relaygw.core.question import Data
 from relaygw.dns import Asked, DeadlineResolver, RecordingResolver, ZoneError, make_resolver, read_zone
 from relaygw.interfaces import IResolver
 
 T = TypeVar("T")
+
+_WIDTH = 90
 
 LIMIT = 50.0
 """Seconds for all questions together; after them every answer is a failure, and the report says so."""
@@ -83,6 +86,13 @@ def question_document(asked: Asked) -> Json:
 def question_line(asked: Asked) -> str:
     """One question as people read it."""
     answer = asked.answer
-    told = "; ".join(text_of(record) for record in answer.records) or answer.status.value
+    told = "; ".join(map(_short, answer.records)) or answer.status.value
     why = f" ({answer.reason})" if answer.reason else ""
-    return f"{asked.question.name} {asked.question.type}: {printable(told + why)}  [{asked.milliseconds:.1f} ms]"
+    line = f"{asked.question.name} {asked.question.type}: {told}{why}"
+    return f"{printable(line)}  [{asked.milliseconds:.1f} ms]"
+
+
+def _short(record: Data) -> str:
+    """Keys are long; whole they are in --json."""
+    text = text_of(record)
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."

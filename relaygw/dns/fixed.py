@@ -23,7 +23,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from relaygw.core.question import Answer, AnswerStatus, Data, Exchange, Question, Tlsa
-from relaygw.dns.mapping import MappingError, parse_mapping, read_yaml
+from relaygw.dns.mapping import MappingError, parse_mapping, read_yaml, says_failing
 from relaygw.dns.records import TYPES, from_name, from_rdata, to_name
 from relaygw.interfaces import IResolver
 
@@ -124,14 +124,15 @@ class FixedResolver:
 
 
 def _is_mapping(text: str) -> bool:
-    """No zone file reads as a YAML mapping whose values are mappings or lists."""
+    """No zone file reads as a YAML mapping whose values are mappings or lists, or all say that names fail."""
     try:
         document = read_yaml(text)
     except MappingError:
         return False
     if not isinstance(document, dict):
         return False
-    return not document or any(isinstance(node, dict | list) for node in document.values())
+    nodes = document.values()
+    return any(isinstance(node, dict | list) for node in nodes) or all(map(says_failing, nodes))
 
 
 def _key(name: str) -> str:

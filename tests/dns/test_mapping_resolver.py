@@ -109,6 +109,8 @@ def test_a_file_is_read_by_what_stands_in_it(tmp_path: Path) -> None:
     empty = tmp_path / "d"
     empty.write_text("{}")
     assert read_zone(str(empty)).answer(Question("a.test", "A")).status is AnswerStatus.NO_NAME
+    (tmp_path / "e").write_text('{"a.test": "fails", "b.test": "timeout"}')
+    assert read_zone(str(tmp_path / "e")).answer(Question("b.test", "A")).status is AnswerStatus.FAILED
     for path in (zone, mapping, document):
         assert read_zone(str(path)).answer(Question("a.test", "A")).records == ("192.0.2.1",)
     assert read_zone(str(zone)).answer(Question("slow.test", "A")).status is AnswerStatus.FAILED

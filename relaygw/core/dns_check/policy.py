@@ -1,5 +1,9 @@
 """DMARC of a domain (RFC 9989): a record that is its own or covers it, well formed, with somebody who reads reports."""
 
+import attrs
+
+from relaygw.core.dmarc.record import is_record
+from relaygw.core.dmarc.walk import Walker, WalkFailed
 from relaygw.core.dns_check.finding import Finding, Subject, failed, texts_of
 from relaygw.core.dns_check.site import Site
 from relaygw.core.question import Answer, AnswerStatus, Inquiry, Question
@@ -17,8 +21,6 @@ _CHOICES = {
 }
 _GONE = ("pct", "rf", "ri")
 """Tags of RFC 7489 that RFC 9989 took back: receivers ignore them."""
-
-_MAX_PARENTS = 7
 
 
 def check_policy(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
@@ -51,19 +53,17 @@ def check_policy(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
 
 
 def dmarc_records(answer: Answer) -> list[bytes]:
-    """RFC 9989 4.7: what begins with the version is a record, anything else is not."""
-    return [text for text in texts_of(answer) if text.replace(b" ", b"").split(b";")[0] == b"v=DMARC1"]
+    return [text for text in texts_of(answer) if is_record(text)]
 
 
 def _inherited(subject: Subject, domain: str) -> Inquiry[Finding]:
-    """A name above may speak for the domain (RFC 9989 4.10)."""
-    parents = domain.split(".")[1:][-_MAX_PARENTS:]
-    for start in range(len(parents)):
-        name = f"_dmarc.{'.'.join(parents[start:])}"
-        answer = yield Question(name, "TXT")
-        texts = dmarc_records(answer)
-        if len(texts) == 1:
-            return subject.seen(texts).ok(f"the record of {name} covers it")
+    """A name above may speak for the domain (RFC 9989 4.10.1)."""
+    try:
+        found = yield from Walker().policy(domain)
+    except WalkFailed as failure:
+        return subject.error(str(failure))
+    if found is not None:
+        return attrs.evolve(subject, found=(found.record.text,)).ok(f"the record of _dmarc.{found.domain} covers it")
     message = "there is no DMARC record: anybody may use the domain in From, and large receivers want one"
     return subject.error(message, subject.record(subject.expected))
 
@@ -100,7 +100,7 @@ def _reports(subject: Subject, domain: str, tags: dict[str, str]) -> Inquiry[lis
         local, at, host = uri.removeprefix("mailto:").partition("!")[0].rpartition("@")
         if not uri.startswith("mailto:") or not at or not local or not host:
             findings.append(subject.error(f"rua= has {uri!r}, which is not mailto: with an address"))
-        elif not _related(host.lower(), domain):
+        elif not (yield from _related(host.lower(), domain)):
             findings += yield from _agreed(domain, host.lower())
     return findings
 
@@ -118,6 +118,10 @@ def _agreed(domain: str, host: str) -> Inquiry[list[Finding]]:
     return [subject.warning(message, subject.record(subject.expected))]
 
 
-def _related(host: str, domain: str) -> bool:
-    """Whether one is the other, or lies below it."""
-    return f".{host}".endswith(f".{domain}") or f".{domain}".endswith(f".{host}")
+def _related(host: str, domain: str) -> Inquiry[bool]:
+    """Whether both have one owner: the same organizational domain (RFC 9990 4)."""
+    walker = Walker()
+    try:
+        return (yield from walker.organizational(host)) == (yield from walker.organizational(domain))
+    except WalkFailed:
+        return False

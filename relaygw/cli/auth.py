@@ -1,0 +1,141 @@
+"""`relaygw auth FILE`: who sent a stored message, as the service would have found it: SPF, DKIM, DMARC, ARC, iprev.
+
+Needs neither the service nor a configuration; where there is one, its DNS and the options of its filters are used.
+"""
+
+import argparse
+import datetime
+import os
+import re
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relaygw.cli.answer import Answer, UsageError, printable
+from relaygw.cli.context import DEFAULT_CONFIG, Context
+from relaygw.core.address import Address, AddressError, normalize_domain, parse_address
+
+if TYPE_CHECKING:
+    from relaygw.cli.evaluation import Case
+    from relaygw.config.schema import Config
+    from relaygw.core.client import IPAddress
+
+_BARE_LINE_END = re.compile(rb"(?<!\r)\n")
+_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+    add = parser.add_argument
+    add("file", metavar="FILE", help='the message, or "-" for standard input')
+    add("--ip", default="", metavar="A", help="the address of the client it came from")
+    add("--helo", default="", metavar="H", help="the name the client gave in EHLO")
+    sender = 'the reverse-path, "<>" for the null one (default: that of Return-Path, where the message has it)'
+    add("--from", dest="sender", default=None, metavar="S", help=sender)
+    add("--zone", default="", metavar="FILE", help="ask this zone file or YAML mapping, not the network")
+    add("--at", default="", metavar="TIME", help="as if it were this time (ISO 8601, or POSIX seconds)")
+
+
+def run(options: argparse.Namespace, context: Context) -> Answer:
+    from relaygw.cli.asking import Progress, ask_all
+    from relaygw.cli.evaluation import evaluate
+    from relaygw.cli.evaluation_shapes import document_of, text_of
+    from relaygw.config.schema import DnsConfig
+
+    config = _config(context)
+    notes: list[str] = []
+    case = _case(options, config, notes)
+    dns = config.dns if config is not None else DnsConfig()
+    found, asked = ask_all(dns, options.zone, lambda resolver: evaluate(case, resolver), Progress(not options.json))
+    document = document_of(case, found, asked, notes)
+    return Answer(document=document, text=text_of(document, asked), notes="\n".join(map(printable, notes)))
+
+
+def _config(context: Context) -> "Config | None":
+    """None where the only configuration there could be is the system's, and there is none."""
+    if context.path == DEFAULT_CONFIG and not os.path.exists(context.path):
+        return None
+    return context.config
+
+
+def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]) -> "Case":
+    from relaygw.cli.evaluation import Case, policies
+    from relaygw.core.content import BytesContent
+
+    content = BytesContent(mail_of(_read(options.file), notes))
+    return Case(
+        content=content,
+        client=_client(options.ip, notes),
+        hello=_hello(options.helo),
+        sender=_sender(options.sender, content.head, notes),
+        receiver=config.hostname if config is not None else socket.gethostname(),
+        now=_time(options.at),
+        policies=policies(config),
+    )
+
+
+def _read(path: str) -> bytes:
+    return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+
+
+def mail_of(data: bytes, notes: list[str]) -> bytes:
+    """The message as it travels: with CRLF, and without the line that begins it in a mailbox file."""
+    if data.startswith(b"From "):
+        notes.append("the first line is that of a mailbox file, and was left out")
+        data = data.partition(b"\n")[2]
+    if _BARE_LINE_END.search(data):
+        notes.append("line ends were made CRLF, as they are in SMTP")
+        data = _BARE_LINE_END.sub(b"\r\n", data)
+    if not _FIELD.match(data):
+        notes.append("it does not begin with a header field: is it a message?")
+    return data
+
+
+def _client(text: str, notes: list[str]) -> "IPAddress | None":
+    from relaygw.core.client import parse_client
+
+    if not text:
+        notes.append("without --ip there is no SPF and no iprev")
+    try:
+        return parse_client(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not an IP address") from None
+
+
+def _hello(text: str) -> str:
+    """As a server takes it: what is no domain is kept as it is, and fails as it would there."""
+    try:
+        return normalize_domain(text.removesuffix("."))
+    except AddressError:
+        return text
+
+
+def _sender(given: str | None, head: bytes, notes: list[str]) -> "Address | None":
+    from relaygw.core import headers
+
+    text = given
+    if text is None:
+        field = headers.first(head, b"return-path").decode("utf-8", "replace")
+        text = field.strip()
+        notes.append(f"the sender is that of Return-Path: {text}" if text else "the sender is the null one: no --from")
+    text = text.removeprefix("<").removesuffix(">")
+    try:
+        return parse_address(text) if text else None
+    except AddressError as error:
+        raise UsageError(f"the sender {text!r}: {error}") from None
+
+
+def _time(text: str) -> float:
+    if not text:
+        return time.time()
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is neither a time in ISO 8601 nor a number of seconds") from None
+    return moment.replace(tzinfo=moment.tzinfo or datetime.UTC).timestamp()

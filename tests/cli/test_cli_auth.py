@@ -1,0 +1,206 @@
+"""`relaygw auth FILE`: each case in tests/data/auth is a message, a zone, and what has to be found; and how it is told.
+
+A case is a YAML file: `message` (or `file`, beside the case), `arguments`, `zone`, and of the document what `expected`
+names; `questions` are all that were asked, in order, with their status.
+"""
+
+import io
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from name_server import serve_zone
+
+from relaygw.cli.main import main
+
+FOLDER = Path(__file__).parents[1] / "data" / "auth"
+CASES = sorted(FOLDER.glob("*.yaml"))
+PARTS = {"spf", "dkim", "dmarc", "arc", "iprev"}
+
+Run = Callable[..., tuple[int, Any, str]]
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RELAYGW_CONFIG", raising=False)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def run_verb(*arguments: str) -> tuple[int, Any, str]:
+        status = main(["--json", "auth", *arguments])
+        told = capsys.readouterr()
+        return status, json.loads(told.out), told.err
+
+    return run_verb
+
+
+def read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return document
+
+
+def arguments_of(path: Path, folder: Path) -> list[str]:
+    """The arguments of a case, its message and its zone written down."""
+    case = read(path)
+    message = folder / "message.eml"
+    if "file" in case:
+        shutil.copy(FOLDER / case["file"], message)
+    else:
+        message.write_text(case["message"], encoding="utf-8")
+    zone = folder / "zone"
+    if "zone_file" in case:
+        zone.write_text((FOLDER / case["zone_file"]).read_text() + "\n" + case.get("zone", ""))
+    else:
+        zone.write_text(json.dumps(case["zone"]))
+    return [str(message), *case["arguments"], "--zone", str(zone)]
+
+
+def within(expected: Any, found: Any, place: str = "") -> None:
+    """Everything that is expected is found; what else is found is no matter."""
+    if isinstance(expected, dict):
+        for name, value in expected.items():
+            within(value, found[name], f"{place}.{name}")
+    elif isinstance(expected, list):
+        assert len(expected) == len(found), (place, found)
+        for number, value in enumerate(expected):
+            within(value, found[number], f"{place}[{number}]")
+    else:
+        assert found == expected, place
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_what_is_found(path: Path, run: Run, tmp_path: Path) -> None:
+    case = read(path)
+    status, document, _ = run(*arguments_of(path, tmp_path))
+    assert status == 0
+    within(case["expected"], document)
+    if "questions" in case:
+        asked = [f"{each['name']} {each['type']} {each['status']}" for each in document["questions"]]
+        assert asked == case["questions"]
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_every_part_has_result_and_reason_and_every_question_its_time(path: Path, run: Run, tmp_path: Path) -> None:
+    _, document, _ = run(*arguments_of(path, tmp_path))
+    assert document.keys() >= PARTS
+    for name in PARTS - {"dkim"}:
+        assert isinstance(document[name]["result"], str), name
+        assert isinstance(document[name]["reason"], str), name
+        assert document[name]["reason"], name
+    for signature in document["dkim"]:
+        assert signature["result"] in {"pass", "fail", "neutral", "policy", "temperror", "permerror"}
+        assert signature["reason"]
+    for question in document["questions"]:
+        assert question["milliseconds"] >= 0
+        assert (question["status"] == "found") == bool(question["records"])
+    assert document["authentication_results"].endswith("\r\n")
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
+def test_people_read_the_same_in_words(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["auth", *arguments_of(path.with_suffix(".yaml"), tmp_path)]) == 0
+    told = re.sub(r"\[\d+\.\d ms\]", "[0.0 ms]", capsys.readouterr().out)
+    told = told.replace(f"Authentication-Results: {socket.gethostname()};", "Authentication-Results: here.example;")
+    assert told == path.read_text()
+
+
+MESSAGE = b"Return-Path: <a@example.com>\r\nFrom: a@example.com\r\n\r\nx\r\n"
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> str:
+    (tmp_path / "empty.json").write_text("{}")
+    return str(tmp_path / "empty.json")
+
+
+@pytest.mark.parametrize(
+    ("data", "note"),
+    [
+        (MESSAGE.replace(b"\r\n", b"\n"), "line ends were made CRLF"),
+        (b"From a@example.com Mon Nov 23 06:00:00 2026\r\n" + MESSAGE, "that of a mailbox file"),
+        (b"no message at all\r\n", "is it a message?"),
+        (MESSAGE, "the sender is that of Return-Path: <a@example.com>"),
+    ],
+)
+def test_what_was_made_of_the_file_is_told(data: bytes, note: str, run: Run, empty: str, tmp_path: Path) -> None:
+    (tmp_path / "m.eml").write_bytes(data)
+    status, document, told = run(str(tmp_path / "m.eml"), "--ip", "192.0.2.1", "--helo", "h.example", "--zone", empty)
+    assert status == 0
+    assert any(note in each for each in document["notes"])
+    assert note in told
+
+
+def test_the_message_may_come_by_a_pipe(run: Run, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(MESSAGE)))
+    status, document, _ = run("-", "--ip", "192.0.2.1", "--helo", "h.example", "--zone", empty)
+    assert (status, document["message"]["sender"], document["message"]["size"]) == (0, "a@example.com", len(MESSAGE))
+
+
+def test_what_is_not_known_is_not_checked(run: Run, empty: str, tmp_path: Path) -> None:
+    (tmp_path / "m.eml").write_bytes(b"From: a@example.com\r\n\r\n")
+    status, document, told = run(str(tmp_path / "m.eml"), "--zone", empty)
+    assert status == 0
+    assert {name: document[name]["result"] for name in ("spf", "iprev")} == {"spf": "none", "iprev": "none"}
+    assert "without --ip there is no SPF and no iprev" in told
+    assert document["message"]["sender"] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--ip", "nowhere"], 2),
+        (["--from", "no address"], 2),
+        (["--at", "tomorrow"], 2),
+        (["--zone", "/nonexistent"], 2),
+    ],
+)
+def test_wrong_usage_is_2(run: Run, tmp_path: Path, empty: str, arguments: list[str], status: int) -> None:
+    (tmp_path / "m.eml").write_bytes(MESSAGE)
+    assert run(str(tmp_path / "m.eml"), "--zone", empty, *arguments)[0] == status
+
+
+def test_a_file_that_is_not_there_is_1(run: Run, empty: str) -> None:
+    assert run("/nonexistent.eml", "--zone", empty)[0] == 1
+
+
+def test_a_configuration_that_was_named_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str], empty: str) -> None:
+    (tmp_path / "m.eml").write_bytes(MESSAGE)
+    assert main(["--config", str(tmp_path / "none.toml"), "auth", str(tmp_path / "m.eml"), "--zone", empty]) == 2
+    capsys.readouterr()
+    assert main(["init", str(tmp_path / "d"), "--domain", "example.net", "--hostname", "mx.example.net"]) == 0
+    capsys.readouterr()
+    config = str(tmp_path / "d" / "relaygw.toml")
+    assert main(["--config", config, "--json", "auth", str(tmp_path / "m.eml"), "--zone", empty]) == 0
+    assert "Authentication-Results: mx.example.net;" in json.loads(capsys.readouterr().out)["authentication_results"]
+
+
+@pytest.mark.interop
+def test_a_real_name_server_gives_the_same_results(tmp_path: Path, peer: Callable[[str], str]) -> None:
+    """The zone of a case, served by NSD and asked over the network."""
+    path = FOLDER / "forwarded_without_signature.yaml"
+    arguments = arguments_of(path, tmp_path)[:-2]
+    served = "".join(
+        f"{name}. 300 IN {kind} {json.dumps(value) if kind == 'TXT' else value}\n"
+        for name, node in read(path)["zone"].items()
+        for kind, values in node.items()
+        for value in values
+    )
+    with serve_zone(tmp_path, peer("nsd"), served) as address:
+        assert main(["init", str(tmp_path / "d"), "--domain", "example.net", "--hostname", "mx.example.net"]) == 0
+        config = tmp_path / "d" / "relaygw.toml"
+        config.write_text(f'{config.read_text()}\n[dns]\nnameservers = ["{address}"]\ntimeout = 2\n')
+        command = [sys.executable, "-m", "relaygw.cli", "--config", str(config), "--json", "auth", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    document = json.loads(done.stdout)
+    assert done.returncode == 0
+    within(read(path)["expected"], document)
+    assert any(question["milliseconds"] > 0 for question in document["questions"])
