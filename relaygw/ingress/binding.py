@@ -11,7 +11,7 @@ import attrs
 
 from relaygw.bridge import follow, resolve
 from relaygw.core.address import Address
-from relaygw.core.authors import AuthorsError, read_authors
+from relaygw.core.from_field import AuthorsError, read_authors
 from relaygw.core.identity import Identity
 from relaygw.core.patterns import Patterns, compile_patterns
 from relaygw.core.permission import Destination, Permission

@@ -14,22 +14,26 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from zope.interface import implementer
 
-from relaygw.config.schema import LimitsConfig, ListenerConfig
+from relaygw.config.schema import LimitsConfig, ListenerConfig, QuotaConfig
 from relaygw.core.address import Address
 from relaygw.core.events import Event
 from relaygw.core.ids import new_id
 from relaygw.core.permission import Permission, domains_of
+from relaygw.core.quota import Ledger
 from relaygw.core.session import Role, Tls, Transaction
 from relaygw.core.verdict import PASS, Phase
 from relaygw.filters.chain import Chain
 from relaygw.filters.uses import Use
+from relaygw.ingress.binding import Binding
 from relaygw.ingress.factory import IngressFactory
 from relaygw.ingress.house import House
 from relaygw.ingress.protocol import RelayESMTP
+from relaygw.ingress.quotas import Office, Quotas
 from relaygw.interfaces import Account, IDirectory, IFilter
 from relaygw.realm import account_portal
 from relaygw.sasl import Authenticator
 from relaygw.spool.memory import MemorySpool
+from relaygw.tasks import Tasks
 
 USERS = ("user", "other", "postmaster")
 PASSWORD = b"correct horse"
@@ -116,6 +120,8 @@ class Rig:
         listener: dict[str, Any] | None = None,
         checkers: tuple[Any, ...] | None = None,
         clock: Any = None,
+        binding: dict[str, Any] | None = None,
+        quotas: Sequence[QuotaConfig] = (),
         **house: Any,
     ) -> None:
         self.clock = clock if clock is not None else Clock()
@@ -158,9 +164,30 @@ class Rig:
             else Authenticator(portal=self.portal, clock=self.clock, journal=self.events.append),
             auth_in_clear=role_auth == "always",
         )
+        if binding is not None:
+            policy = Binding(directory=self.directory, permission=self.house.permission, **binding)
+            self.house = attrs.evolve(self.house, binding=policy)
+        if quotas:
+            self.house = attrs.evolve(self.house, quotas=self._quotas(quotas))
         self.house = attrs.evolve(self.house, **house)
         config = ListenerConfig(name="in", endpoint="tcp:25", role=role, **(listener or {}))
         self.factory = IngressFactory(self.house, config)
+
+    def _quotas(self, quotas: Sequence[QuotaConfig]) -> Quotas:
+        self.ledger = Ledger()
+        self.tasks = Tasks(self.events.append)
+        office = Office(
+            hostname="gateway.test",
+            postmaster=self.house.postmaster,
+            directory=self.directory,
+            spool=self.spool,
+            offer=self.house.offer,
+            lease=60.0,
+            new_id=self._new_id,
+            journal=self.events.append,
+            spawn=self.tasks.spawn,
+        )
+        return Quotas(quotas, self.ledger, office, self.clock.seconds)
 
     def _new_id(self) -> str:
         self._ids += 1

@@ -66,7 +66,13 @@ class NoHandshake:
     context_factory: Any = object()
 
 
-LIMITS = {"recipients": "recipients", "messages": "messages", "size": "message_size"}
+LIMITS = {
+    "recipients": "recipients",
+    "messages": "messages",
+    "size": "message_size",
+    "errors": "errors",
+    "unknown_recipients": "unknown_recipients",
+}
 
 
 def begin(dialogue: Dialogue) -> tuple[Rig, Client]:
@@ -80,8 +86,13 @@ def begin(dialogue: Dialogue) -> tuple[Rig, Client]:
     listener: dict[str, Any] = {"protocol": options.pop("protocol", "smtp")}
     listener["trust_socket"] = bool(options.pop("trust_socket", ""))
     role, auth = Role(options.pop("role", "mx")), options.pop("auth", None)
+    house: dict[str, Any] = {"line_ends": options.pop("line_ends", "reject")}
+    if binding := options.pop("binding", ""):
+        exempt = options.pop("exempt_trusted", "yes") == "yes"
+        table = {"other": ["news@here.test", ".lists.test"], "postmaster": ["*"]}
+        house["binding"] = {"header": binding == "both", "exempt_trusted": exempt, "table": table}
     assert not options, options
-    rig = Rig(role=role, auth=auth, tls=tls, limits=limits, listener=listener)
+    rig = Rig(role=role, auth=auth, tls=tls, limits=limits, listener=listener, **house)
     if proxy:
         return rig, through_a_proxy(rig, client)
     connected = rig.connect(client)

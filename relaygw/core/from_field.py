@@ -4,7 +4,6 @@ A value that can be read in two ways is not read at all: programs that show mail
 somebody's name must not be borrowed through the difference. Groups and obsolete white space are understood.
 """
 
-import itertools
 import re
 from collections.abc import Iterator
 
@@ -99,13 +98,20 @@ def _mailbox(words: list[str]) -> Author | None:
     return Author(_address(words[opened + 1 : closed]), " ".join("".join(words[:opened]).split()))
 
 
+def _apart(before: str, word: str, after: str) -> bool:
+    """Whether white space separates what does not belong together."""
+    marks = (".", "@")
+    return word.isspace() and not (before.endswith(marks) or after.startswith(marks))
+
+
 def _address(words: list[str]) -> Address:
     """White space around the parts of an address is obsolete, and allowed (RFC 5322 4.4)."""
-    text = "".join(word for word in words if not word.isspace())
-    spaced = "".join(words).split()
-    if any(not (a.endswith((".", "@")) or b.startswith((".", "@"))) for a, b in itertools.pairwise(spaced)):
+    words = [
+        word for word, next_ in zip(words, [*words[1:], ""], strict=True) if not (word.isspace() and next_.isspace())
+    ]
+    if any(_apart(*three) for three in zip(words, words[1:], words[2:], strict=False)):
         raise AuthorsError("what stands in the From field is no address")
     try:
-        return parse_address(text)
+        return parse_address("".join(word for word in words if not word.isspace()))
     except AddressError as error:
         raise AuthorsError(f"an address of the From field cannot be read: {error}") from None
