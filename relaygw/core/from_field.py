@@ -106,10 +106,11 @@ def _apart(before: str, word: str, after: str) -> bool:
 
 def _address(words: list[str]) -> Address:
     """White space around the parts of an address is obsolete, and allowed (RFC 5322 4.4)."""
-    words = [
-        word for word, next_ in zip(words, [*words[1:], ""], strict=True) if not (word.isspace() and next_.isspace())
-    ]
-    if any(_apart(*three) for three in zip(words, words[1:], words[2:], strict=False)):
+    spaced: list[str] = []
+    for word in words:
+        if not (word.isspace() and spaced and spaced[-1].isspace()):
+            spaced.append(word)
+    if any(_apart(*three) for three in zip(spaced, spaced[1:], spaced[2:], strict=False)):
         raise AuthorsError("what stands in the From field is no address")
     try:
         return parse_address("".join(word for word in words if not word.isspace()))

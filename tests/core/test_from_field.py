@@ -36,7 +36,8 @@ def test_everybody_named_is_found(value: str, addresses: list[str]) -> None:
     [
         "", "nobody", "<>", "()", "Group:;", "a@b.test c@d.test", "<a@b.test> <c@d.test>", "<a@b.test", "a@b.test>",
         "<a@b.test> x@y.test", "x@y.test <a@b.test", '"open <a@b.test>', "(open <a@b.test>", "a) <b@c.test>",
-        "a@b@c.test", "<@x.test:a@b.test>", "a b@c.test", "a (c) b@c.test", "a@b (c) c.test", "<a b@c.test>", "\\", "<<a@b.test>>", "[ <a@b.test>",
+        "a@b@c.test", "<@x.test:a@b.test>", "a b@c.test", "a (c) b@c.test", "a@b (c) c.test",
+        "<a b@c.test>", "\\", "<<a@b.test>>", "[ <a@b.test>",
         "a@b.test\0", "Name a@b.test",
     ],
 )  # fmt: skip
