@@ -130,15 +130,14 @@ def _key(key: DkimKeyConfig, unusable: list[Finding]) -> Iterable[Key]:
 def _chains(config: Config, unusable: list[Finding]) -> Iterable[tuple[Certificate, ...]]:
     from cryptography.x509 import load_pem_x509_certificates
 
-    if config.tls.certificate is None:
-        return
-    try:
-        chain = load_pem_x509_certificates(Path(config.tls.certificate).read_bytes())
-    except (OSError, ValueError) as error:
-        message = f"{config.tls.certificate}: {_why(error)}"
-        unusable.append(_unusable("tlsa", config.hostname, f"_25._tcp.{config.hostname}", "TLSA", message))
-        return
-    yield tuple(map(_certificate, chain))
+    for path in (config.tls.certificate, *(each.certificate for each in config.tls.certificates)):
+        if path is None:
+            continue
+        try:
+            yield tuple(map(_certificate, load_pem_x509_certificates(Path(path).read_bytes())))
+        except (OSError, ValueError) as error:
+            message = f"{path}: {_why(error)}"
+            unusable.append(_unusable("tlsa", config.hostname, f"_25._tcp.{config.hostname}", "TLSA", message))
 
 
 def _certificate(certificate: Any) -> Certificate:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from name_server import serve_zone
+from name_server import resolve_by, serve_zone
 
 from relaygw.cli.main import main
 from relaygw.cli.records import zone_line
@@ -124,10 +124,17 @@ def test_a_key_that_cannot_be_read_is_an_error_of_its_own(
     assert "not a private key" in first["message"]
 
 
-@pytest.fixture
-def name_server(run: Run, empty: str, tmp_path: Path, peer: Callable[[str], str]) -> Iterator[str]:
+@pytest.fixture(params=["nsd", "unbound"])
+def name_server(
+    request: pytest.FixtureRequest, run: Run, empty: str, tmp_path: Path, peer: Callable[[str], str]
+) -> Iterator[str]:
+    """An authoritative server, or a resolver in front of it."""
     with serve_zone(tmp_path, peer("nsd"), published(run, empty)) as address:
-        yield address
+        if request.param == "nsd":
+            yield address
+            return
+        with resolve_by(tmp_path, peer("unbound"), address) as resolver:
+            yield resolver
 
 
 @pytest.mark.interop

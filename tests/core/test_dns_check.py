@@ -144,3 +144,14 @@ def test_any_answers_end_in_findings(data: st.DataObject) -> None:
         for finding in settle(inquiry, answer):
             assert finding.message
             assert (finding.level is Level.OK) <= (not finding.publish)
+
+
+def test_a_host_is_compared_with_the_certificate_that_clients_who_ask_for_it_read() -> None:
+    exact = (Certificate(whole=b"1", public_key=b"1", names=("mx.example.net",)),)
+    wild = (Certificate(whole=b"2", public_key=b"2", names=("*.example.org",)),)
+    site = Site(hostname="mail.example.com", now=0, chains=((CERTIFICATE,), exact, wild))
+    assert site.chain_for("mx.example.net") == exact
+    assert site.chain_for("in.example.org") == wild
+    assert site.chain_for("deep.in.example.org") == (CERTIFICATE,)
+    assert site.chain_for("other.example") == (CERTIFICATE,)
+    assert Site(hostname="mail.example.com", now=0).chain_for("mail.example.com") == ()

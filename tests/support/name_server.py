@@ -1,4 +1,7 @@
-"""A real NSD on loopback that serves what a test writes: any names below the root, so that one file holds all zones."""
+"""Real name servers on loopback: an NSD that serves what a test writes, an Unbound that asks it as a resolver does.
+
+The NSD has the root, so that one file holds all zones.
+"""
 
 import contextlib
 import socket
@@ -53,9 +56,50 @@ def serve_zone(folder: Path, program: str, text: str) -> Iterator[str]:
     (folder / "nsd.conf").write_text(_CONFIGURATION.format(port=port, folder=folder), encoding="utf-8")
     with (folder / "nsd.log").open("wb") as log:
         process = subprocess.Popen([program, "-d", "-c", str(folder / "nsd.conf")], stdout=log, stderr=log)
+    with _running(process, port):
+        yield f"127.0.0.1:{port}"
+
+
+_RESOLVER = """\
+server:
+    interface: 127.0.0.1@{port}
+    username: ""
+    chroot: ""
+    directory: "{folder}"
+    pidfile: ""
+    use-syslog: no
+    num-threads: 1
+    do-ip6: no
+    do-not-query-localhost: no
+    module-config: "iterator"
+    local-zone: "2.0.192.in-addr.arpa." nodefault
+    local-zone: "example." nodefault
+    local-zone: "test." nodefault
+remote-control:
+    control-enable: no
+forward-zone:
+    name: "."
+    forward-addr: {server}
+"""
+
+
+@contextlib.contextmanager
+def resolve_by(folder: Path, program: str, server: str) -> Iterator[str]:
+    """The address of an Unbound that asks the server ("address:port"); ends with the block."""
+    port = free_port()
+    text = _RESOLVER.format(port=port, folder=folder, server=server.replace(":", "@"))
+    (folder / "unbound.conf").write_text(text, encoding="utf-8")
+    with (folder / "unbound.log").open("wb") as log:
+        process = subprocess.Popen([program, "-d", "-c", str(folder / "unbound.conf")], stdout=log, stderr=log)
+    with _running(process, port):
+        yield f"127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def _running(process: subprocess.Popen[bytes], port: int) -> Iterator[None]:
     try:
         eventually(lambda: process.poll() is None and _answers(port))
-        yield f"127.0.0.1:{port}"
+        yield
     finally:
         process.terminate()
         process.wait(10)
