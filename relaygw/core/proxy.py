@@ -1,7 +1,7 @@
 """The PROXY protocol, versions 1 and 2: the header a load balancer puts before a connection to say whose it is.
 
-Sans-IO: octets in, a header out once it is whole, and what followed it; anything else is one ProxyError. Whom to believe
-is not decided here. Memory is bounded by MAX_HEADER, and no octet behind the header is looked at.
+Sans-IO: octets in, a header out once it is whole, and what followed it; anything else is one ProxyError. Whom to
+believe is not decided here. Memory is bounded by MAX_HEADER, and no octet behind the header is looked at.
 """
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""Behind a load balancer: every listener sees the client a PROXY header names, from HAProxy and from raw sockets alike."""
+"""Behind a load balancer every listener sees the client a PROXY header names, from HAProxy and raw sockets alike."""
 
 import contextlib
 import imaplib
@@ -99,7 +99,7 @@ def haproxy(program: str, folder: Path, backends: dict[str, tuple[int, str]]) ->
 @pytest.mark.interop
 @pytest.mark.parametrize("word", ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c"])
 def test_haproxy(behind: tuple[Gateway, dict[str, int]], tmp_path: Path, peer: Callable[[str], str], word: str) -> None:
-    """SMTP with STARTTLS and with TLS from the first octet behind the header, POP3 and IMAP: the client is the client."""
+    """SMTP with STARTTLS and with TLS from the octet behind the header, POP3 and IMAP: the client is the client."""
     gateway, ports = behind
     before = {name: clients(gateway, f"behind-{name}").count(CLIENT) for name in LISTENERS}
     with haproxy(peer("haproxy"), tmp_path, {name: (port, word) for name, port in ports.items()}) as front:
