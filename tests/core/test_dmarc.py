@@ -114,7 +114,7 @@ RECORDS = st.lists(
             "=",
             ";",
             " ",
-        ]  # fmt: skip
+        ]
     ),
     max_size=8,
 ).map(lambda parts: "; ".join(["v=DMARC1", *parts]).encode())

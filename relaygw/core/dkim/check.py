@@ -109,7 +109,7 @@ class Check:
         key = None
         try:
             key = read_key(record)
-            _fitting(claim, key)
+            fitting(claim, key)
             verify_with(key, claim.signature, lambda: self._signed(claim))
             self._hashed(claim)
             self._acceptable(claim)
@@ -145,7 +145,7 @@ def _wanted(claim: Claim) -> Wanted:
     return Wanted(claim.body_form, claim.length)
 
 
-def _fitting(claim: Claim, key: Key) -> None:
+def fitting(claim: Claim, key: Key) -> None:
     """Whether the key is meant for this signature (RFC 6376 6.1.2)."""
     if key.type != claim.key_type:
         raise Settled(Result.PERMERROR, f"the key is one for {key.type}")

@@ -1,0 +1,110 @@
+"""A chain validated (RFC 8617 5.2), as an inquiry: the newest message signature, then all seals from the newest down.
+
+It stops at the first failure, so that a made-up chain of fifty costs one question. Every failure is permanent, that of
+the DNS too (5.2.1).
+"""
+
+from relaygw.core.arc.finding import Findings, Result, Seal
+from relaygw.core.arc.sets import BrokenChain, Set, read_sets
+from relaygw.core.content import Content
+from relaygw.core.dkim.body import BodyHashes, Wanted
+from relaygw.core.dkim.check import Settled, fitting, verify_with
+from relaygw.core.dkim.claim import Claim, without_signature
+from relaygw.core.dkim.head import Head, relaxed
+from relaygw.core.dkim.key import UnusableKey, read_key
+from relaygw.core.question import AnswerStatus, Inquiry, Question
+
+
+class Check:
+    """The chain of one message. Feed `bodies`, if needed, before the inquiry is run to its end."""
+
+    def __init__(self, head: bytes) -> None:
+        self._head = Head(head)
+        self._broken = ""
+        self._sets: tuple[Set, ...] = ()
+        try:
+            self._sets = read_sets(self._head)
+        except BrokenChain as error:
+            self._broken = str(error)
+        self.bodies = BodyHashes([_wanted(self._sets[-1].signature)] if self._sets else [])
+
+    def run(self) -> Inquiry[Findings]:
+        if self._broken:
+            return Findings(result=Result.FAIL, reason=self._broken)
+        if not self._sets:
+            return Findings(result=Result.NONE)
+        self.bodies.finish()
+        seals = tuple(map(_seal, self._sets))
+        try:
+            yield from self._check_message(self._sets[-1])
+            for newest in range(len(self._sets), 0, -1):
+                yield from self._check_seal(self._sets[:newest])
+        except BrokenChain as error:
+            return Findings(result=Result.FAIL, reason=str(error), seals=seals)
+        return Findings(result=Result.PASS, seals=seals)
+
+    def _check_message(self, newest: Set) -> Inquiry[None]:
+        """RFC 8617 5.2, step 4."""
+        claim = newest.signature
+        where = f"the message signature of instance {newest.instance}"
+        if claim.length is not None and claim.length != self.bodies.size(claim.body_form):
+            raise BrokenChain(f"{where}: only part of the body is signed")
+        if self.bodies.digest(_wanted(claim)) != claim.body_hash:
+            raise BrokenChain(f"{where}: the body hash did not verify")
+        data = self._head.signed(claim.names, claim.raw, claim.head_form)
+        yield from _check(claim, data, where)
+
+    def _check_seal(self, sets: tuple[Set, ...]) -> Inquiry[None]:
+        """RFC 8617 5.2, step 6."""
+        yield from _check(sets[-1].seal, sealed(sets), f"the seal of instance {sets[-1].instance}")
+
+
+def _wanted(claim: Claim) -> Wanted:
+    return Wanted(claim.body_form, claim.length)
+
+
+def _seal(each: Set) -> Seal:
+    text = each.results.value.decode("utf-8", "replace")
+    return Seal(
+        instance=each.instance,
+        domain=each.seal.domain,
+        selector=each.seal.selector,
+        results=text.partition(";")[2].strip(),
+    )
+
+
+def sealed(sets: tuple[Set, ...]) -> bytes:
+    """What the seal of the last set signs (RFC 8617 5.1.1): all sets in order, its own b= taken out."""
+    parts = []
+    for each in sets:
+        parts += [relaxed(each.results.raw), relaxed(each.signature.raw)]
+        parts.append(relaxed(each.seal.raw if each is not sets[-1] else without_signature(each.seal.raw)))
+    return b"".join(parts).removesuffix(b"\r\n")
+
+
+def _check(claim: Claim, data: bytes, where: str) -> Inquiry[None]:
+    """Ask for the key and verify one signature; raises BrokenChain."""
+    answer = yield Question(claim.key_name, "TXT")
+    if answer.status is AnswerStatus.FAILED:
+        raise BrokenChain(f"{where}: looking up the key: {answer.reason}")
+    records = [record for record in answer.records if isinstance(record, bytes)]
+    if not records:
+        raise BrokenChain(f"{where}: there is no key at {claim.key_name}")
+    try:
+        key = read_key(records[0])
+        fitting(claim, key)
+        verify_with(key, claim.signature, lambda: data)
+    except UnusableKey as error:
+        raise BrokenChain(f"{where}: {error}") from None
+    except Settled as settled:
+        raise BrokenChain(f"{where}: {settled.reason}") from None
+
+
+def verify(content: Content) -> Inquiry[Findings]:
+    """The chain of a message whose content is at hand."""
+    head = content.head
+    check = Check(head)
+    if check.bodies.needed:
+        for piece in content.chunks(len(head) + 2):
+            check.bodies.feed(piece)
+    return (yield from check.run())

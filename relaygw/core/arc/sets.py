@@ -1,0 +1,157 @@
+"""The ARC sets of a header section (RFC 8617 4.2): read strictly, one of each field for every instance from 1 on."""
+
+import re
+from collections.abc import Mapping
+
+import attrs
+
+from relaygw.core.dkim.claim import Claim, Reader, Unreadable
+from relaygw.core.dkim.head import Head
+from relaygw.core.headers import Field
+
+RESULTS, SIGNATURE, SEAL = b"arc-authentication-results", b"arc-message-signature", b"arc-seal"
+MAX_SETS = 50  # RFC 8617 4.2.1
+
+_INSTANCE = re.compile(rb"[ \t\r\n]*i[ \t\r\n]*=[ \t\r\n]*([1-9][0-9]{0,2})[ \t\r\n]*;")
+_NUMBER = re.compile(r"[1-9][0-9]{0,2}\Z")
+
+
+class BrokenChain(Exception):
+    """The chain fails; the message says why (RFC 8617 5.2)."""
+
+
+@attrs.frozen(kw_only=True)
+class Set:
+    """One hop: `signature` and `seal` as claims (of a seal only its own tags count), `status` its cv=."""
+
+    instance: int
+    results: Field
+    signature: Claim
+    seal: Claim
+    status: str
+
+
+def read_sets(head: Head) -> tuple[Set, ...]:
+    """All sets in order of instance, () where there are none; raises BrokenChain."""
+    named = {name: head.named.get(name, []) for name in (RESULTS, SIGNATURE, SEAL)}
+    if not any(named.values()):
+        return ()
+    if max(map(len, named.values())) > MAX_SETS:
+        raise BrokenChain(f"more than {MAX_SETS} sets")
+    placed = {name: _by_instance(name, fields) for name, fields in named.items()}
+    instances = sorted(set().union(*placed.values()))
+    if instances != list(range(1, len(instances) + 1)):
+        raise BrokenChain("the instances are not 1, 2, 3 …")
+    sets = tuple(_set(instance, placed) for instance in instances)
+    for each in sets:
+        _check_status(each, last=each is sets[-1])
+    return sets
+
+
+def _by_instance(name: bytes, fields: list[Field]) -> dict[int, Field]:
+    placed: dict[int, Field] = {}
+    for field in fields:
+        instance = _instance(name, field)
+        if instance in placed:
+            raise BrokenChain(f"two {_shown(name)} fields of instance {instance}")
+        placed[instance] = field
+    return placed
+
+
+def _instance(name: bytes, field: Field) -> int:
+    if name == RESULTS:
+        found = _INSTANCE.match(field.raw, field.raw.index(b":") + 1)
+        number = int(found[1]) if found is not None else 0
+    else:
+        text = _reader(name, field).get("i") or ""
+        number = int(text) if _NUMBER.match(text) else 0
+    if not 1 <= number <= MAX_SETS:
+        raise BrokenChain(f"{_shown(name)} without an instance from 1 to {MAX_SETS}")
+    return number
+
+
+def _reader(name: bytes, field: Field) -> Reader:
+    try:
+        return Reader(field)
+    except Unreadable as error:
+        raise BrokenChain(f"{_shown(name)}: {error.reason}") from None
+
+
+def _set(instance: int, placed: Mapping[bytes, Mapping[int, Field]]) -> Set:
+    missing = [_shown(name) for name, fields in placed.items() if instance not in fields]
+    if missing:
+        raise BrokenChain(f"instance {instance} has no {missing[0]}")
+    results, signature, seal = (placed[name][instance] for name in (RESULTS, SIGNATURE, SEAL))
+    try:
+        status = (Reader(seal).get("cv") or "").lower()
+        return Set(
+            instance=instance,
+            results=results,
+            signature=_signature(signature),
+            seal=_seal(seal),
+            status=status,
+        )
+    except Unreadable as error:
+        raise BrokenChain(f"instance {instance}: {error.reason}") from None
+
+
+def _signature(field: Field) -> Claim:
+    """ARC-Message-Signature (RFC 8617 4.1.2): a DKIM signature without v=, whose i= is the instance."""
+    reader = Reader(field)
+    names = reader.names()
+    if SEAL in names:
+        raise reader.unreadable("ARC-Seal is signed by a message signature")
+    head_form, body_form = reader.forms()
+    return Claim(
+        raw=field.raw,
+        algorithm=_algorithm(reader),
+        signature=reader.base64("b"),
+        body_hash=reader.base64("bh"),
+        head_form=head_form,
+        body_form=body_form,
+        domain=(domain := reader.signing_domain()),
+        selector=reader.domain("s"),
+        names=names,
+        identity_domain=domain,
+        length=reader.number("l"),
+    )
+
+
+def _seal(field: Field) -> Claim:
+    """ARC-Seal (RFC 8617 4.1.3): it signs the sets and nothing else, so it has no h=, bh= or forms."""
+    reader = Reader(field)
+    if reader.get("h") is not None:
+        raise reader.unreadable("ARC-Seal has h=")
+    domain = reader.signing_domain()
+    return Claim(
+        raw=field.raw,
+        algorithm=_algorithm(reader),
+        signature=reader.base64("b"),
+        body_hash=b"",
+        head_form="relaxed",
+        body_form="relaxed",
+        domain=domain,
+        selector=reader.domain("s"),
+        names=(),
+        identity_domain=domain,
+    )
+
+
+def _algorithm(reader: Reader) -> str:
+    found = reader.algorithm()
+    if found == "rsa-sha1":
+        raise reader.unreadable("rsa-sha1 proves nothing any more")
+    return found
+
+
+def _check_status(each: Set, *, last: bool) -> None:
+    """RFC 8617 5.2, steps 2 and 3."""
+    if last and each.status == "fail":
+        raise BrokenChain(f"{each.seal.domain} found the chain broken")
+    wanted = "none" if each.instance == 1 else "pass"
+    if each.status != wanted:
+        raise BrokenChain(f"instance {each.instance} has cv={each.status[:20]}, not {wanted}")
+
+
+def _shown(name: bytes) -> str:
+    return {RESULTS: "ARC-Authentication-Results", SIGNATURE: "ARC-Message-Signature", SEAL: "ARC-Seal"}[name]

@@ -1,0 +1,195 @@
+"""The filter `dmarc`: does the owner of the domain in From stand behind this message (RFC 9989)?
+
+Asked in phase data, after `spf`, `dkim` and `arc`, whose findings it takes; what of SPF and DKIM it misses (not
+configured, or in shadow mode) it finds out itself. Which result leads to what is the operator's table. Mail that fails
+is let through where it came from a forwarder, or through sealers, that the operator trusts. Every evaluation is kept
+for aggregate reports.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from relaygw.config.kinds import AnyNetwork, DomainOrBelow, Duration
+from relaygw.core import arc, dkim, spf
+from relaygw.core.arc.finding import vouched
+from relaygw.core.author import read_authors
+from relaygw.core.content import Content
+from relaygw.core.dmarc import Evaluation, evaluate
+from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, auth_result, case, reply_for, summary
+from relaygw.core.dmarc.record import Policy
+from relaygw.core.dmarc.report import Circumstances, Override, OverrideType, entry
+from relaygw.core.permission import domains_of
+from relaygw.core.session import Transaction
+from relaygw.core.spf import check_hello, check_mail_from
+from relaygw.core.spf.result import Findings as SpfFindings
+from relaygw.core.verdict import PASS, Action, Phase, Verdict
+from relaygw.dns import DeadlineResolver, consult
+from relaygw.filters.dkim import find_signatures
+from relaygw.filters.evaluations import EvaluationLog
+from relaygw.interfaces import IFilter, IResolver, Options, Services
+from relaygw.plugins import structure_options
+
+FOLDER = "dmarc"
+"""Below the state directory: the evaluations."""
+
+_parsed = lru_cache(maxsize=4096)(ipaddress.ip_address)
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class DmarcOptions:
+    """`actions` maps the case to an action, over the defaults: reject, quarantine and none are messages that fail, by
+    the policy to be applied; the others are pass, absent, unreadable, temperror and permerror.
+
+    Clients in `forwarders` and chains sealed by `sealers` may send on what fails. `timeout` is for all DNS questions of
+    one evaluation. `keep` is for how long evaluations are kept for reports; with `record` false they are not.
+    """
+
+    actions: Mapping[Case, Action] = attrs.field(factory=dict)
+    forwarders: tuple[AnyNetwork, ...] = ()
+    sealers: tuple[DomainOrBelow, ...] = ()
+    timeout: Duration = 20.0
+    record: bool = True
+    keep: Duration = 14 * 86400.0
+
+
+@attrs.frozen(kw_only=True)
+class _Found:
+    """What the evaluation of one message is made from."""
+
+    spf: spf.Finding | None
+    signatures: dkim.Findings
+    chain: arc.Findings | None
+
+
+@implementer(IFilter)
+class DmarcFilter:
+    """Leaves an `Evaluation` as its result, for routing and others."""
+
+    phases = frozenset({Phase.DATA})
+
+    def __init__(self, options: Options, services: Services) -> None:
+        self._options = structure_options(DmarcOptions, options)
+        self._services = services
+        self._actions = {**DEFAULT_ACTIONS, **self._options.actions}
+        self._sealers = domains_of(self._options.sealers)
+        self._log = None
+        if self._options.record and services.state:
+            self._log = EvaluationLog(Path(services.state) / FOLDER, services, self._options.keep)
+
+    def check(self, phase: Phase, transaction: Transaction) -> "Verdict | Deferred[Verdict]":
+        session, content = transaction.session, transaction.content
+        if session.trusted or session.login or content is None:
+            return PASS
+        return Deferred.fromCoroutine(self._judge(transaction, content))
+
+    async def _judge(self, transaction: Transaction, content: Content) -> Verdict:
+        resolver = DeadlineResolver(self._services.resolver, self._services.reactor, self._options.timeout)
+        found = await self._find(transaction, content, resolver)
+        inquiry = evaluate(read_authors(content.head), found.spf, found.signatures)
+        evaluation = await consult(inquiry, resolver)
+        overrides = self._overrides(evaluation, found, transaction.session.client)
+        action = Action.PASS if overrides else self._actions[case(evaluation)]
+        self._keep(evaluation, found, transaction, action, overrides)
+        return self._verdict(evaluation, action, overrides)
+
+    async def _find(self, transaction: Transaction, content: Content, resolver: IResolver) -> _Found:
+        signatures = _result(transaction, dkim.Findings)
+        if signatures is None:
+            signatures = await find_signatures(content, self._services, dkim.Policy(), self._options.timeout)
+        return _Found(
+            spf=await self._spf(transaction, resolver),
+            signatures=signatures,
+            chain=_result(transaction, arc.Findings),
+        )
+
+    async def _spf(self, transaction: Transaction, resolver: IResolver) -> spf.Finding | None:
+        """The finding for the reverse-path; that for HELO stands for the null one (RFC 7208 2.4)."""
+        sender, session = transaction.envelope.sender, transaction.session
+        findings = _result(transaction, SpfFindings)
+        found = None if findings is None else findings.hello if sender is None else findings.mail_from
+        if found is not None or not session.client or (sender is None and not session.hello):
+            return found
+        client, now, receiver = _parsed(session.client), self._services.reactor.seconds(), self._services.hostname
+        if sender is None:
+            inquiry = check_hello(client=client, hello=session.hello, receiver=receiver, now=now)
+        else:
+            inquiry = check_mail_from(client=client, sender=sender, hello=session.hello, receiver=receiver, now=now)
+        return await consult(inquiry, resolver)
+
+    def _overrides(self, evaluation: Evaluation, found: _Found, client: str) -> tuple[Override, ...]:
+        """Why a message that fails is let through all the same."""
+        if case(evaluation) not in (Case.REJECT, Case.QUARANTINE):
+            return ()
+        if client and any(_parsed(client) in network for network in self._options.forwarders):
+            return (Override(OverrideType.TRUSTED_FORWARDER, f"{client} is one of our forwarders"),)
+        sealer = vouched(found.chain, self._sealers, evaluation.author) if found.chain is not None else ""
+        if sealer:
+            # RFC 9990 has no type of its own for it.
+            return (Override(OverrideType.LOCAL_POLICY, f"arc=pass, and {sealer} saw dmarc=pass"),)
+        return ()
+
+    def _keep(
+        self,
+        evaluation: Evaluation,
+        found: _Found,
+        transaction: Transaction,
+        action: Action,
+        overrides: tuple[Override, ...],
+    ) -> None:
+        if self._log is None or evaluation.record is None:
+            return
+        now = self._services.reactor.seconds()
+        sender = transaction.envelope.sender
+        around = Circumstances(
+            time=now,
+            queue_id=transaction.queue_id,
+            client=transaction.session.client,
+            envelope_from=sender.domain if sender is not None else "",
+            envelope_to=tuple(recipient.address.domain for recipient in transaction.envelope.recipients),
+            disposition=_disposition(action),
+            overrides=overrides or self._deviation(evaluation, action),
+        )
+        self._log.add(now, entry(evaluation, around, found.spf, found.signatures))
+
+    def _deviation(self, evaluation: Evaluation, action: Action) -> tuple[Override, ...]:
+        """RFC 9989 5.4: where something else is done than was asked for, the owner is told why."""
+        line = case(evaluation)
+        if line not in (Case.REJECT, Case.QUARANTINE, Case.NONE):
+            return ()
+        if _disposition(action) != evaluation.policy.value:
+            return (Override(OverrideType.LOCAL_POLICY, f"our policy for {line.value} is {action.value}"),)
+        if evaluation.record is not None and evaluation.record.testing and evaluation.published is not Policy.NONE:
+            return (Override(OverrideType.POLICY_TEST_MODE),)
+        return ()
+
+    def _verdict(self, evaluation: Evaluation, action: Action, overrides: tuple[Override, ...]) -> Verdict:
+        reason = f"dmarc {summary(evaluation)}"
+        if overrides:
+            reason += f"; let through: {overrides[0].comment}"
+        return Verdict(
+            action=action,
+            reply=reply_for(evaluation, action),
+            reason=reason,
+            auth=(auth_result(evaluation),),
+            result=evaluation,
+        )
+
+
+def _disposition(action: Action) -> str:
+    """The action in the words of a report."""
+    if action in (Action.REJECT, Action.DEFER, Action.DISCARD):
+        return "reject"
+    return "quarantine" if action in (Action.QUARANTINE, Action.HOLD) else "none"
+
+
+def _result(transaction: Transaction, kind: type[T]) -> T | None:
+    """What an earlier filter left, whatever its use is called."""
+    return next((found for found in transaction.results.values() if isinstance(found, kind)), None)
