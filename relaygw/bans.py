@@ -179,22 +179,23 @@ class BanBook:
         self._ended(self._bans.sweep(self._now), "its time is over")
         self._timers["sweep"] = self._reactor.callLater(SWEEP_EVERY, self._sweep)
 
-    def _change(self) -> None:
+    def _change(self, soon: float = SAVE_AFTER) -> None:
         self._changed = True
         if "save" not in self._timers and "sweep" in self._timers:
-            self._timers["save"] = self._reactor.callLater(SAVE_AFTER, self._begin_save)
+            self._timers["save"] = self._reactor.callLater(soon, self._begin_save)
 
     def _begin_save(self) -> None:
         self._saving = self._save()
 
     @deferred
     async def _save(self) -> None:
-        self._changed = False
+        self._changed, again = False, SAVE_AFTER
         try:
             await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), save, self._path, dump(self._bans))
         except OSError as error:
             self._write_event(TaskFailed(task="keep the bans", error=str(error)))
+            self._changed, again = True, SWEEP_EVERY
         self._saving = None
         self._timers.pop("save", None)
         if self._changed:
-            self._change()
+            self._change(again)

@@ -1,4 +1,4 @@
-"""People in a real OpenLDAP server: found by search, proven by bind, over StartTLS and LDAPS, and never lost to a fault."""
+"""People in a real OpenLDAP server: found by search, proven by bind, and never lost to a fault."""
 
 import shutil
 import subprocess
@@ -102,9 +102,7 @@ def start(program: str, folder: Path, authority: Issued, name: str = "localhost"
     uris = f"ldap://127.0.0.1:{ports[0]}/ ldaps://127.0.0.1:{ports[1]}/"
     add = [program, "-T", "add", "-f", str(folder / "slapd.conf")]
     subprocess.run(add, input=PEOPLE.encode(), check=True, capture_output=True)
-    return Slapd(
-        spawn(program, folder, uris), f"ldap://localhost:{ports[0]}", f"ldaps://localhost:{ports[1]}"
-    )
+    return Slapd(spawn(program, folder, uris), f"ldap://localhost:{ports[0]}", f"ldaps://localhost:{ports[1]}")
 
 
 def spawn(program: str, folder: Path, uris: str) -> Any:
@@ -201,7 +199,17 @@ class SlapdTests(TestCase):
     def test_nothing_typed_changes_what_is_asked(self) -> Any:
         async def work() -> None:
             directory = self.directory()
-            for name in ("*", "al*", "alice)(uid=*", "*)(objectClass=*", "x)(|(uid=*", "\\61lice", "alice\0", "a\\2a", "*ice"):
+            for name in (
+                "*",
+                "al*",
+                "alice)(uid=*",
+                "*)(objectClass=*",
+                "x)(|(uid=*",
+                "\\61lice",
+                "alice\0",
+                "a\\2a",
+                "*ice",
+            ):
                 with pytest.raises(UnauthorizedLogin):
                     await self.login(directory, name, b"wonderland")
                 assert await directory.named(name) is None
