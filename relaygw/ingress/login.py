@@ -9,7 +9,7 @@ from relaygw.ingress import answers
 from relaygw.ingress.answers import Answer, Then, Turn
 from relaygw.ingress.house import House
 from relaygw.ingress.subject import Subject
-from relaygw.sasl import Authenticated, Challenge, Exchange, Refusal, Step
+from relaygw.sasl import Authenticated, Challenge, Exchange, Refusal, SecureChannel, Step
 
 MAX_RESPONSE = 12288
 """Octets of an AUTH line or a SASL response with its CRLF (RFC 4954 4)."""
@@ -87,6 +87,11 @@ class Login:
             return answers.LOGGED_IN
         self._subject.reason = step.kind.value
         return _REFUSALS[step.kind]
+
+    def secured(self, channel: SecureChannel) -> None:
+        """The session runs inside TLS from now on."""
+        if self._logins is not None:
+            self._logins.secured(channel)
 
     def cancel(self) -> None:
         """The exchange under way, if any, comes to nothing."""

@@ -41,9 +41,7 @@ class Issued:
         return CertificateConfig(certificate=str(folder / f"{name}.pem"), private_key=str(folder / f"{name}.key"))
 
 
-def issue(
-    subject: str, *names: str, issuer: Issued | None = None, authority: bool = False, days: int = 90
-) -> Issued:
+def issue(subject: str, *names: str, issuer: Issued | None = None, authority: bool = False, days: int = 90) -> Issued:
     """A certificate by an issuer, or by itself; `names` are its DNS names."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
