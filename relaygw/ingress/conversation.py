@@ -107,7 +107,8 @@ class Conversation:
     def penalty(self) -> float:
         """For how many seconds an error is not answered: longer each time, for those that nobody knows."""
         delay = self._house.limits.error_delay
-        return min(delay * (self.errors - FREE_ERRORS), MAX_PENALTY) if delay and self._strange else 0.0
+        late = max(0, self.errors - FREE_ERRORS)
+        return min(delay * late, MAX_PENALTY) if delay and late and self._strange else 0.0
 
     @property
     def _strange(self) -> bool:
