@@ -68,7 +68,16 @@ endpoint = {endpoint}
 """
 
 _FILTERS = """
-# Filters are asked in this order, in every phase of a session; the first that refuses decides.
+# Filters are asked in this order, in every phase of a session; the first that refuses decides. There are more, for
+# lists in the DNS and greylisting: docs/filters.md.
+[[filter]]
+use = "rate"
+on_error = "skip"
+
+[[filter]]
+use = "hello"
+on_error = "skip"
+
 [[filter]]
 use = "loop"
 listeners = ["mx", "submission", "submissions"]
@@ -79,6 +88,9 @@ listeners = ["mx", "submission", "submissions"]
 
 [[filter]]
 use = "spf"
+
+[[filter]]
+use = "null_sender"
 """
 
 _ROUTES = """

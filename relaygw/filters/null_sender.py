@@ -2,16 +2,18 @@
 
 It is for reports about mail, and a report goes to the one who sent that mail: to one recipient, and never to an address
 that sends nothing. Others than the first recipient are asked to come in a transaction of their own, so that no honest
-report is lost. The filter never refuses `<>` as such: whoever does, loses the reports about its own mail.
+report is lost. The filter never refuses `<>` as such: whoever does, loses the reports about its own mail. Logins,
+trusted networks and clients on this host are not judged.
 """
 
 import attrs
 from zope.interface import implementer
 
 from relaygw.config.kinds import Count
+from relaygw.core.client import parse_client
 from relaygw.core.patterns import Patterns, compile_patterns
 from relaygw.core.reply import Reply
-from relaygw.core.session import Transaction
+from relaygw.core.session import Session, Transaction
 from relaygw.core.verdict import PASS, Phase, Verdict, defer, reject
 from relaygw.interfaces import IFilter, Options, Services
 from relaygw.plugins import structure_options
@@ -43,8 +45,8 @@ class NullSenderFilter:
         self._never = self._options.patterns()
 
     def check(self, phase: Phase, transaction: Transaction) -> Verdict:
-        session, envelope = transaction.session, transaction.envelope
-        if envelope.sender is not None or session.trusted or session.login or transaction.recipient is None:
+        envelope = transaction.envelope
+        if envelope.sender is not None or transaction.recipient is None or _is_our_own(transaction.session):
             return PASS
         address = transaction.recipient.address
         if pattern := self._never.match(address):
@@ -62,3 +64,8 @@ class NullSenderFilter:
         return defer(
             reason, Reply(452, "4.5.3", "A report goes to one recipient; send the rest in another transaction")
         )
+
+
+def _is_our_own(session: Session) -> bool:
+    client = parse_client(session.client)
+    return client is None or client.is_loopback or session.trusted or bool(session.login)

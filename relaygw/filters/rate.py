@@ -2,7 +2,8 @@
 
 Counted in memory, in a bounded number of keys, and forgotten when the service stops or reads its configuration again.
 Errors are commands answered 5xx, as the journal's events tell them. What exceeds a limit is deferred, or held for the
-operator; nothing is ever refused for good. Trusted clients are not counted unless the options say so.
+operator; nothing is ever refused for good. Trusted clients, and those on this host, are not counted unless the options
+say so.
 """
 
 import enum
@@ -17,7 +18,7 @@ from relaygw.core.client import block_of, is_in, parse_client
 from relaygw.core.events import Connected, Disconnected, Event, LoggedIn, Refused
 from relaygw.core.rate import Counters, Counting, Limit
 from relaygw.core.reply import Reply
-from relaygw.core.session import Transaction
+from relaygw.core.session import Session, Transaction
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
 from relaygw.interfaces import IFilter, IObserver, Options, Services
 from relaygw.plugins import structure_options
@@ -84,8 +85,8 @@ DEFAULTS = (
 
 @attrs.frozen(kw_only=True)
 class RateOptions:
-    """`keys` bounds what is remembered for one limit. Clients in `skip` are not counted, trusted ones only where
-    `trusted` says so."""
+    """`keys` bounds what is remembered for one limit. Clients in `skip` are not counted, trusted ones and those on this
+    host only where `trusted` says so."""
 
     limits: tuple[LimitOptions, ...] = DEFAULTS
     keys: Count = 50_000
@@ -124,9 +125,7 @@ class RateFilter:
         self.phases = frozenset(phase for each in self._counted for phase in _PHASES[each.limit.of])
 
     def check(self, phase: Phase, transaction: Transaction) -> Verdict:
-        session = transaction.session
-        client = parse_client(session.client)
-        if (session.trusted and not self._options.trusted) or (client and is_in(client, self._options.skip)):
+        if self._exempt(transaction.session):
             return PASS
         now = self._seconds()
         uses = list(self._uses(phase, transaction))
@@ -141,6 +140,11 @@ class RateFilter:
             if use.counts:
                 use.counted.counters.take(use.key, now, use.weight)
         return _hold(exceeded[0][1]) if exceeded else PASS
+
+    def _exempt(self, session: Session) -> bool:
+        client = parse_client(session.client)
+        known = session.trusted or (client is not None and client.is_loopback)
+        return (known and not self._options.trusted) or (client is not None and is_in(client, self._options.skip))
 
     def _uses(self, phase: Phase, transaction: Transaction) -> Iterator[_Use]:
         keys = _keys(transaction)

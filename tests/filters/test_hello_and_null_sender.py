@@ -139,7 +139,9 @@ def test_who_never_sends_gets_no_reports(recipient: str, refused: bool) -> None:
     assert null(recipient, options=options, sender="x@client.test") is PASS
 
 
-@pytest.mark.parametrize("session", [{"trusted": True}, {"login": "alice"}])
+@pytest.mark.parametrize(
+    "session", [{"trusted": True}, {"login": "alice"}, {"client": "127.0.0.1"}, {"client": "::1"}, {"client": ""}]
+)
 def test_our_own_are_not_judged(session: dict[str, Any]) -> None:
     assert null("b@here.test", accepted=("a@here.test",), session=session) is PASS
 
