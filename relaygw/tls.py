@@ -16,6 +16,7 @@ from cryptography.x509 import (
     Certificate,
     DNSName,
     ExtensionNotFound,
+    IPAddress,
     SubjectAlternativeName,
     load_pem_x509_certificates,
 )
@@ -213,12 +214,13 @@ def load_pair(pair: Pair) -> tuple[list[Certificate], PrivateKeyTypes]:
 
 
 def certificate_names(certificate: Certificate) -> tuple[str, ...]:
-    """The DNS names of a certificate, in lower case."""
+    """The DNS names of a certificate, in lower case, and its addresses."""
     try:
         names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
     except (ExtensionNotFound, ValueError):
         return ()
-    return tuple(name.lower() for name in names.get_values_for_type(DNSName))
+    addresses = names.get_values_for_type(IPAddress)
+    return (*(name.lower() for name in names.get_values_for_type(DNSName)), *map(str, addresses))
 
 
 def _public(certificate: Certificate) -> bytes:

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
-from relaygw.config.schema import TlsConfig
 from relaygw.channel import channel
+from relaygw.config.schema import TlsConfig
 from relaygw.tls import ServerTls, TlsError, make_context
 
 

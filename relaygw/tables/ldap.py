@@ -6,6 +6,7 @@ is ({address}, {local}, {domain}). An account's name is its `name_attribute`, in
 is told to come back.
 """
 
+import os
 from typing import Any
 
 import attrs
@@ -59,7 +60,8 @@ class LdapDirectory:
     """Made with its options and Services. Raises OptionsError, or OSError for a file that cannot be read."""
 
     def __init__(self, options: Options, services: Services) -> None:
-        self._options = given = structure_options(LdapOptions, options)
+        given = structure_options(LdapOptions, options)
+        self._options = given = _beside(given, services.settings.path)
         self._domains = frozenset(services.settings.domains)
         self._password = _password(given)
         self._find_login, self._find_address = _templates(given)
@@ -174,6 +176,16 @@ class LdapChecker:
         if entry is None or not await self._directory.proves(entry, credentials.password):
             raise UnauthorizedLogin("wrong user name or password")
         return username
+
+
+def _beside(given: LdapOptions, config: str) -> LdapOptions:
+    """Files are named from the folder of the configuration."""
+    folder = os.path.dirname(config)
+    return attrs.evolve(
+        given,
+        authorities=given.authorities and os.path.join(folder, given.authorities),
+        bind_password_file=given.bind_password_file and os.path.join(folder, given.bind_password_file),
+    )
 
 
 def _templates(given: LdapOptions) -> tuple[FilterTemplate, FilterTemplate]:

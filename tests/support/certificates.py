@@ -52,7 +52,7 @@ def issue(subject: str, *names: str, issuer: Issued | None = None, authority: bo
         .issuer_name(issuer.certificate.subject if issuer else name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - DAY)
+        .not_valid_before(now - 9 * DAY)
         .not_valid_after(now + days * DAY)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )

@@ -24,6 +24,11 @@ def secrets(config: Config) -> Iterator[tuple[str, str]]:
     ):
         if path:
             yield option, path
+    for number, pair in enumerate(config.tls.certificates, 1):
+        yield f"tls.certificates[{number}].private_key", pair.private_key
+    bind = config.directory.options.get("bind_password_file")
+    if isinstance(bind, str) and bind:
+        yield "directory.options.bind_password_file", os.path.join(os.path.dirname(config.path), bind)
     for number, key in enumerate(config.dkim, 1):
         yield f"dkim[{number}].private_key", key.private_key
     for number, route in enumerate(config.routes, 1):
