@@ -77,7 +77,8 @@ class HelloFilter:
     def _verdict(self, flaw: Flaw, hello: str) -> Verdict:
         action = self._actions.get(flaw, Action.PASS)
         reply = None
-        text = f"{hello[:200]}: {_WORDS[flaw]}"
+        shown = hello[:200].encode("ascii", "replace").decode("ascii")  # replies are ASCII (RFC 5321 4.2)
+        text = f"{shown}: {_WORDS[flaw]}"
         if action is Action.REJECT:
             reply = Reply(550, "5.7.1", text)
         elif action is Action.DEFER:

@@ -1,11 +1,14 @@
 """The filter `dnsbl`: thresholds, parallel questions, lists that are dead or lie, exemptions, what the peer reads."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
 import pytest
-from twisted.internet.defer import Deferred
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -224,6 +227,51 @@ def test_all_that_is_wrong_with_the_options_is_told() -> None:
 def test_options_that_make_no_sense_are_refused(options: Mapping[str, Any]) -> None:
     with pytest.raises(OptionsError):
         filter_with(options)
+
+
+@implementer(IResolver)
+class Fickle:
+    """Answers anything at all, as long as it is of the type that was asked for."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self._answers = iter(answers)
+
+    def ask(self, question: Question) -> Deferred[Answer]:
+        answer = next(self._answers, Answer(status=AnswerStatus.NO_NAME))
+        records = tuple(record for record in answer.records if isinstance(record, bytes) == (question.type == "TXT"))
+        return succeed(attrs.evolve(answer, records=records))
+
+
+ANSWERS = st.builds(
+    Answer,
+    status=st.sampled_from(AnswerStatus),
+    records=st.lists(
+        st.one_of(
+            st.ip_addresses(v=4).map(str),
+            st.ip_addresses(v=4, network="127.0.0.0/29").map(str),
+            st.binary(max_size=300),
+        ),
+        max_size=3,
+    ).map(tuple),
+    reason=st.text(max_size=30),
+)
+
+
+@given(st.lists(ANSWERS, max_size=12), st.sampled_from(["192.0.2.1", "2001:db8::1"]))
+def test_whatever_the_dns_answers_the_verdict_is_sound_and_its_reply_stays_in_its_lines(
+    answers: list[Answer], client: str
+) -> None:
+    options = {
+        "lists": [{"zone": "a.test"}, {"zone": "b.test", "weight": -1}, {"zone": "c.test", "of": "sender"}],
+        "explain": True,
+    }
+    transaction = make_transaction(session=make_session(client=client))
+    verdict = run_filter(filter_with(options, Fickle(answers)), Phase.MAIL, transaction)
+    assert (verdict.action is Action.REJECT) == (isinstance(verdict.result, Reputation) and verdict.result.score >= 1)
+    if verdict.reply is not None:
+        lines = verdict.reply.wire().split(b"\r\n")
+        assert len(lines) in (2, 3)
+        assert all(line.isascii() and len(line) <= 510 and line.startswith(b"554") for line in lines[:-1])
 
 
 @implementer(IResolver)

@@ -94,6 +94,11 @@ def test_the_dns_is_asked_only_where_it_matters() -> None:
     assert not resolver.asked
 
 
+def test_the_reply_to_a_hostile_name_is_ascii_and_bounded() -> None:
+    verdict = hello("\N{SNOWMAN}" * 1000, {"actions": {"syntax": "reject"}})
+    assert verdict.reply == Reply(550, "5.7.1", f"{'?' * 200}: this is not a fully qualified host name")
+
+
 def test_our_own_name_can_be_left_alone() -> None:
     assert hello("gateway.test", {"actions": {"own_name": "pass"}}).action is Action.PASS
 
