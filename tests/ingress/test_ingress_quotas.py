@@ -1,4 +1,4 @@
-"""Quotas at the listener: beyond them mail is accepted and held, people are told once, and counts outlive the process."""
+"""Quotas at the listener: beyond them mail is accepted and held, people are told once, counts outlive the process."""
 
 import ipaddress
 import json
