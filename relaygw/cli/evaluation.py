@@ -1,6 +1,6 @@
 """The whole evaluation of one message, as the filters make it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -8,16 +8,22 @@ from twisted.internet.defer import Deferred
 
 from relaygw.bridge import as_deferred
 from relaygw.config.schema import Config
-from relaygw.core import dkim, dmarc
+from relaygw.core import arc, dkim, dmarc
 from relaygw.core.address import Address
+from relaygw.core.arc.finding import vouched
 from relaygw.core.author import Authors, read_authors
-from relaygw.core.client import IPAddress
+from relaygw.core.client import IPAddress, Network, is_in
 from relaygw.core.content import Content
 from relaygw.core.dkim.check import DEFAULT_POLICY
+from relaygw.core.dmarc.policy import DEFAULT_ACTIONS
+from relaygw.core.dmarc.policy import Case as DmarcCase
+from relaygw.core.dmarc.policy import case as case_of
 from relaygw.core.iprev import IprevFinding, check_iprev
+from relaygw.core.permission import Domains, domains_of
 from relaygw.core.question import Inquiry
 from relaygw.core.spf import Finding as SpfFinding
 from relaygw.core.spf import check_hello, check_mail_from
+from relaygw.core.verdict import Action
 from relaygw.dns import consult
 from relaygw.interfaces import IResolver
 
@@ -26,9 +32,12 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Policies:
-    """What the operator makes of signatures, as the filters have it."""
+    """What the operator makes of what is found, as the filters `dkim` and `dmarc` have it."""
 
     signatures: dkim.Policy = DEFAULT_POLICY
+    actions: Mapping[DmarcCase, Action] = DEFAULT_ACTIONS
+    forwarders: Sequence[Network] = ()
+    sealers: Domains = attrs.field(factory=Domains)
 
 
 @attrs.frozen(kw_only=True)
@@ -49,11 +58,17 @@ class Case:
 
 @attrs.frozen(kw_only=True)
 class Evaluation:
-    """What was found. `hello`, `mail_from` and `iprev` are None where the case does not say enough to ask."""
+    """What was found. `hello`, `mail_from` and `iprev` are None where the case does not say enough to ask.
+
+    `action` is what DMARC leads to; `override` says why it is milder than the domain's owner asks for, or is "".
+    """
 
     authors: Authors
     signatures: dkim.Findings
     judged: dmarc.Evaluation
+    chain: arc.Findings
+    action: Action
+    override: str = ""
     hello: SpfFinding | None = None
     mail_from: SpfFinding | None = None
     iprev: IprevFinding | None = None
@@ -67,13 +82,18 @@ class Evaluation:
 def policies(config: Config | None) -> Policies:
     """Those of the first use of each filter; the defaults where it is not used."""
     from relaygw.filters.dkim import DkimOptions
+    from relaygw.filters.dmarc import DmarcOptions
     from relaygw.plugins import structure_options
 
-    options = structure_options(DkimOptions, _options(config, "dkim"))
+    signing = structure_options(DkimOptions, _options(config, "dkim"))
+    judging = structure_options(DmarcOptions, _options(config, "dmarc"))
     return Policies(
         signatures=dkim.Policy(
-            signatures=options.signatures, partial_body=options.partial_body, clock_skew=int(options.clock_skew)
-        )
+            signatures=signing.signatures, partial_body=signing.partial_body, clock_skew=int(signing.clock_skew)
+        ),
+        actions={**DEFAULT_ACTIONS, **judging.actions},
+        forwarders=judging.forwarders,
+        sealers=domains_of(judging.sealers),
     )
 
 
@@ -87,18 +107,35 @@ async def evaluate(case: Case, resolver: IResolver) -> Evaluation:
     mail_from = _begin(_mail_from(case), resolver)
     reverse = _begin(check_iprev(case.client) if case.client is not None else None, resolver)
     signed = _begin(dkim.verify(case.content, case.now, case.policies.signatures), resolver)
-    found_hello, found_mail_from, found_reverse, signatures = await hello, await mail_from, await reverse, await signed
+    sealed = _begin(arc.verify(case.content), resolver)
+    found_hello, found_mail_from, found_reverse = await hello, await mail_from, await reverse
+    signatures, chain = await signed, await sealed
     assert signatures is not None
+    assert chain is not None
     authors = read_authors(case.content.head)
     judged = await consult(dmarc.evaluate(authors, found_mail_from or found_hello, signatures), resolver)
+    override = _override(case, judged, chain)
     return Evaluation(
+        action=Action.PASS if override else case.policies.actions[case_of(judged)],
+        override=override,
         authors=authors,
         signatures=signatures,
         judged=judged,
+        chain=chain,
         hello=found_hello,
         mail_from=found_mail_from,
         iprev=found_reverse,
     )
+
+
+def _override(case: Case, judged: dmarc.Evaluation, chain: arc.Findings) -> str:
+    """Whom we trust more than the policy, as filter `dmarc` does."""
+    if case_of(judged) not in (DmarcCase.REJECT, DmarcCase.QUARANTINE):
+        return ""
+    if case.client is not None and is_in(case.client, case.policies.forwarders):
+        return f"{case.client} is one of our forwarders"
+    sealer = vouched(chain, case.policies.sealers, judged.author)
+    return f"arc=pass, and {sealer} saw dmarc=pass" if sealer else ""
 
 
 def _begin(inquiry: Inquiry[T] | None, resolver: IResolver) -> Deferred[T | None]:

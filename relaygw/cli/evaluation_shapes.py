@@ -6,7 +6,8 @@ from relaygw.cli.answer import printable
 from relaygw.cli.asking import question_document, question_line
 from relaygw.cli.evaluation import Case, Evaluation
 from relaygw.control.shapes import Json
-from relaygw.core import dkim, dmarc, headers, iprev
+from relaygw.core import arc, dkim, dmarc, iprev
+from relaygw.core.arc.finding import auth_result as arc_auth_result
 from relaygw.core.authres import compose
 from relaygw.core.dkim.finding import auth_results
 from relaygw.core.dmarc.policy import auth_result as dmarc_auth_result
@@ -31,8 +32,8 @@ def document_of(case: Case, found: Evaluation, asked: Sequence[Asked], notes: Se
         },
         "spf": _spf(case, found),
         "dkim": [_signature(each) for each in found.signatures.signatures],
-        "dmarc": _dmarc(found.judged),
-        "arc": _arc(case),
+        "dmarc": {**_dmarc(found.judged), "action": found.action.value, "override": found.override},
+        "arc": _arc(found.chain),
         "iprev": _iprev(found.iprev),
         "authentication_results": field_of(case, found),
         "questions": [question_document(each) for each in asked],
@@ -120,10 +121,19 @@ def _aligned(found: dmarc.Evaluation) -> str:
     return "; ".join(dict.fromkeys(told))
 
 
-def _arc(case: Case) -> Json:
-    if not headers.values(case.content.head, b"arc-seal"):
-        return {"result": "none", "reason": "there is no ARC set"}
-    return {"result": "temperror", "reason": "the chain was not evaluated"}
+def _arc(found: arc.Findings) -> Json:
+    return {
+        "result": found.result.value,
+        "reason": found.reason or _chain(found),
+        "seals": [
+            {"instance": each.instance, "domain": each.domain, "selector": each.selector, "results": each.results}
+            for each in found.seals
+        ],
+    }
+
+
+def _chain(found: arc.Findings) -> str:
+    return "sealed by " + ", then ".join(each.domain for each in found.seals) if found.seals else "there is no ARC set"
 
 
 def _iprev(found: iprev.IprevFinding | None) -> Json:
@@ -135,13 +145,15 @@ def _iprev(found: iprev.IprevFinding | None) -> Json:
 
 def field_of(case: Case, found: Evaluation) -> str:
     """The Authentication-Results field that the filters would have made."""
-    return compose(case.receiver, _auth_results(found)).decode("utf-8")
+    return compose(case.receiver, _auth_results(found, str(case.client or ""))).decode("utf-8")
 
 
-def _auth_results(found: Evaluation) -> list[AuthResult]:
+def _auth_results(found: Evaluation, client: str) -> list[AuthResult]:
     results = [iprev.auth_result(found.iprev)] if found.iprev is not None else []
     results += [spf_auth_result(each) for each in (found.hello, found.mail_from) if each is not None]
-    return [*results, *auth_results(found.signatures), dmarc_auth_result(found.judged)]
+    results += [*auth_results(found.signatures), dmarc_auth_result(found.judged)]
+    # RFC 8617 10.1 has no word for a message without a chain that anybody needs.
+    return [*results, *([arc_auth_result(found.chain, client)] if found.chain.seals or found.chain.reason else [])]
 
 
 def text_of(document: Json, asked: Sequence[Asked]) -> str:
@@ -154,6 +166,8 @@ def text_of(document: Json, asked: Sequence[Asked]) -> str:
     if found["record"]:
         lines.append(f"{'':8}{printable(found['policy_domain'])}: {printable(found['record'])}")
         lines.append(f"{'':8}a message that fails: {found['policy']} ({found['tag']}={found['published_policy']})")
+    why = f": {found['override']}" if found["override"] else ""
+    lines.append(printable(f"{'':8}our action: {found['action']}{why}"))
     lines.append(_line("arc", document["arc"], ""))
     lines.append(_line("iprev", document["iprev"], ""))
     lines += ["", document["authentication_results"].replace("\r\n", "\n").rstrip("\n")]

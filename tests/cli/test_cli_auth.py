@@ -1,7 +1,7 @@
 """`relaygw auth FILE`: each case in tests/data/auth is a message, a zone, and what has to be found; and how it is told.
 
-A case is a YAML file: `message` (or `file`, beside the case), `arguments`, `zone`, and of the document what `expected`
-names; `questions` are all that were asked, in order, with their status.
+A case is a YAML file: `message` (or `file`, beside the case), `arguments`, `zone`, what a `configuration` has besides the
+least, and of the document what `expected` names; `questions` are all that were asked, in order, with their status.
 """
 
 import io
@@ -48,8 +48,22 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
+_LEAST = """\
+hostname = "here.example"
+state = "state"
+relay_domains = ["here.example"]
+[[listener]]
+name = "mx"
+endpoint = "tcp:25"
+tls = "none"
+[[route]]
+name = "rest"
+transport = "mx"
+"""
+
+
 def arguments_of(path: Path, folder: Path) -> list[str]:
-    """The arguments of a case, its message and its zone written down."""
+    """The arguments of a case, its message, its zone and its configuration written down."""
     case = read(path)
     message = folder / "message.eml"
     if "file" in case:
@@ -61,7 +75,10 @@ def arguments_of(path: Path, folder: Path) -> list[str]:
         zone.write_text((FOLDER / case["zone_file"]).read_text() + "\n" + case.get("zone", ""))
     else:
         zone.write_text(json.dumps(case["zone"]))
-    return [str(message), *case["arguments"], "--zone", str(zone)]
+    if "configuration" in case:
+        (folder / "c.toml").write_text(f"{_LEAST}{case['configuration']}")
+    configured = ["--config", str(folder / "c.toml")] if "configuration" in case else []
+    return [str(message), *case["arguments"], *configured, "--zone", str(zone)]
 
 
 def within(expected: Any, found: Any, place: str = "") -> None:
