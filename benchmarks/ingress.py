@@ -3,7 +3,7 @@ aiosmtpd, which keeps nothing. Nothing is sent on: what is accepted waits.
 
     python benchmarks/ingress.py [--rounds 3] [--messages 2000] [--json]
 
-relaygw runs with its default filters (spf, loop, size) on its MX listener. Figures are medians of the rounds, taken in
+relaygw runs with the filters that `relaygw init` writes. Figures are medians of the rounds, taken in
 turn; the last column of each row is relaygw : peer. Needs root, for Postfix.
 """
 
