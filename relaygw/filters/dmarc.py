@@ -6,9 +6,7 @@ is let through where it came from a forwarder, or through sealers, that the oper
 for aggregate reports.
 """
 
-import ipaddress
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +18,7 @@ from relaygw.config.kinds import AnyNetwork, DomainOrBelow, Duration
 from relaygw.core import arc, dkim, spf
 from relaygw.core.arc.finding import vouched
 from relaygw.core.author import read_authors
+from relaygw.core.client import parse_client
 from relaygw.core.content import Content
 from relaygw.core.dmarc import Evaluation, evaluate
 from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, auth_result, case, reply_for, summary
@@ -39,7 +38,6 @@ from relaygw.plugins import structure_options
 FOLDER = "dmarc"
 """Below the state directory: the evaluations."""
 
-_parsed = lru_cache(maxsize=4096)(ipaddress.ip_address)
 T = TypeVar("T")
 
 
@@ -115,9 +113,10 @@ class DmarcFilter:
         sender, session = transaction.envelope.sender, transaction.session
         findings = _result(transaction, SpfFindings)
         found = None if findings is None else findings.hello if sender is None else findings.mail_from
-        if found is not None or not session.client or (sender is None and not session.hello):
+        client = parse_client(session.client)
+        if found is not None or client is None or (sender is None and not session.hello):
             return found
-        client, now, receiver = _parsed(session.client), self._services.reactor.seconds(), self._services.hostname
+        now, receiver = self._services.reactor.seconds(), self._services.hostname
         if sender is None:
             inquiry = check_hello(client=client, hello=session.hello, receiver=receiver, now=now)
         else:
@@ -128,7 +127,8 @@ class DmarcFilter:
         """Why a message that fails is let through all the same."""
         if case(evaluation) not in (Case.REJECT, Case.QUARANTINE):
             return ()
-        if client and any(_parsed(client) in network for network in self._options.forwarders):
+        address = parse_client(client)
+        if address is not None and any(address in network for network in self._options.forwarders):
             return (Override(OverrideType.TRUSTED_FORWARDER, f"{client} is one of our forwarders"),)
         sealer = vouched(found.chain, self._sealers, evaluation.author) if found.chain is not None else ""
         if sealer:
