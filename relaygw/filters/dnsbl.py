@@ -6,6 +6,7 @@ Clients that may relay, and clients with private addresses, are not asked about.
 """
 
 import enum
+import math
 from collections.abc import Awaitable, Mapping, Sequence
 
 import attrs
@@ -15,7 +16,6 @@ from relaygw.config.kinds import AnyNetwork, Count, Domain, Duration
 from relaygw.core.address import AddressError, normalize_domain
 from relaygw.core.client import is_in, is_inside, parse_client
 from relaygw.core.dnsbl import (
-    CodePattern,
     Health,
     Hit,
     Listing,
@@ -55,10 +55,6 @@ class When(enum.Enum):
     MAIL = "mail"
 
 
-def _codes(codes: tuple[str, ...]) -> tuple[CodePattern, ...]:
-    return tuple(map(parse_code, codes))
-
-
 @attrs.frozen(kw_only=True)
 class ListOptions:
     """One list. `weight` below 0 is for a list of the good. `codes` are patterns of the answers that count; none: all
@@ -71,7 +67,9 @@ class ListOptions:
 
     def rule(self) -> Rule:
         """Raises ValueError."""
-        return Rule(zone=self.zone, weight=self.weight, codes=_codes(self.codes))
+        if not math.isfinite(self.weight) or not self.weight:
+            raise ValueError(f"list {self.zone!r}: a weight of {self.weight} makes no sense")
+        return Rule(zone=self.zone, weight=self.weight, codes=tuple(map(parse_code, self.codes)))
 
 
 @attrs.frozen(kw_only=True)
@@ -98,6 +96,8 @@ class DnsblOptions:
                 )
         if Action.PASS in self.thresholds:
             raise ValueError("option 'thresholds': 'pass' needs none")
+        if not all(score > 0 and math.isfinite(score) for score in self.thresholds.values()):
+            raise ValueError("option 'thresholds': allowed are numbers above 0")
 
 
 Asked = list[tuple[Rule, Subject]]

@@ -221,7 +221,12 @@ def test_all_that_is_wrong_with_the_options_is_told() -> None:
     [
         {"lists": [{"zone": "bl.test", "codes": ["10.0.0.1"]}]},
         {"lists": [{"zone": "dbl.test", "of": "sender"}], "phase": "connect"},
-        {"lists": [{"zone": "bl.test"}], "thresholds": {"pass": 0}},
+        {"lists": [{"zone": "bl.test", "weight": float("nan")}]},
+        {"lists": [{"zone": "bl.test", "weight": float("-inf")}]},
+        {"lists": [{"zone": "bl.test", "weight": 0}]},
+        {"lists": [{"zone": "bl.test"}], "thresholds": {"pass": 1}},
+        {"lists": [{"zone": "bl.test"}], "thresholds": {"reject": 0}},
+        {"lists": [{"zone": "bl.test"}], "thresholds": {"reject": float("nan")}},
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: Mapping[str, Any]) -> None:
