@@ -1,7 +1,7 @@
 """`relaygw auth FILE`: each case in tests/data/auth is a message, a zone, and what has to be found; and how it is told.
 
-A case is a YAML file: `message` (or `file`, beside the case), `arguments`, `zone`, what a `configuration` has besides the
-least, and of the document what `expected` names; `questions` are all that were asked, in order, with their status.
+A case is a YAML file: `message` (or `file`, beside the case), `arguments`, `zone`, what a `configuration` has besides
+the least, and of the document what `expected` names; `questions` are all that were asked, in order, with their status.
 """
 
 import io
