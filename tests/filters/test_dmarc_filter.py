@@ -1,0 +1,308 @@
+"""The filter `dmarc` takes what others found, finds out the rest, acts by the operator's table, and keeps a record."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from dkim_signer import sign
+from twisted.internet.defer import Deferred
+
+from relaygw.core import arc, dkim, spf
+from relaygw.core.dmarc import Evaluation, Result
+from relaygw.core.reply import Reply
+from relaygw.core.spf.result import Findings as SpfFindings
+from relaygw.core.verdict import PASS, Action, Phase, Verdict
+from relaygw.dns import FixedResolver
+from relaygw.filters.chain import Chain
+from relaygw.filters.dmarc import FOLDER, DmarcFilter
+from relaygw.filters.evaluations import EvaluationLog, read_evaluations
+from relaygw.filters.spf import SpfFilter
+from relaygw.filters.uses import Mode, Use
+from relaygw.plugins import OptionsError
+from relaygw.tasks import Tasks
+from relaygw.testing.filters import check_filter, make_services, make_session, make_transaction, run_filter
+from relaygw.testing.threads import InlineReactor
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+RECORD = b"v=DKIM1; k=ed25519; p=A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+ZONE = FixedResolver(
+    {
+        "ed25519._domainkey.example.com": {"TXT": [RECORD]},
+        "example.com": {"TXT": [b"v=spf1 ip4:192.0.2.1 -all"]},
+        "mx.example.com": {"TXT": [b"v=spf1 ip4:192.0.2.1 -all"]},
+        "_dmarc.example.com": {"TXT": [b"v=DMARC1; p=reject; rua=mailto:r@example.com"]},
+        "_dmarc.soft.test": {"TXT": [b"v=DMARC1; p=quarantine"]},
+        "_dmarc.none.test": {"TXT": [b"v=DMARC1; p=none"]},
+        "_dmarc.trial.test": {"TXT": [b"v=DMARC1; p=reject; t=y"]},
+        "_dmarc.wrong.test": {"TXT": [b"v=DMARC1; p=what"]},
+    },
+    failing=["_dmarc.down.test"],
+)
+
+
+def message(author: str) -> bytes:
+    return f"From: <{author}>\r\nTo: b@here.test\r\nSubject: x\r\n\r\nHello\r\n".encode()
+
+
+def judge(
+    author: str = "a@example.com",
+    options: Mapping[str, Any] | None = None,
+    *,
+    sender: str | None = "x@elsewhere.test",
+    content: bytes | None = None,
+    results: Mapping[str, object] | None = None,
+    **session: Any,
+) -> Verdict:
+    services = make_services(resolver=ZONE, clock=InlineReactor())
+    transaction = make_transaction(
+        sender=sender,
+        content=content or message(author),
+        session=make_session(**{"hello": "client.test", **session}),
+        results=dict(results or {}),
+    )
+    return run_filter(DmarcFilter(options or {}, services), Phase.DATA, transaction)
+
+
+def test_it_passes_the_suite_for_filters() -> None:
+    check_filter(DmarcFilter({}, make_services()))
+
+
+@pytest.mark.parametrize(
+    ("author", "result", "action", "reply"),
+    [
+        ("a@example.com", "fail", Action.REJECT, "550 5.7.1"),
+        ("a@soft.test", "fail", Action.QUARANTINE, ""),
+        ("a@none.test", "fail", Action.PASS, ""),
+        ("a@trial.test", "fail", Action.QUARANTINE, ""),
+        ("a@nothing.test", "none", Action.PASS, ""),
+        ("a@wrong.test", "permerror", Action.PASS, ""),
+        ("a@down.test", "temperror", Action.DEFER, "451 4.7.1"),
+    ],
+)
+def test_the_default_table(author: str, result: str, action: Action, reply: str) -> None:
+    verdict = judge(author)
+    assert (verdict.auth[0].method, verdict.auth[0].result, verdict.action) == ("dmarc", result, action)
+    given = verdict.reply
+    assert (f"{given.code} {given.enhanced}" if isinstance(given, Reply) else "") == reply
+
+
+@pytest.mark.parametrize(
+    ("author", "table", "action"),
+    [
+        ("a@example.com", {"reject": "quarantine"}, Action.QUARANTINE),
+        ("a@example.com", {"reject": "pass"}, Action.PASS),
+        ("a@soft.test", {"quarantine": "hold"}, Action.HOLD),
+        ("a@soft.test", {"quarantine": "reject"}, Action.REJECT),
+        ("a@down.test", {"temperror": "pass"}, Action.PASS),
+        ("a@wrong.test", {"permerror": "reject"}, Action.REJECT),
+        ("a@nothing.test", {"absent": "quarantine"}, Action.QUARANTINE),
+        ("", {"unreadable": "reject"}, Action.REJECT),
+    ],
+)
+def test_the_operators_table(author: str, table: dict[str, str], action: Action) -> None:
+    assert judge(author, {"actions": table}).action is action
+
+
+def test_it_finds_out_itself_what_nobody_has_found() -> None:
+    assert judge(sender="x@mx.example.com").auth[0].result == "pass"
+    signed = sign(message("a@example.com"), KEY, {}) + message("a@example.com")
+    assert judge(content=signed).auth[0].result == "pass"
+
+
+def test_the_null_reverse_path_is_judged_by_the_hello_name() -> None:
+    assert judge(sender=None, hello="mx.example.com").auth[0].result == "pass"
+    assert judge(sender=None, hello="").auth[0].result == "fail"
+
+
+def finding(domain: str, identity: spf.Identity) -> spf.Finding:
+    return spf.Finding(result=spf.Result.PASS, identity=identity, client="", domain=domain, sender="", hello="")
+
+
+def test_it_takes_what_earlier_filters_found_whatever_they_are_called() -> None:
+    mail_from = SpfFindings(mail_from=finding("example.com", spf.Identity.MAIL_FROM))
+    hello = SpfFindings(hello=finding("example.com", spf.Identity.HELO))
+    signed = dkim.Findings(signatures=(dkim.Finding(result=dkim.Result.PASS, domain="example.com"),))
+    assert judge(results={"my spf": mail_from}).auth[0].result == "pass"
+    assert judge(results={"my dkim": signed}).auth[0].result == "pass"
+    # A pass for HELO alone does not count for a message with a reverse-path (RFC 9989 4.4.2).
+    assert judge(results={"spf": hello}).auth[0].result == "fail"
+    assert judge(results={"spf": hello}, sender=None).auth[0].result == "pass"
+
+
+def test_the_finding_is_left_for_routing_and_told() -> None:
+    verdict = judge(sender="x@mx.example.com")
+    assert isinstance(verdict.result, Evaluation)
+    assert verdict.result.result is Result.PASS
+    assert verdict.reason == "dmarc example.com: pass; p=reject at example.com"
+    assert verdict.auth[0].properties == (("header.from", "example.com"), ("policy.dmarc", "reject"))
+
+
+@pytest.mark.parametrize("session", [{"trusted": True}, {"login": "alice"}])
+def test_mail_of_those_who_may_relay_is_not_checked(session: dict[str, Any]) -> None:
+    assert judge(**session) is PASS
+
+
+def test_a_forwarder_we_trust_may_send_on_what_fails() -> None:
+    options = {"forwarders": ["192.0.2.0/24"]}
+    verdict = judge(options=options)
+    assert (verdict.action, verdict.auth[0].result) == (Action.PASS, "fail")
+    assert verdict.reason.endswith("; let through: 192.0.2.1 is one of our forwarders")
+    assert judge(options=options, client="198.51.100.1").action is Action.REJECT
+    assert judge("a@down.test", options).action is Action.DEFER
+
+
+def test_a_sealer_we_trust_vouches_for_what_fails() -> None:
+    seal = arc.finding.Seal(
+        instance=1, domain="lists.test", selector="s", results="lists.test; dmarc=pass header.from=example.com"
+    )
+    chain = {"arc": arc.Findings(result=arc.Result.PASS, seals=(seal,))}
+    verdict = judge(options={"sealers": ["lists.test"]}, results=chain)
+    assert verdict.action is Action.PASS
+    assert verdict.reason.endswith("; let through: arc=pass, and lists.test saw dmarc=pass")
+    assert judge(options={"sealers": ["other.test"]}, results=chain).action is Action.REJECT
+    broken = {"arc": arc.Findings(result=arc.Result.FAIL, seals=(seal,))}
+    assert judge(options={"sealers": ["lists.test"]}, results=broken).action is Action.REJECT
+
+
+def test_in_shadow_mode_it_judges_and_does_nothing_also_beside_a_shadow_spf() -> None:
+    events: list[Any] = []
+    reactor = InlineReactor()
+    services = make_services(resolver=ZONE, clock=reactor)
+    uses = [
+        Use(name="spf", filter=SpfFilter({}, services), mode=Mode.SHADOW),
+        Use(name="dmarc", filter=DmarcFilter({}, services), mode=Mode.SHADOW),
+    ]
+    answer = Chain(uses, reactor, events.append).ask(
+        Phase.DATA, make_transaction(sender="x@elsewhere.test", content=message("a@example.com"))
+    )
+    assert isinstance(answer, Deferred)
+    found: list[Any] = []
+    _watched = answer.addCallback(found.append)
+    assert (found[0].action, found[0].auth) == (Action.PASS, ())
+    [judged] = events
+    assert (judged.filter, judged.action, judged.shadow) == ("dmarc", "reject", True)
+
+
+def test_all_that_is_wrong_with_the_options_is_told_at_once() -> None:
+    with pytest.raises(OptionsError) as caught:
+        DmarcFilter({"actions": {"fail": "reject"}, "forwarders": ["x"], "sealers": ["a b"], "x": 1}, make_services())
+    assert len(caught.value.problems) == 4
+
+
+class Reactor(InlineReactor):
+    """Its clock can be set to a date."""
+
+    def __init__(self, now: float = 1_790_000_000.0) -> None:
+        super().__init__()
+        self.rightNow = now
+
+
+def record(tmp_path: Path, author: str, **more: Any) -> dict[str, Any]:
+    reactor = Reactor()
+    services = make_services(resolver=ZONE, clock=reactor, state=str(tmp_path))
+    filter_ = DmarcFilter(more.pop("options", {}), services)
+    content = sign(message(author), KEY, {}) + message(author) if more.pop("signed", False) else message(author)
+    transaction = make_transaction(
+        sender="x@mx.example.com", recipients=["b@here.test", "c@here.test"], content=content, **more
+    )
+    run_filter(filter_, Phase.DATA, transaction)
+    reactor.advance(1)
+    entries = list(read_evaluations(tmp_path / FOLDER, "2026-09-21"))
+    return entries[0] if entries else {}
+
+
+def test_what_is_kept_of_a_pass(tmp_path: Path) -> None:
+    assert record(tmp_path, "a@example.com", signed=True) == {
+        "time": 1_790_000_000.0,
+        "queue_id": "0queue",
+        "source_ip": "192.0.2.1",
+        "header_from": "example.com",
+        "envelope_from": "mx.example.com",
+        "envelope_to": ["here.test"],
+        "result": "pass",
+        "reason": "",
+        "policy_published": {
+            "domain": "example.com", "p": "reject", "sp": None, "np": None, "adkim": "r", "aspf": "r", "testing": "n",
+            "discovery_method": "treewalk", "fo": "0", "rua": ["mailto:r@example.com"], "ruf": [],
+        },
+        "policy_evaluated": {"disposition": "none", "dkim": "pass", "spf": "pass", "reasons": []},
+        "dkim": [{"domain": "example.com", "selector": "ed25519", "result": "pass", "human_result": ""}],
+        "spf": [{"domain": "mx.example.com", "scope": "mfrom", "result": "pass"}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("author", "options", "disposition", "reasons"),
+    [
+        ("a@soft.test", {}, "quarantine", []),
+        ("a@none.test", {}, "none", []),
+        ("a@trial.test", {}, "quarantine", ["policy_test_mode"]),
+        ("a@soft.test", {"actions": {"quarantine": "pass"}}, "none", ["local_policy"]),
+        ("a@none.test", {"actions": {"none": "reject"}}, "reject", ["local_policy"]),
+        ("a@soft.test", {"forwarders": ["192.0.2.1"]}, "none", ["trusted_forwarder"]),
+    ],
+)
+def test_what_is_kept_of_a_failure(
+    tmp_path: Path, author: str, options: dict[str, Any], disposition: str, reasons: list[str]
+) -> None:
+    kept = record(tmp_path, author, options=options)["policy_evaluated"]
+    assert kept["disposition"] == disposition
+    assert [each["type"] for each in kept["reasons"]] == reasons
+
+
+@pytest.mark.parametrize(("author", "options"), [("a@nothing.test", {}), ("a@soft.test", {"record": False})])
+def test_what_is_not_kept(tmp_path: Path, author: str, options: dict[str, Any]) -> None:
+    assert record(tmp_path, author, options=options) == {}
+
+
+def log_in(tmp_path: Path, **options: Any) -> tuple[EvaluationLog, Reactor, Tasks]:
+    reactor = Reactor()
+    tasks = Tasks(lambda event: pytest.fail(repr(event)))
+    services = make_services(clock=reactor, spawn=tasks.spawn)
+    return EvaluationLog(tmp_path / "log", services, keep=86400.0, **options), reactor, tasks
+
+
+def test_what_waits_is_written_together_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    log, reactor, _ = log_in(tmp_path)
+    log.add(1_790_000_000.0, {"n": 1})
+    log.add(1_790_000_000.0, {"n": 2})
+    log.add(1_790_000_000.0 + 86400, {"n": 3})
+    assert not (tmp_path / "log").exists()
+    reactor.advance(1)
+    assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [1, 2]
+    assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-22")] == [3]
+    assert (tmp_path / "log" / "2026-09-21.jsonl").stat().st_mode & 0o777 == 0o600
+    assert reactor.getDelayedCalls() == []
+    log.add(1_790_000_000.0, {"n": 4})
+    reactor.advance(1)
+    assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [1, 2, 4]
+
+
+def test_what_waits_when_the_service_stops_is_written(tmp_path: Path) -> None:
+    log, _, tasks = log_in(tmp_path)
+    log.add(1_790_000_000.0, {"n": 1})
+    _stopped = Deferred.fromCoroutine(tasks.stop())
+    assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [1]
+
+
+def test_days_are_forgotten(tmp_path: Path) -> None:
+    log, _, _ = log_in(tmp_path)
+    log.write([(1_790_000_000.0 + day * 86400, {"n": day}) for day in range(4)])
+    assert sorted(path.stem for path in (tmp_path / "log").iterdir()) == ["2026-09-23", "2026-09-24"]
+
+
+def test_a_day_has_its_limit(tmp_path: Path) -> None:
+    log, _, _ = log_in(tmp_path, day_limit=7)
+    for number in range(3):
+        log.write([(1_790_000_000.0, {"n": number})])
+    assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [0]
+    assert log.lost == 2
+
+
+def test_a_line_cut_short_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "2026-09-21.jsonl").write_text(json.dumps({"n": 1}) + '\n{"n": 2')
+    assert [each["n"] for each in read_evaluations(tmp_path, "2026-09-21")] == [1]
+    assert list(read_evaluations(tmp_path, "2026-09-22")) == []
