@@ -151,7 +151,7 @@ mail_owner = postfix
 setgid_group = postdrop
 myhostname = bench.example.test
 mydestination =
-mynetworks = 127.0.0.0/8
+mynetworks = {networks}
 relayhost = [127.0.0.1]:{sink}
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
@@ -163,7 +163,7 @@ maillog_file = /var/log/relaygw-bench-postfix-{number}.log
 maillog_file_prefixes = /var/log
 smtpd_client_connection_count_limit = 0
 default_process_limit = 200
-{milter}
+{settings}
 """
 
 _POSTFIX_MASTER = """\
@@ -211,16 +211,66 @@ RequireSafeKeys no
 """
 
 
-def _start_opendkim(folder: Path) -> subprocess.Popen[bytes]:
+_VERIFYING_OPENDKIM = """\
+Socket local:{folder}/milter/socket
+UMask 000
+UserID opendkim
+Mode v
+InternalHosts 192.0.2.1
+ResolverConfiguration {folder}/resolver.conf
+AuthservID bench.example.test
+Syslog yes
+Background no
+"""
+
+_OPENDKIM_RESOLVER = """\
+server:
+    do-not-query-localhost: no
+    module-config: "iterator"
+    local-zone: "test." nodefault
+forward-zone:
+    name: "."
+    forward-addr: 127.0.0.1@{nameserver}
+"""
+
+_POLICYD = """\
+debugLevel = 0
+TestOnly = 1
+HELO_reject = Fail
+Mail_From_reject = Fail
+PermError_reject = False
+TempError_Defer = False
+skip_addresses = 192.0.2.1/32
+Header_Type = SPF
+"""
+
+# What policyd-spf asks the DNS with can be told of another port only from inside.
+_POLICYD_START = """\
+#!/usr/bin/python3
+import sys
+import DNS
+import spf
+DNS.defaults["server"], DNS.defaults["port"] = ["127.0.0.1"], {nameserver}
+from spf_engine.policyd_spf import main
+sys.argv = ["policyd-spf", "{folder}/policyd-spf.conf"]
+sys.exit(main())
+"""
+
+
+def _start_signing(folder: Path) -> subprocess.Popen[bytes]:
     key = folder / "dkim.pem"
     subprocess.run([program("openssl"), "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
     shutil.chown(key, "opendkim")
     key.chmod(0o600)
+    return _start_opendkim(folder, _OPENDKIM.format(folder=folder))
+
+
+def _start_opendkim(folder: Path, text: str) -> subprocess.Popen[bytes]:
     milter = folder / "milter"
     milter.mkdir()
     shutil.chown(milter, "opendkim")
     configuration = folder / "opendkim.conf"
-    configuration.write_text(_OPENDKIM.format(folder=folder))
+    configuration.write_text(text)
     process = subprocess.Popen([program("opendkim"), "-f", "-x", str(configuration)], stderr=subprocess.DEVNULL)
     end = time.monotonic() + 10
     while not (milter / "socket").exists():
@@ -235,37 +285,92 @@ def postfix(sink_port: int, *, opendkim: bool = True, hold: bool = False) -> Ite
     """Postfix on a folder and port of its own, relaying everything to the sink; signing through OpenDKIM's milter.
 
     `hold`: what is accepted is queued and not sent on."""
-    with tempfile.TemporaryDirectory(prefix="bench-postfix-") as name:
-        folder, port = Path(name), free_port()
-        folder.chmod(0o755)
-        milter = subprocess.Popen([program("true")])
-        milter_lines = ""
-        if opendkim:
-            milter = _start_opendkim(folder)
-            milter_lines = f"smtpd_milters = unix:{folder}/milter/socket\nmilter_default_action = tempfail\n"
+    with _postfix_folder() as folder:
+        milter = _start_signing(folder) if opendkim else None
+        settings = _through_milter(folder) if opendkim else ""
         if hold:
-            milter_lines += "defer_transports = smtp\n"
-        conf = folder / "conf"
-        conf.mkdir()
-        (folder / "spool").mkdir()
-        (folder / "data").mkdir()
-        shutil.chown(folder / "data", "postfix")
-        (conf / "main.cf").write_text(
-            _POSTFIX_MAIN.format(folder=folder, sink=sink_port, milter=milter_lines, number=port)
+            settings += "defer_transports = smtp\n"
+        name = "Postfix + OpenDKIM" if opendkim else "Postfix"
+        with _ending(milter), _postfix(folder, name, sink_port, settings, milter=milter) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def verifying_postfix(sink_port: int, nameserver: int) -> Iterator[Server]:
+    """Postfix as an MX for dest.test, with OpenDKIM verifying and policyd-spf; both ask 127.0.0.1 at this port."""
+    with _postfix_folder() as folder:
+        (folder / "resolver.conf").write_text(_OPENDKIM_RESOLVER.format(nameserver=nameserver))
+        (folder / "policyd-spf.conf").write_text(_POLICYD)
+        starter = folder / "policyd-spf"
+        starter.write_text(_POLICYD_START.format(folder=folder, nameserver=nameserver))
+        starter.chmod(0o755)
+        milter = _start_opendkim(folder, _VERIFYING_OPENDKIM.format(folder=folder))
+        settings = (
+            f"{_through_milter(folder)}relay_domains = dest.test\n"
+            "smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service unix:private/policyd-spf\n"
+            "policyd-spf_time_limit = 3600\n"
         )
-        (conf / "master.cf").write_text(_POSTFIX_MASTER.format(port=port))
-        subprocess.run([program("postfix"), "-c", str(conf), "start"], check=True, capture_output=True)
-        try:
-            wait_for_port(port)
-            master = int((folder / "spool/pid/master.pid").read_text())
-            roots = [master] + ([milter.pid] if opendkim else [])
-            yield Server("Postfix + OpenDKIM" if opendkim else "Postfix", port, roots, None, folder)
-        finally:
-            subprocess.run([program("postfix"), "-c", str(conf), "stop"], capture_output=True)
-            if milter.poll() is None:
-                milter.terminate()
-            milter.wait()
-            Path(f"/var/log/relaygw-bench-postfix-{port}.log").unlink(missing_ok=True)
+        services = f"policyd-spf unix - n n - 0 spawn user=nobody argv={starter}\n"
+        name = "Postfix + OpenDKIM + policyd-spf"
+        with (
+            _ending(milter),
+            _postfix(
+                folder, name, sink_port, settings, services=services, networks="192.0.2.1/32", milter=milter
+            ) as server,
+        ):
+            yield server
+
+
+@contextlib.contextmanager
+def _postfix_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="bench-postfix-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def _through_milter(folder: Path) -> str:
+    return f"smtpd_milters = unix:{folder}/milter/socket\nmilter_default_action = tempfail\n"
+
+
+@contextlib.contextmanager
+def _ending(process: subprocess.Popen[bytes] | None) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if process is not None and process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+@contextlib.contextmanager
+def _postfix(
+    folder: Path,
+    name: str,
+    sink_port: int,
+    settings: str,
+    *,
+    services: str = "",
+    networks: str = "127.0.0.0/8",
+    milter: subprocess.Popen[bytes] | None = None,
+) -> Iterator[Server]:
+    """Postfix with these lines in main.cf and master.cf over those that all variants share."""
+    port, conf = free_port(), folder / "conf"
+    for each in ("conf", "spool", "data"):
+        (folder / each).mkdir()
+    shutil.chown(folder / "data", "postfix")
+    (conf / "main.cf").write_text(
+        _POSTFIX_MAIN.format(folder=folder, sink=sink_port, settings=settings, networks=networks, number=port)
+    )
+    (conf / "master.cf").write_text(_POSTFIX_MASTER.format(port=port) + services)
+    subprocess.run([program("postfix"), "-c", str(conf), "start"], check=True, capture_output=True)
+    try:
+        wait_for_port(port)
+        master = int((folder / "spool/pid/master.pid").read_text())
+        yield Server(name, port, [master] + ([milter.pid] if milter is not None else []), None, folder)
+    finally:
+        subprocess.run([program("postfix"), "-c", str(conf), "stop"], capture_output=True)
+        Path(f"/var/log/relaygw-bench-postfix-{port}.log").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -335,11 +440,14 @@ def _free(port: int) -> bool:
         return True
 
 
-def source(port: int, *, messages: int, size: int, sessions: int) -> float:
-    """smtp-source at full speed, one connection per message; the seconds it took."""
+def source(
+    port: int, *, messages: int, sessions: int, size: int = 0, file: Path | None = None, sender: str = SENDER
+) -> float:
+    """smtp-source at full speed, one connection per message; the seconds it took. A `file` is sent as it is."""
+    content = ["-F", str(file)] if file is not None else ["-l", str(size)]
     started = time.monotonic()
     subprocess.run(
-        [program("smtp-source"), "-4", "-s", str(sessions), "-m", str(messages), "-l", str(size), "-f", SENDER,
+        [program("smtp-source"), "-4", "-s", str(sessions), "-m", str(messages), *content, "-f", sender,
          "-t", RECIPIENT, "-M", "client.example.test", f"127.0.0.1:{port}"],
         check=True, timeout=600,
     )  # fmt: skip

@@ -1,0 +1,218 @@
+"""Knowing who sent it: messages per second through SPF, DKIM (RSA-2048) and, on our side only, DMARC: relaygw, and
+Postfix with OpenDKIM and policyd-spf, in turn, several rounds. Signed messages come in as to an MX, and go out to
+smtp-sink.
+
+    python benchmarks/auth.py [--rounds 3] [--messages 2000] [--json]
+
+Both ask one local resolver with a warm cache, are durable before the 250 and write their logs. A rate counts until the
+sink has taken the last message. Before anything is measured, each server has to show its findings in the header of a
+message. Figures are medians of the rounds; the last column is relaygw : peer. Needs root, for Postfix.
+"""
+
+import argparse
+import base64
+import json
+import re
+import socketserver
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import names
+import rig
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from dkim import sign
+
+CASES = {"2 KB": 2048, "100 KB": 102400}
+SESSIONS = 20
+SENDER = "sender@sender.test"
+
+_ZONE = """\
+sender.test. 3600 IN TXT "v=spf1 include:_spf.sender.test -all"
+_spf.sender.test. 3600 IN TXT "v=spf1 ip4:192.0.2.0/24 ip4:127.0.0.0/8 -all"
+_dmarc.sender.test. 3600 IN TXT "v=DMARC1; p=reject"
+client.example.test. 3600 IN A 127.0.0.1
+client.example.test. 3600 IN TXT "v=spf1 a -all"
+"""
+
+_FILTERS = "".join(f'[[filter]]\nuse = "{use}"\n\n' for use in ("loop", "size", "spf", "dkim", "dmarc"))
+
+FOUND = {
+    "relaygw": (rb"spf=pass", rb"dkim=pass", rb"dmarc=pass"),
+    "Postfix + OpenDKIM + policyd-spf": (rb"Received-SPF: Pass", rb"dkim=pass"),
+}
+"""What has to stand in the header of a message that a server let through."""
+
+Make = Callable[[int], AbstractContextManager[rig.Server]]
+
+
+@attrs.define
+class Figures:
+    """What one server showed: per case a list over the rounds."""
+
+    rate: dict[str, list[float]] = attrs.field(factory=dict)
+    cpu: dict[str, list[float]] = attrs.field(factory=dict)
+
+
+def relaygw(sink_port: int, nameserver: int) -> AbstractContextManager[rig.Server]:
+    """relaygw as an MX for dest.test, which trusts nobody, and passes on to the sink."""
+
+    def change(text: str) -> str:
+        text = re.sub(r"trusted_networks = \[.*?\]", "trusted_networks = []", text)
+        text = text.replace("relay_domains = []", 'relay_domains = ["dest.test"]')
+        text = re.sub(r"# Filters are asked.*?(?=# Routes are read)", lambda _: _FILTERS, text, flags=re.DOTALL)
+        return f'{text}\n[dns]\nnameservers = ["127.0.0.1:{nameserver}"]\n'
+
+    return rig.relaygw(sink_port, change=change)
+
+
+def message(key: RSAPrivateKey, size: int) -> bytes:
+    """A signed message of about this size, as smtp-source wants a file: lines without CR."""
+    line = b"The quick brown fox jumps over the lazy dog, and signs for it 0123456789.\r\n"
+    head = (
+        b"From: Sender <sender@sender.test>\r\nTo: rcpt@dest.test\r\nSubject: a signed message\r\n"
+        b"Date: Mon, 23 Nov 2026 06:00:00 +0000\r\nMessage-ID: <1@sender.test>\r\nMIME-Version: 1.0\r\n"
+        b"Content-Type: text/plain; charset=us-ascii\r\n\r\n"
+    )
+    text = head + line * max(1, (size - len(head) - 600) // len(line))
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    field: bytes = sign(text, b"s1", b"sender.test", pem, canonicalize=(b"relaxed", b"relaxed"))
+    return (field + text).replace(b"\r\n", b"\n")
+
+
+def zone(key: RSAPrivateKey) -> str:
+    public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    value = f"v=DKIM1; k=rsa; p={base64.b64encode(public).decode()}"
+    pieces = " ".join(f'"{value[start : start + 250]}"' for start in range(0, len(value), 250))
+    return f"{_ZONE}s1._domainkey.sender.test. 3600 IN TXT ( {pieces} )\n"
+
+
+class Catcher:
+    """A next hop that keeps the content of one message."""
+
+    def __init__(self) -> None:
+        self.content = b""
+        self.caught = threading.Event()
+        catcher = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                catcher._talk(self)
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.port = int(self._server.server_address[1])
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def _talk(self, client: socketserver.StreamRequestHandler) -> None:
+        client.wfile.write(b"220 catcher\r\n")
+        for line in client.rfile:
+            if line.upper().startswith(b"DATA"):
+                client.wfile.write(b"354 go on\r\n")
+                self.content = b"".join(iter(client.rfile.readline, b".\r\n"))
+                self.caught.set()
+            client.wfile.write(b"221 bye\r\n" if line.upper().startswith(b"QUIT") else b"250 ok\r\n")
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def prove(make: Make, file: Path) -> None:
+    """Ends the benchmark unless the server shows that it looked at the message."""
+    catcher = Catcher()
+    try:
+        with make(catcher.port) as server:
+            rig.source(server.port, messages=1, sessions=1, file=file, sender=SENDER)
+            if not catcher.caught.wait(30):
+                sys.exit(f"{server.name}: nothing came out")
+            head = catcher.content.partition(b"\r\n\r\n")[0]
+            missing = [words.decode() for words in FOUND[server.name] if words not in head]
+            if missing:
+                sys.exit(f"{server.name} does not show {', '.join(missing)} in:\n{head.decode(errors='replace')}")
+    finally:
+        catcher.stop()
+
+
+def measure(make: Make, sink: rig.Sink, figures: Figures, files: dict[str, Path], messages: int) -> str:
+    with make(sink.port) as server:
+        rig.source(server.port, messages=200, sessions=SESSIONS, file=files["2 KB"], sender=SENDER)
+        sink.wait(sink.messages + 1, 10)
+        time.sleep(2)
+        for case, file in files.items():
+            count = messages if CASES[case] < 10_000 else messages // 4
+            target, cpu, started = sink.messages + count, rig.cpu_seconds(server.roots), time.monotonic()
+            rig.source(server.port, messages=count, sessions=SESSIONS, file=file, sender=SENDER)
+            if not sink.wait(target, 300):
+                sys.exit(f"{server.name}: only {sink.messages} of {target} messages came out")
+            seconds = time.monotonic() - started
+            time.sleep(0.5)  # what is done after the last delivery is part of the price
+            figures.rate.setdefault(case, []).append(count / seconds)
+            figures.cpu.setdefault(case, []).append((rig.cpu_seconds(server.roots) - cpu) * 1000 / count)
+        return server.name
+
+
+def rows(ours: Figures, theirs: Figures) -> list[dict[str, Any]]:
+    """One row a figure, with the ratio of medians (relaygw : peer)."""
+    found = []
+    for case in CASES:
+        for label, unit, mine, other in (
+            (f"delivered, {case}, {SESSIONS} sessions", "/s", ours.rate[case], theirs.rate[case]),
+            (f"CPU per message, {case}", "ms", ours.cpu[case], theirs.cpu[case]),
+        ):
+            us, them = statistics.median(mine), statistics.median(other)
+            found.append({"figure": label, "unit": unit, "relaygw": us, "peer": them, "ratio": us / them})
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--messages", type=int, default=2000, help="per round at 2 KB; a quarter of it at 100 KB")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    key = generate_private_key(public_exponent=65537, key_size=2048)
+    sink, ours, theirs = rig.Sink(), Figures(), Figures()
+    with tempfile.TemporaryDirectory(prefix="bench-auth-") as folder, names.serve(zone(key)) as nameserver:
+        files = {case: Path(folder) / f"{size}.eml" for case, size in CASES.items()}
+        for case, file in files.items():
+            file.write_bytes(message(key, CASES[case]))
+        sides: tuple[tuple[Make, Figures], ...] = (
+            (lambda port: relaygw(port, nameserver), ours),
+            (lambda port: rig.verifying_postfix(port, nameserver), theirs),
+        )
+        try:
+            for make, _ in sides:
+                prove(make, files["2 KB"])
+            for number in range(options.rounds):
+                for make, figures in sides:
+                    name = measure(make, sink, figures, files, options.messages)
+                    rates = ", ".join(f"{case} {figures.rate[case][-1]:.0f}/s" for case in CASES)
+                    print(f"round {number + 1}: {name}: {rates}", file=sys.stderr)
+        finally:
+            sink.stop()
+    tell(rows(ours, theirs), options)
+
+
+def tell(found: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    peer = "Postfix + OpenDKIM + policyd-spf"
+    if options.json:
+        print(json.dumps({"rounds": options.rounds, "peer": peer, "rows": found}, indent=2))
+        return
+    print(f"{'':34}{'relaygw':>12}{peer:>36}{'ratio':>9}")
+    for row in found:
+        ours = f"{row['relaygw']:9.2f} {row['unit']:3}"
+        print(f"{row['figure']:34}{ours}{row['peer']:32.2f} {row['unit']:3}{row['ratio']:9.2f}")
+
+
+if __name__ == "__main__":
+    main()
