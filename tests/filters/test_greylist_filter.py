@@ -18,7 +18,7 @@ from relaygw.core.reply import Reply
 from relaygw.core.spf import Finding, Identity, Result
 from relaygw.core.spf.result import Findings
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.filters.greylist import GreylistFilter
+from relaygw.filters.greylist import FILE, GreylistFilter
 from relaygw.filters.greylist_store import IDLE, PRUNE, GreylistFile, GreylistStore, StoreError
 from relaygw.plugins import OptionsError
 from relaygw.testing.filters import check_filter, make_services, make_session, make_transaction, run_filter
@@ -333,6 +333,11 @@ def test_a_question_while_the_file_is_let_go_is_answered_after_it() -> None:
 
 class ThreadTests(TestCase):
     timeout = 20
+    folder: Path
+
+    @pytest.fixture(autouse=True)
+    def _in(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
 
     def test_the_disk_is_never_touched_in_the_reactors_thread(self) -> Any:
         threads: set[str] = set()
@@ -342,7 +347,7 @@ class ThreadTests(TestCase):
                 threads.add(threading.current_thread().name)
                 return super().rule(questions)
 
-        store = GreylistStore(Watched(self.mktemp(), POLICY, 100), reactor)
+        store = GreylistStore(Watched(str(self.folder / FILE), POLICY, 100), reactor)
         asked = gatherResults([store.ask(Triplet(str(number), "s", "r")) for number in range(50)])
 
         def check(rulings: list[Ruling]) -> None:

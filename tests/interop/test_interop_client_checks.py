@@ -97,13 +97,14 @@ class Door:
 class ChainTests(TestCase):
     timeout = 30
     server: str
+    state: Path
 
     @pytest.fixture(autouse=True)
-    def _serve(self, server: str) -> None:
-        self.server = server
+    def _serve(self, server: str, tmp_path: Path) -> None:
+        self.server, self.state = server, tmp_path / "state"
 
     def run_against(self, story: Callable[[Door], Any]) -> "Deferred[None]":
-        door = Door.make(self.server, self.mktemp())
+        door = Door.make(self.server, str(self.state))
         self.addCleanup(door.close)
         return as_deferred(story(door))
 
