@@ -80,17 +80,13 @@ def _envid(value: str | None) -> Fields:
     """RFC 3461 4.4: printable ASCII behind xtext."""
     if not value or len(value) > MAX_ENVID:
         raise _malformed("ENVID")
-    return {"envid": _ascii("ENVID", value)}
-
-
-def _ascii(keyword: str, value: str) -> str:
     try:
         text = decode_xtext(value).decode("ascii")
     except (XtextError, UnicodeDecodeError):
-        raise _malformed(keyword) from None
+        raise _malformed("ENVID") from None
     if not text.isprintable():
-        raise _malformed(keyword)
-    return text
+        raise _malformed("ENVID")
+    return {"envid": text}
 
 
 def _notify(value: str | None) -> Fields:
@@ -110,15 +106,20 @@ def _orcpt(value: str | None) -> Fields:
     kind, semicolon, address = (value or "").partition(";")
     if not semicolon or not address or not _ATOM.match(kind) or len((value or "").encode()) > MAX_ORCPT:
         raise _malformed("ORCPT")
-    if kind.lower() != "utf-8":
-        return {"orcpt": f"{kind};{_ascii('ORCPT', address)}"}
+    original = _original(kind, address)
+    # Servers in use write rfc822 before addresses that are not ASCII; a report must not (RFC 6533 3).
+    return {"orcpt": f"{kind if original.isascii() else 'utf-8'};{original}"}
+
+
+def _original(kind: str, address: str) -> str:
     try:
-        decoded = decode_utf8_address(address)
-    except XtextError:
+        utf8 = kind.lower() == "utf-8" or not address.isascii()
+        decoded = decode_utf8_address(address) if utf8 else decode_xtext(address).decode("utf-8")
+    except (XtextError, UnicodeDecodeError):
         raise _malformed("ORCPT") from None
     if not decoded.isprintable():
         raise _malformed("ORCPT")
-    return {"orcpt": f"{kind};{decoded}"}
+    return decoded
 
 
 def _auth(value: str | None) -> Fields:
