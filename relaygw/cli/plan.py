@@ -11,8 +11,7 @@ from relaygw.cli.answer import UsageError
 from relaygw.cli.password import ask_password
 from relaygw.cli.workdir import CONSOLE_PORT, STANDARD_PORTS, Plan
 from relaygw.core.address import normalize_domain
-from relaygw.tables.passwords import hash_password
-from relaygw.tables.userfile import canonical_name
+from relaygw.tables.userfile import canonical_name, credentials_of
 
 HIGHEST_OFFSET = 65535 - CONSOLE_PORT
 
@@ -92,10 +91,10 @@ def host_and_port(text: str) -> tuple[str, int]:
 
 
 def user(text: str) -> tuple[str, str]:
-    """The name and the hash of the password; a password that is not there is asked for."""
+    """The name and the credentials that the password makes; a password that is not there is asked for."""
     name, colon, password = text.partition(":")
     name = canonical_name(name)
-    return name, hash_password(password if colon else ask_password(name))
+    return name, credentials_of(password if colon else ask_password(name))
 
 
 def default_hostname(domains: Sequence[str]) -> str:

@@ -108,7 +108,7 @@ def list_users(path: str) -> tuple[str, ...]:
 
 def add_user(path: str, name: str, password: str) -> None:
     """Add a user, making the file where there is none; raises UsersError where the name stands already."""
-    user, hashed = canonical_name(name), _hash(password)
+    user, hashed = canonical_name(name), credentials_of(password)
     with _editing(path) as lines:
         if user in _names(lines):
             raise UsersError(f"the user {user!r} exists already")
@@ -117,7 +117,7 @@ def add_user(path: str, name: str, password: str) -> None:
 
 def set_password(path: str, name: str, password: str) -> None:
     """Give a user a new password; every older credential of the line is dropped, as it proves the older password."""
-    user, hashed = canonical_name(name), _hash(password)
+    user, hashed = canonical_name(name), credentials_of(password)
     with _editing(path) as lines:
         lines[_position(lines, user)] = f"{user} {hashed}"
 
@@ -129,7 +129,7 @@ def remove_user(path: str, name: str) -> None:
         del lines[_position(lines, user)]
 
 
-def _hash(password: str) -> str:
+def credentials_of(password: str) -> str:
     """The credentials that a password makes."""
     try:
         return f"{hash_password(password)} {scram.derive_keys(password, secrets.token_bytes(16))}"
