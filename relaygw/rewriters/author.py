@@ -61,14 +61,14 @@ class AuthorRewriter:
         sender = envelope.sender
         if self._envelope and sender is not None and sender.domain not in self._kept:
             envelope = attrs.evolve(envelope, sender=self._new(sender))
-        return envelope, self._rewrite_head(envelope, head)
+        return envelope, self._rewrite_head(sender, head)
 
     def _new(self, old: Address | None) -> Address:
         if self._address is not None:
             return self._address
         return Address(old.local if old is not None else "unknown", self._domain)
 
-    def _rewrite_head(self, envelope: Envelope, head: bytes) -> bytes:
+    def _rewrite_head(self, sender: Address | None, head: bytes) -> bytes:
         """Where From cannot be read, or is not there, the reverse-path says who it was."""
         try:
             authors = read_authors(head)
@@ -76,7 +76,7 @@ class AuthorRewriter:
             authors = ()
         if authors and all(author.address.domain in self._kept for author in authors):
             return head
-        author = authors[0] if authors else Author(self._new(envelope.sender))
+        author = authors[0] if authors else Author(sender or self._new(None))
         return _replace(head, self._field(author))
 
     def _field(self, author: Author) -> bytes:

@@ -74,7 +74,8 @@ def test_the_null_reverse_path_stays_and_the_envelope_where_that_is_asked() -> N
 )
 def test_there_is_exactly_one_from_afterwards(head: bytes) -> None:
     _, new = rewritten(make(address="devices@here.test"), head)
-    assert [author.address for author in read_authors(new)] == [DEVICES]
+    (author,) = read_authors(new)
+    assert (author.address, author.name) == (DEVICES, '"scan@localhost.local"')
     assert new.replace(b"Subject: x\r\n", b"").count(b"\r\n") == new.replace(b"Subject: x\r\n", b"").count(b"\n")
 
 
