@@ -78,6 +78,20 @@ def claimed(head: bytes, authserv_ids: Iterable[str]) -> list[Field]:
     ]
 
 
+def without_claimed(head: bytes, authserv_ids: Iterable[str]) -> tuple[bytes, list[Field]]:
+    """The header section without the fields that `claimed` finds, and those; the very same octets where there are none.
+
+    All others stay as they are, octet for octet (RFC 8601 5).
+    """
+    if FIELD_NAME not in head.lower():
+        return head, []
+    forged = claimed(head, authserv_ids)
+    if not forged:
+        return head, []
+    gone = {field.raw for field in forged}
+    return b"".join(field.raw for field in fields(head) if field.raw not in gone), forged
+
+
 def _comparable(name: str) -> str:
     return name.strip().rstrip(".").lower()
 

@@ -121,6 +121,16 @@ class LineEndsRepaired(Event):
 
 
 @attrs.frozen(kw_only=True)
+class ForgeryRemoved(Event):
+    """A message came with Authentication-Results fields that bear our name, or one nobody can read; they are gone.
+
+    `fields` are their values (RFC 8601 5)."""
+
+    client: str
+    fields: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
 class OldClient(Event):
     """A client of a legacy listener sends mail without TLS (`tls` is "") or with an old version; told once a day."""
 

@@ -1,4 +1,7 @@
-"""Rewriters at work: once per message, after everybody has judged it as it came, before the commit.
+"""What changes a message: once, after everybody has judged it as it came, before the commit.
+
+Forged Authentication-Results go unasked (RFC 8601 5), the only fields that do; the rewriters do what they were put in
+for.
 
 The content in the sink stays what the client sent; a changed header section goes with the body into a new sink, a
 piece at a time, so that a large message neither fills memory nor keeps others waiting.
@@ -7,9 +10,10 @@ piece at a time, so that a large message neither fills memory nor keeps others w
 import attrs
 
 from relaygw.bridge import sleep
+from relaygw.core.authres import without_claimed
 from relaygw.core.content import Content
 from relaygw.core.envelope import Envelope, path
-from relaygw.core.events import Rewritten
+from relaygw.core.events import ForgeryRemoved, Rewritten
 from relaygw.core.facts import read_facts
 from relaygw.core.session import Transaction
 from relaygw.ingress.house import House
@@ -31,7 +35,7 @@ class Rewriting:
 def rewrite(house: House, transaction: Transaction, content: Content) -> Rewriting:
     """All rewriters of the listener, in their order. What one raises makes the message wait (contract 4)."""
     original = content.head
-    envelope, head = transaction.envelope, original
+    envelope, head = transaction.envelope, _without_forgeries(house, transaction, original)
     for use in house.rewriters:
         whole = head if not head or head.endswith(b"\r\n") else head + b"\r\n"
         new_envelope, new_head = use.rewriter.rewrite(envelope, whole)
@@ -48,6 +52,21 @@ def rewrite(house: House, transaction: Transaction, content: Content) -> Rewriti
             )
         envelope = new_envelope
     return Rewriting(envelope=envelope, head=head, changed=head is not original)
+
+
+def _without_forgeries(house: House, transaction: Transaction, head: bytes) -> bytes:
+    """The header section without what claims that we have said it."""
+    kept, forged = without_claimed(head, (house.hostname,))
+    if forged:
+        house.journal(
+            ForgeryRemoved(
+                session=transaction.session.id,
+                queue_id=transaction.queue_id,
+                client=transaction.session.client,
+                fields=tuple(field.value.decode("utf-8", "replace") for field in forged),
+            )
+        )
+    return kept
 
 
 async def with_head(house: House, sink: ISink, head: bytes) -> ISink:

@@ -131,6 +131,7 @@ _TELLERS: dict[str, tuple[str, _Teller]] = {
     "filter_broke": ("filters", _filter_broke),
     "refused": ("ingress", _refused),
     "line_ends_repaired": ("ingress", lambda e: f"bare LF from {e['client']} repaired ({e['line_ends']})"),
+    "forgery_removed": ("ingress", lambda e: f"forged Authentication-Results from {e['client']} removed"),
     "old_client": ("ingress", _old_client),
     "rewritten": ("ingress", _rewritten),
     "quota_exceeded": ("ingress", _quota_exceeded),

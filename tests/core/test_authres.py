@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relaygw.core.authres import authserv_id, claimed, compose
+from relaygw.core.authres import authserv_id, claimed, compose, without_claimed
 from relaygw.core.headers import fields
 from relaygw.core.verdict import AuthResult, field_flaw
 
@@ -145,6 +145,31 @@ def test_a_field_that_claims_to_be_ours_is_found(field: bytes) -> None:
 )
 def test_fields_of_others_are_theirs(field: bytes) -> None:
     assert claimed(b"From: a@b\r\n" + field, ["mx.example.org"]) == []
+
+
+HEADS = st.lists(
+    st.sampled_from(
+        [
+            b"From: a@b\r\n",
+            b"Authentication-Results: mx.example.org; none\r\n",
+            b"Authentication-Results: other.example;\r\n\tnone\r\n",
+            b"authentication-results:\r\n mx.example.org\r\n",
+            b"no field\r\n",
+            b"X: \xff\r\n\t y\r\n",
+        ]
+    ),
+    max_size=8,
+)
+
+
+@given(HEADS)
+def test_what_claims_to_be_ours_goes_and_nothing_else(lines: list[bytes]) -> None:
+    head = b"".join(lines)
+    kept, forged = without_claimed(head, ["mx.example.org"])
+    ours = [line for line in lines if b"mx.example.org" in line]
+    assert [field.raw for field in forged] == ours
+    assert kept == b"".join(line for line in lines if line not in ours)
+    assert forged or kept is head
 
 
 @given(st.binary(max_size=200))

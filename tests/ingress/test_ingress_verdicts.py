@@ -6,7 +6,7 @@ import pytest
 from ingress_rig import BODY, HELLO, MAIL, MESSAGE, RCPT, Client, Rig, Scripted
 from twisted.internet.defer import succeed
 
-from relaygw.core.events import Accepted, Discarded, Refused
+from relaygw.core.events import Accepted, Discarded, ForgeryRemoved, Refused
 from relaygw.core.reply import Reply
 from relaygw.core.session import Role
 from relaygw.core.verdict import Action, AuthResult, Phase, Verdict, defer, reject
@@ -105,6 +105,28 @@ def test_findings_of_all_phases_stand_on_top_in_order() -> None:
     assert head.startswith("Authentication-Results: gateway.test;\r\n\tconnect=pass;")
     names = [line.partition(":")[0] for line in head.split("\r\n") if not line.startswith("\t")]
     assert names[1:] == ["X-connect", "X-hello", "X-mail", "X-rcpt", "X-data", "Received", "From", "Subject"]
+
+
+FORGED = b"Authentication-Results: gateway.test;\r\n\tspf=pass smtp.mailfrom=a@b.test\r\n"
+OTHERS = b"Authentication-Results: elsewhere.test; spf=fail\r\nARC-Authentication-Results: i=1; gateway.test; none\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 300_000])
+def test_what_claims_that_we_have_said_it_is_removed_and_journaled(size: int) -> None:
+    """RFC 8601 5. Everything else stays as it came, octet for octet."""
+    rig = Rig(filters=[Scripted({Phase.MAIL: Verdict(auth=(AuthResult(method="spf", result="fail"),))})])
+    client = rig.connect()
+    body = b"\r\n" + b"x" * 70 + b"\r\n" + (b"Authentication-Results: gateway.test; none\r\n" * size)[:size] + b"\r\n"
+    content = FORGED + b"From:  a@client.test\r\n" + OTHERS + FORGED + b"subject : x\r\n" + body
+    client.send(HELLO + MAIL + RCPT + "DATA\r\n" + content.decode("ascii") + ".\r\n")
+    rig.clock.pump([0] * 20)
+    [stored] = rig.stored()
+    ours, _, rest = stored.partition(b"From:")
+    assert ours.startswith(b"Authentication-Results: gateway.test;\r\n\tspf=fail\r\nReceived: ")
+    assert rest == b"  a@client.test\r\n" + OTHERS + b"subject : x\r\n" + body
+    [event] = rig.said(ForgeryRemoved)
+    assert event.fields == ("gateway.test;\tspf=pass smtp.mailfrom=a@b.test",) * 2
+    assert rig.records()[0].size == len(stored)
 
 
 def test_findings_of_a_message_do_not_reach_the_next() -> None:
