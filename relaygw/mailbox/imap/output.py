@@ -41,6 +41,12 @@ class Output:
             transport.unregisterProducer()  # type: ignore[attr-defined]  # as above
         self._release(Gone())
 
+    def lose(self) -> None:
+        """The connection is gone: its transport is asked for nothing more, as under TLS nothing is left of it."""
+        self._transport = None
+        self._pieces.clear()
+        self._release(Gone())
+
     def send(self, data: bytes) -> None:
         self._pieces.append(data)
         self._size += len(data)

@@ -116,7 +116,7 @@ class ImapServer(IMAP4Server):
         for call in self._calls:
             if call.active():
                 call.cancel()
-        self._output.detach()
+        self._output.lose()
         self._give_line(Gone())
         if not self._busy:
             self._end()
