@@ -145,7 +145,9 @@ def _last_words(port: int) -> bytes:
     """What a client hears that goes on sending for some time after it was refused."""
     with socket.create_connection(("127.0.0.1", port), 20) as client:
         client.settimeout(20)
-        for _ in range(200):
+        client.sendall(b"NONSENSE\r\n" * 10)
+        eventually(lambda: b"421" in client.recv(65536, socket.MSG_PEEK))
+        for _ in range(10):
             client.sendall(b"NONSENSE\r\n" * 100)
         client.shutdown(socket.SHUT_WR)
         heard = b""
