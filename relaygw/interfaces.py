@@ -69,6 +69,16 @@ class ITransport(Interface):
         """Close what is open. Called once, when no attempt runs."""
 
 
+class ILocator(Interface):
+    """What a transport may provide besides ITransport: it finds out where mail goes before it is attempted."""
+
+    def locate(route: Route, recipient: Address) -> Awaitable[None] | None:
+        """Learn what `destination` should answer for the recipient; None: it answers that already.
+
+        It is asked at the start of an attempt. Failing is no harm: `destination` then answers as before.
+        """
+
+
 class IRouteChecker(Interface):
     """What a transport may provide besides ITransport: it is asked about its routes when the configuration is read."""
 
@@ -200,13 +210,17 @@ class Account:
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """What a transport gets: some recipients of one record, one route, the content. `started` in POSIX seconds."""
+    """What a transport gets: some recipients of one record, one route, the content. `started` in POSIX seconds.
+
+    `messages_per_connection` is the most this destination wants over one connection; 0 is as the transport sees fit.
+    """
 
     record: Record
     recipients: tuple[RecipientState, ...]
     route: Route
     content: Content
     started: float
+    messages_per_connection: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -241,6 +255,7 @@ class Services:
     signer: Any = None  # ISigner, for transports that hand mail on to other hosts; None: nothing is signed
     directory: Any = None  # IDirectory
     store: Any = None  # relaygw.mailbox.store.Store
+    write_event: Callable[[Event], None] = lambda event: None  # into the journal
 
 
 Options = Mapping[str, Any]

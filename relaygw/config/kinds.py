@@ -140,6 +140,15 @@ def _positive(value: Any) -> float:
     return seconds
 
 
+def _matching(pattern: re.Pattern[str]) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if not pattern.match(_text(value)):
+            raise ValueError("not of this form")
+        return str(value)
+
+    return parse
+
+
 def _integer(low: int, high: int) -> Callable[[Any, str], int]:
     def parse(value: Any, _: str) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -173,6 +182,16 @@ Fingerprint = Annotated[
     Kind(
         '64 hexadecimal digits, with or without colons, or ""',
         _alone(lambda value: value and fingerprint(_text(value))),
+    ),
+]
+ReplyCode = Annotated[
+    str, Kind('a code such as "421", or its beginning, "4" or "42"', _alone(_matching(re.compile(r"[45]\d{0,2}\Z"))))
+]
+EnhancedPattern = Annotated[
+    str,
+    Kind(
+        'an enhanced code such as "4.7.1", or its beginning, "4.7.*"',
+        _alone(_matching(re.compile(r"[45]\.(?:\*|\d{1,3}\.(?:\*|\d{1,3}))\Z"))),
     ),
 ]
 Plugin = Annotated[str, Kind('the name of a shipped or installed one, or "module:object"', _alone(plugin))]

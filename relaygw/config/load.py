@@ -30,6 +30,9 @@ PLURALS = {
     "rewriters": "rewriter",
     "quotas": "quota",
     "routes": "route",
+    "tls_policies": "tls_policy",
+    "replies": "reply",
+    "retries": "retry",
 }
 """Fields whose tables stand in the file under the singular: `[[listener]]`."""
 

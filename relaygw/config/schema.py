@@ -21,6 +21,7 @@ from relaygw.config.kinds import (
     DomainOrBelow,
     Duration,
     DurationOrZero,
+    EnhancedPattern,
     FilePath,
     Fingerprint,
     Label,
@@ -28,6 +29,7 @@ from relaygw.config.kinds import (
     Plugin,
     Port,
     Postmaster,
+    ReplyCode,
     Size,
 )
 from relaygw.core.session import Role
@@ -234,16 +236,72 @@ class QueueConfig:
     delay_warning: Duration = 4 * HOUR
     concurrency: Count = 200
     destination_concurrency: Count = 20
+    initial_destination_concurrency: Count = 5
+    destination_rest: Duration = 5 * MINUTE
+    destination_rest_longest: Duration = 1 * HOUR
     attempt_timeout: Duration = 30 * MINUTE
     drain_timeout: DurationOrZero = 30.0
 
 
 @attrs.frozen(kw_only=True)
+class ShapingConfig:
+    """One layer of how mail to destinations is shaped. Without conditions it is for all of them; `mx` and `domain`
+    make a provider, whose domains are one destination under `name`; `destination` is one by its own name.
+    What is None (and, in the file, not given) is as the layers before say; 0 is no limit."""
+
+    name: Label
+    mx: tuple[DomainOrBelow, ...] = ()
+    domain: tuple[DomainOrBelow, ...] = ()
+    destination: tuple[str, ...] = ()
+    connections: Count | None = None
+    initial_connections: Count | None = None
+    messages_per_minute: CountOrZero | None = None
+    recipients_per_message: CountOrZero | None = None
+    messages_per_connection: CountOrZero | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ReplyConfig:
+    """What follows when a next hop answers so: all conditions given must hold, each by one entry of its list. `code`
+    "421" or "4"; `enhanced` "4.7.1" or "4.7.*"; `text` is part of the reply, "*" anything in between.
+
+    `action` "rest" (the destination, for `time`), "slow" (half as much at once, for `time`), "retry" (this message,
+    after `time`), "defer" (a 5xx counts as temporary) or "fail" (a 4xx counts as final)."""
+
+    name: str = ""
+    destination: tuple[str, ...] = ()
+    code: tuple[ReplyCode, ...] = ()
+    enhanced: tuple[EnhancedPattern, ...] = ()
+    text: tuple[str, ...] = ()
+    action: Literal["rest", "slow", "retry", "defer", "fail"] = "rest"
+    time: Duration = 5 * MINUTE
+
+
+@attrs.frozen(kw_only=True)
+class RetryConfig:
+    """When messages of a kind are tried again and given up; the first rule whose conditions hold counts, each list by
+    one entry. `host` is the next hop that answered. What is not given is as [queue] says."""
+
+    name: Label
+    recipient: tuple[str, ...] = ()
+    sender: tuple[str, ...] = ()
+    login: tuple[str, ...] = ()
+    host: tuple[DomainOrBelow, ...] = ()
+    trouble: tuple[Literal["connect", "dns", "tls", "busy", "greylisted", "full", "local", "temporary"], ...] = ()
+    waits: tuple[Duration, ...] = ()
+    expire: Duration | None = None
+    delay_warning: DurationOrZero | None = None
+
+
+@attrs.frozen(kw_only=True)
 class EgressConfig:
     """How we talk to next hops. `tls` is "may" (opportunistic), "encrypt", "verify" (encrypt, with a valid
-    certificate) or "none"; a route may say otherwise."""
+    certificate) or "none"; a route or a line of [[tls_policy]] may say otherwise. With `dane` and `mta_sts`, "may" is
+    more where the destination publishes more."""
 
     tls: Literal["none", "may", "encrypt", "verify"] = "may"
+    dane: bool = True
+    mta_sts: bool = True
     connect_timeout: Duration = 30.0
     greeting_timeout: Duration = 5 * MINUTE
     command_timeout: Duration = 5 * MINUTE
@@ -253,6 +311,20 @@ class EgressConfig:
     ipv6: bool = True
     ipv4: bool = True
     port: Port = 25
+
+
+@attrs.frozen(kw_only=True)
+class TlsPolicyConfig:
+    """The TLS wanted for mail to these domains by these hosts; empty lists match all, the first that fits counts.
+
+    `fingerprints` (SHA-256 of the certificate or of its public key) are for the policy "fingerprint".
+    """
+
+    policy: Literal["none", "may", "encrypt", "verify", "fingerprint", "dane", "sts"]
+    domains: tuple[DomainOrBelow, ...] = ()
+    mx: tuple[DomainOrBelow, ...] = ()
+    fingerprints: tuple[Fingerprint, ...] = ()
+    ca_file: FilePath | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -347,6 +419,9 @@ class Config:
     rewriters: tuple[RewriterConfig, ...] = ()
     quotas: tuple[QuotaConfig, ...] = ()
     routes: tuple[RouteConfig, ...] = ()
+    shaping: tuple[ShapingConfig, ...] = ()
+    replies: tuple[ReplyConfig, ...] = ()
+    retries: tuple[RetryConfig, ...] = ()
     dkim: tuple[DkimKeyConfig, ...] = ()
     tls: TlsConfig = TlsConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -355,6 +430,7 @@ class Config:
     spool: SpoolConfig = SpoolConfig()
     queue: QueueConfig = QueueConfig()
     egress: EgressConfig = EgressConfig()
+    tls_policies: tuple[TlsPolicyConfig, ...] = ()
     directory: DirectoryConfig = DirectoryConfig()
     bans: BansConfig = BansConfig()
     mailbox: MailboxConfig = MailboxConfig()

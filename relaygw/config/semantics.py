@@ -112,7 +112,11 @@ def _listener(listener: ListenerConfig) -> Iterator[tuple[str, str, str]]:
     elif fault := _endpoint_fault(listener.endpoint):
         yield "endpoint", f'"{listener.endpoint}" is not a server endpoint: {fault}', "such as tcp:25 or tcp6:25"
     if listener.trust_socket and prefix != "unix":
-        yield "trust_socket", f'found true, but "{listener.endpoint}" is no UNIX socket', 'such as "unix:/path:mode=660"'
+        yield (
+            "trust_socket",
+            f'found true, but "{listener.endpoint}" is no UNIX socket',
+            'such as "unix:/path:mode=660"',
+        )
     if listener.proxy_from and prefix == "unix":
         yield "proxy_from", "whoever connects to a UNIX socket has no address to be known by", ""
     if listener.protocol in ("smtp", "lmtp"):
@@ -228,7 +232,9 @@ def _logins(config: Config) -> Iterator[Fault]:
     """Logins and local mailboxes need to know who exists."""
     if config.directory.kind != "file" or config.directory.users:
         return
-    asking = [each.name for each in config.listeners if each.protocol not in ("smtp", "lmtp") or each.role is Role.SUBMISSION]
+    asking = [
+        each.name for each in config.listeners if each.protocol not in ("smtp", "lmtp") or each.role is Role.SUBMISSION
+    ]
     if config.domains or asking:
         reason = f"the listener {listed(asking[:1])} takes logins" if asking else "local domains have mailboxes"
         yield ("directory", "users"), f"this option must be given: {reason}", ""
@@ -254,11 +260,61 @@ def _plugins(config: Config) -> Iterator[Fault]:
 def _queue(config: Config) -> Iterator[Fault]:
     if not config.queue.retry:
         yield ("queue", "retry"), "found an empty list; allowed is at least one duration", ""
+    if config.queue.destination_rest_longest < config.queue.destination_rest:
+        yield ("queue", "destination_rest_longest"), "the longest rest is shorter than the first (destination_rest)", ""
+
+
+def _shaping(config: Config) -> Iterator[Fault]:
+    for place, entry in enumerate(config.shaping):
+        if entry.destination and (entry.mx or entry.domain):
+            message = "mx and domain make a provider, and destination is for one by its own name: not both in one entry"
+            yield ("shaping", place, "destination"), message, ""
+
+
+def _replies(config: Config) -> Iterator[Fault]:
+    for place, rule in enumerate(config.replies):
+        path: Path = ("reply", place, "action")
+        if not (rule.code or rule.enhanced or rule.text):
+            yield (
+                ("reply", place),
+                "it has no condition on the reply: every refusal would match",
+                "give code, enhanced or text",
+            )
+        if rule.action == "fail" and any(each.startswith("5") for each in (*rule.code, *rule.enhanced)):
+            yield path, 'a 5xx fails already; "fail" is for a 4xx that is meant so', ""
+        if rule.action == "defer" and any(each.startswith("4") for each in (*rule.code, *rule.enhanced)):
+            yield path, 'a 4xx is temporary already; "defer" is for a 5xx that is meant so', ""
+
+
+def _retries(config: Config) -> Iterator[Fault]:
+    groups: routing.Groups = {"local": config.domains}
+    for place, before in _repeated(rule.name for rule in config.retries):
+        yield ("retry", place, "name"), f'"{config.retries[place].name}" is already the name of retry[{before + 1}]', ""
+    for place, rule in enumerate(config.retries):
+        for key, texts in (("recipient", rule.recipient), ("sender", rule.sender)):
+            try:
+                compile_patterns(texts, groups)
+            except PatternError as error:
+                yield ("retry", place, key), str(error), ""
+            if key == "recipient" and "<>" in texts:
+                yield ("retry", place, key), "'<>' is a sender, never a recipient", ""
 
 
 def _egress(config: Config) -> Iterator[Fault]:
     if not (config.egress.ipv4 or config.egress.ipv6):
         yield ("egress", "ipv4"), "ipv4 and ipv6 are both false: no next hop could be reached", ""
+
+
+def _tls_policies(config: Config) -> Iterator[Fault]:
+    for place, each in enumerate(config.tls_policies):
+        if each.policy == "fingerprint" and not each.fingerprints:
+            yield ("tls_policy", place, "fingerprints"), 'this option must be given: the policy is "fingerprint"', ""
+        if each.policy != "fingerprint" and each.fingerprints:
+            message = f'they are for the policy "fingerprint", and this one is "{each.policy}"'
+            yield ("tls_policy", place, "fingerprints"), message, ""
+        if not (each.domains or each.mx) and place + 1 < len(config.tls_policies):
+            message = "it fits everything, so that those after it never count"
+            yield ("tls_policy", place), message, "put it at the end"
 
 
 def _control(config: Config) -> Iterator[Fault]:
@@ -285,6 +341,10 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_logins, ("listener", "directory", "domains")),
     (_plugins, ("filter", "rewriter", "route", "directory")),
     (_queue, ()),
+    (_shaping, ("shaping",)),
+    (_replies, ("reply",)),
+    (_retries, ("retry", "domains")),
     (_egress, ()),
+    (_tls_policies, ("tls_policy",)),
     (_control, ()),
 )

@@ -206,6 +206,26 @@ class Attempted(Event):
 
 
 @attrs.frozen(kw_only=True)
+class TlsChecked(Event):
+    """A new session with a next hop, as TLS reports count it (RFC 8460 4.4). `result` is "" for a success, else the
+    report's word for the failure; `delivering`: the session carries mail all the same. `policy_type` is "tlsa", "sts"
+    or "no-policy-found", `policy` its lines, `mx_patterns` the hosts it allows."""
+
+    domain: str
+    host: str
+    address: str
+    policy_type: str
+    result: str = ""
+    reason: str = ""
+    delivering: bool = False
+    tls: str = ""
+    cipher: str = ""
+    mode: str = ""
+    policy: tuple[str, ...] = ()
+    mx_patterns: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class Reported(Event):
     """A DSN was made: `kind` is "failure", "delay", "success" … `report_id` the queue id of the new message."""
 
@@ -236,6 +256,17 @@ class Operated(Event):
     verb: str
     reason: str = ""
     recipients: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Throttled(Event):
+    """A destination is given a rest ("rest") or less at once ("slow") for so many seconds."""
+
+    transport: str
+    destination: str
+    action: str
+    seconds: float
+    reason: str
 
 
 @attrs.frozen(kw_only=True)

@@ -51,13 +51,17 @@ class Question:
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """`ttl` in seconds; `authentic` is the AD bit of a validating resolver; `reason` says why it failed."""
+    """`ttl` in seconds; `authentic` is the AD bit of a validating resolver; `reason` says why it failed.
+
+    `canonical` is the name at which the records stand where aliases led there, else "".
+    """
 
     status: AnswerStatus
     records: tuple[Data, ...] = ()
     ttl: int = 0
     authentic: bool = False
     reason: str = ""
+    canonical: str = ""
 
 
 T = TypeVar("T")

@@ -98,7 +98,8 @@ class FixedResolver:
                 break
             node = self._node(name)
             if node is not None and question.type in node:
-                return self._answer(AnswerStatus.FOUND, node[question.type])
+                canonical = name if name != _key(question.name) else ""
+                return self._answer(AnswerStatus.FOUND, node[question.type], canonical)
             if {(name, question.type), (name, "")} & self._failing:
                 return Answer(status=AnswerStatus.FAILED, reason="the server does not answer")
             if node is None or "CNAME" not in node:
@@ -108,8 +109,8 @@ class FixedResolver:
             return Answer(status=AnswerStatus.FAILED, reason=f"more than {_MAX_ALIASES} aliases")
         return Answer(status=AnswerStatus.NO_NAME, reason="the DNS cannot have this name")
 
-    def _answer(self, status: AnswerStatus, records: tuple[Data, ...] = ()) -> Answer:
-        return Answer(status=status, records=records, ttl=self._ttl, authentic=self._authentic)
+    def _answer(self, status: AnswerStatus, records: tuple[Data, ...] = (), canonical: str = "") -> Answer:
+        return Answer(status=status, records=records, ttl=self._ttl, authentic=self._authentic, canonical=canonical)
 
     def _node(self, name: str) -> Mapping[str, tuple[Data, ...]] | None:
         """What stands at a name, None where it does not exist and no wildcard stands for it (RFC 4592 3.3.1)."""

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from relaygw.core.question import Answer, AnswerStatus, Question
 from relaygw.dns.backend import IDnsReactor, TwistedBackend
-from relaygw.dns.records import TYPES, from_rdata, to_name
+from relaygw.dns.records import TYPES, from_name, from_rdata, to_name
 from relaygw.interfaces import IResolver
 
 _PAYLOAD = 1232
@@ -115,6 +115,7 @@ class NetworkResolver:
             records=tuple(map(from_rdata, found.rrset)),
             ttl=found.chaining_result.minimum_ttl,
             authentic=self._authentic(found.response),
+            canonical=from_name(found.canonical_name) if found.canonical_name != name else "",
         )
 
     def _negative(self, status: AnswerStatus, response: dns.message.QueryMessage) -> Answer:

@@ -25,7 +25,10 @@ class Phase(enum.Enum):
 
 
 class Broken(Exception):
-    """`reply` is the server's own (`remote`) or ours. `closed`: the server went away, of itself or after a 421."""
+    """`reply` is the server's own (`remote`) or ours. `closed`: the server went away, of itself or after a 421.
+
+    `result` is what TLS reports call it where TLS is what failed (RFC 8460 4.3), else "".
+    """
 
     def __init__(self, phase: Phase, reply: Reply, *, remote: bool = False, closed: bool = False) -> None:
         super().__init__(str(reply))
@@ -33,8 +36,11 @@ class Broken(Exception):
         self.reply = reply
         self.remote = remote
         self.closed = closed
+        self.result = ""
 
 
-def broken(phase: Phase, enhanced: str, text: str, *, closed: bool = False) -> Broken:
+def broken(phase: Phase, enhanced: str, text: str, *, closed: bool = False, result: str = "") -> Broken:
     """A failure found by ourselves: temporary, as everything that was not decided."""
-    return Broken(phase, Reply(451, enhanced, f"{text} while {phase.value}"), closed=closed)
+    failure = Broken(phase, Reply(451, enhanced, f"{text} while {phase.value}"), closed=closed)
+    failure.result = result
+    return failure

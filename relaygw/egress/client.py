@@ -13,14 +13,18 @@ from relaygw.egress.broken import Broken, Phase, broken
 from relaygw.egress.connection import SmtpConnection
 from relaygw.egress.hop import Hop, Manners, TlsMode
 from relaygw.egress.login import log_in
-from relaygw.egress.tls import AuthoritiesError, ClientCreator, TlsFacts, facts, name_mismatch
+from relaygw.egress.proof import chain_doubt, doubt
+from relaygw.egress.tls import AuthoritiesError, ClientCreator, TlsFacts, Watch, facts
+
+_PROVEN = (TlsMode.VERIFY, TlsMode.FINGERPRINT, TlsMode.DANE)
 
 
 @attrs.define(kw_only=True, eq=False)
 class Session:
     """A conversation that can carry mail. `dirty`: a transaction is left open, RSET is due before the next.
 
-    `reused`: it was kept after other mail, and the server has not yet shown that it still listens.
+    `reused`: it was kept after other mail, and the server has not yet shown that it still listens. `doubt` is what TLS
+    reports call it where the session is less protected than the server seemed to offer.
     """
 
     connection: SmtpConnection
@@ -32,6 +36,7 @@ class Session:
     transactions: int = 0
     dirty: bool = False
     reused: bool = False
+    doubt: str = ""
 
     @property
     def spent(self) -> bool:
@@ -49,6 +54,7 @@ class Approach:
 
     ehlo: bool = True
     tls: TlsMode = TlsMode.MAY
+    doubt: str = ""
 
 
 async def exchange(connection: SmtpConnection, command: bytes, timeout: float, phase: Phase) -> Reply:
@@ -69,15 +75,23 @@ async def begin(connection: SmtpConnection, target: Target, hop: Hop, approach: 
     if tls is None and await _start_tls(connection, offered, approach.tls, manners):
         tls = await _handshake(connection, target, hop, approach.tls, manners)
         offered = await _hello(connection, hop, approach, manners)
-    session = Session(connection=connection, target=target, hop=hop, offered=offered, tls=tls)
+    session = Session(
+        connection=connection, target=target, hop=hop, offered=offered, tls=tls, doubt=_doubt(tls, approach)
+    )
     if hop.login is not None:
         await _log_in(session, manners)
     return session
 
 
+def _doubt(tls: TlsFacts | None, approach: Approach) -> str:
+    if tls is not None:
+        return tls.doubt
+    return approach.doubt or "starttls-not-supported"
+
+
 async def _hello(connection: SmtpConnection, hop: Hop, approach: Approach, manners: Manners) -> Capabilities:
     """EHLO, or HELO where the server does not know EHLO (RFC 5321 3.2); LHLO has nothing to fall back on."""
-    name = manners.hostname.encode("ascii")
+    name = (hop.hello or manners.hostname).encode("ascii")
     if approach.ehlo:
         verb = b"LHLO " if hop.lmtp else b"EHLO "
         reply = await exchange(connection, verb + name + b"\r\n", manners.command_timeout, Phase.HELLO)
@@ -98,28 +112,52 @@ async def _start_tls(connection: SmtpConnection, offered: Capabilities, mode: Tl
     if not offered.offers("STARTTLS"):
         if mode is TlsMode.MAY:
             return False
-        raise broken(Phase.STARTTLS, "4.7.4", "TLS is required, but the server does not offer it")
+        raise broken(
+            Phase.STARTTLS,
+            "4.7.4",
+            "TLS is required, but the server does not offer it",
+            result="starttls-not-supported",
+        )
     reply = await exchange(connection, b"STARTTLS\r\n", manners.command_timeout, Phase.STARTTLS)
     if reply.code == 220:
         return True
     if mode is TlsMode.MAY:  # refused in good order: the conversation goes on as it was (RFC 3207 4)
         return False
-    raise Broken(Phase.STARTTLS, Reply(451, "4.7.4", f"TLS is required, but the server refused it: {reply}"))
+    failure = Broken(Phase.STARTTLS, Reply(451, "4.7.4", f"TLS is required, but the server refused it: {reply}"))
+    failure.result = "starttls-not-supported"
+    raise failure
 
 
 async def _handshake(connection: SmtpConnection, target: Target, hop: Hop, mode: TlsMode, manners: Manners) -> TlsFacts:
     name = target.address if target.host.startswith("[") else target.host
-    creator = ClientCreator(name, mode, hop.authorities)
+    watch = Watch(lenient=mode is TlsMode.MAY and hop.observed)
+    base = hop.dane.base if hop.dane is not None else name  # RFC 7672 8.1: in SNI the name that has the records
+    creator = ClientCreator(base, mode, hop.authorities, hop.own, watch)
     try:
         creator.context()
     except AuthoritiesError as error:
-        raise broken(Phase.STARTTLS, "4.3.5", f"the trusted authorities are missing ({error})") from error
-    await connection.start_tls(creator, manners.command_timeout)
-    if mode is TlsMode.VERIFY:
-        mismatch = name_mismatch(connection.handle(), name)
-        if mismatch:
-            raise broken(Phase.HANDSHAKE, "4.7.5", mismatch)
-    return facts(connection.handle(), mode is TlsMode.VERIFY)
+        raise broken(Phase.STARTTLS, "4.3.5", f"the files for TLS are wrong ({error})") from error
+    try:
+        await connection.start_tls(creator, manners.command_timeout)
+    except Broken as failure:
+        raise _explained(failure, watch) from None
+    handle = connection.handle()
+    found = doubt(handle, name, hop, mode, watch)
+    if found is None:
+        return facts(handle, mode in _PROVEN)
+    if mode is TlsMode.MAY:
+        return facts(handle, False, found.result, found.words)
+    raise broken(Phase.HANDSHAKE, "4.7.5", found.words, result=found.result)
+
+
+def _explained(failure: Broken, watch: Watch) -> Broken:
+    """A handshake that we ended because of the chain, with the reason; any other with what reports call it."""
+    found = chain_doubt(watch.error)
+    if found is None:
+        failure.result = failure.result or "validation-failure"
+        return failure
+    words = f"TLS failed (certificate verify failed: {found.words})"
+    return broken(Phase.HANDSHAKE, "4.7.5", words, closed=failure.closed, result=found.result)
 
 
 async def _log_in(session: Session, manners: Manners) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IHandshakeListener, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -134,7 +134,8 @@ class SmtpConnection(Protocol):
 
     def connectionMade(self) -> None:
         self.alive = True
-        self.transport.setTcpNoDelay(True)
+        if ITCPTransport.providedBy(self.transport):  # a UNIX socket has nothing to delay
+            self.transport.setTcpNoDelay(True)
         made, self.made = self.made, None
         if made is not None:
             made(self)

@@ -45,10 +45,16 @@ class _Factory(ClientFactory):
             self._connector.stopConnecting()
 
 
-def connect(reactor: Any, address: str, port: int, timeout: float) -> Deferred[SmtpConnection]:
-    """A new connection to an IP address; fails with Broken."""
+def connect(reactor: Any, address: str, port: int, timeout: float, source: str = "") -> Deferred[SmtpConnection]:
+    """A new connection to an IP address, from the address `source`, or to the path of a UNIX socket; fails with
+    Broken."""
     factory = _Factory(reactor)
-    reactor.connectTCP(address, port, factory, timeout=timeout)
+    if address.startswith("/"):
+        reactor.connectUNIX(address, factory, timeout=timeout)
+    elif source:
+        reactor.connectTCP(address, port, factory, timeout=timeout, bindAddress=(source, 0))
+    else:
+        reactor.connectTCP(address, port, factory, timeout=timeout)
     return factory.made
 
 
@@ -57,6 +63,10 @@ def _words(reason: BaseException | None) -> str:
         return "the connection was refused"
     if isinstance(reason, error.TimeoutError):
         return "no answer"
+    if isinstance(reason, error.ConnectBindError):
+        return "the source address is not one of this host"
+    if isinstance(reason, error.BadFileError | FileNotFoundError):
+        return "there is no such socket"
     if isinstance(reason, error.NoRouteError):
         return "there is no route"
     return f"no connection ({reason})"

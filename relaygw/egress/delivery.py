@@ -5,7 +5,9 @@ of data (another host now might make a second copy). A server that refuses to ta
 message: its 5xx counts only when every other target said the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import attrs
@@ -17,10 +19,14 @@ from relaygw.core.outcome import Outcome, Status
 from relaygw.core.stuffing import BareLineEnd
 from relaygw.egress.broken import Broken
 from relaygw.egress.client import Session
+from relaygw.egress.failing import FailingHosts
 from relaygw.egress.hop import Hop, Manners, TlsMode
 from relaygw.egress.message import Message, in_thread, prepare
 from relaygw.egress.opener import Opener
+from relaygw.egress.policy import Ruling, make_policies, ruling_of
 from relaygw.egress.pool import Pool
+from relaygw.egress.racing import Failed
+from relaygw.egress.reported import tls_checked, tls_failed
 from relaygw.egress.suitability import another_may
 from relaygw.egress.transaction import Interrupted, Unstarted, send
 from relaygw.interfaces import Attempt, Services
@@ -34,15 +40,22 @@ MAX_TARGETS = 20
 
 @attrs.frozen(kw_only=True)
 class Stop:
-    """One target and how to talk to it; smart-hosts may differ in their ports."""
+    """One target and how to talk to it; smart-hosts may differ in their ports. `domain` is whose host it is by MX, ""
+    where the operator named it."""
 
     target: Target
     hop: Hop
+    domain: str = ""
 
 
-def _verified(stop: Stop) -> Stop:
-    """RFC 8689 4.2.1: whatever the route is content with, this message wants the host's name proven."""
-    return attrs.evolve(stop, hop=attrs.evolve(stop.hop, tls=TlsMode.VERIFY))
+@attrs.define(eq=False)
+class _Visit:
+    """One host: its stops, whom it is about, and those of its addresses that are done with."""
+
+    queue_id: str
+    stops: Sequence[Stop]
+    recipients: Sequence[Recipient]
+    done: set[Target] = attrs.field(factory=set)
 
 
 class Courier:
@@ -50,9 +63,12 @@ class Courier:
 
     def __init__(self, services: Services, manners: Manners) -> None:
         self.pool = Pool(services.reactor, manners)
+        self.policies = make_policies(services)
+        self.failing = FailingHosts(services.reactor)
         self._opener = Opener(services.reactor, manners)
         self._manners = manners
         self._signer: Any = services.signer
+        self._write_event = services.write_event
         self._run = in_thread(services.reactor)
 
     async def carry(self, attempt: Attempt, stops: Sequence[Stop]) -> tuple[Outcome, ...]:
@@ -63,25 +79,23 @@ class Courier:
             message = await prepare(attempt.record.envelope, prefix, attempt.content, self._run)
         except BareLineEnd as error:
             return tuple(outcome.failed(recipient.address, "5.6.11", str(error)) for recipient in recipients)
-        if message.envelope.requiretls:
-            stops = [_verified(stop) for stop in stops]
         round_ = _Round(recipients)
-        await self._visit_all(round_, message, self._in_order(stops))
+        await self._visit_all(attempt.record.queue_id, round_, message, self._in_order(stops))
         return round_.outcomes()
 
-    async def _visit_all(self, round_: "_Round", message: Message, stops: Iterable[Stop]) -> None:
-        visits = 0
-        for tried, stop in enumerate(stops):
-            open_ = round_.open()
-            if not open_:
-                return
-            if visits == MAX_VISITS or tried == MAX_TARGETS:
+    async def _visit_all(self, queue_id: str, round_: "_Round", message: Message, left: Sequence[Stop]) -> None:
+        visits = tried = 0
+        while left and (open_ := round_.open()):
+            if visits == MAX_VISITS or tried >= MAX_TARGETS:
                 round_.untried = True
                 return
+            recipients = [round_.recipients[number] for number in open_]
+            visit = _Visit(queue_id, _together(left)[: MAX_TARGETS - tried], recipients)
             try:
-                outcomes = await self._visit(stop, message, [round_.recipients[number] for number in open_])
-            except Broken as failure:
-                round_.not_talked(open_, stop.target, failure)
+                round_.talked(open_, await self._visit(visit, message, partial(round_.not_talked, open_)))
+                visits += 1
+            except Broken:
+                pass  # each address has been told of by itself
             except Interrupted as interrupted:
                 round_.talked(open_, interrupted.outcomes)
                 round_.stopped_by(interrupted.cause)
@@ -89,37 +103,84 @@ class Courier:
             except Exception as error:
                 round_.stopped_by(error)
                 return
-            else:
-                visits += 1
-                round_.talked(open_, outcomes)
+            tried += len(visit.done)
+            left = [stop for stop in left if stop.target not in visit.done]
 
-    async def _visit(self, stop: Stop, message: Message, recipients: Sequence[Recipient]) -> tuple[Outcome, ...]:
+    async def _visit(self, visit: _Visit, message: Message, not_talked: Failed) -> tuple[Outcome, ...]:
         """A kept session first. That it died meanwhile is no fault of the message: then a fresh one, once."""
-        kept = self.pool.take(stop.target, stop.hop)
+        first = visit.stops[0]
+        ruling = await ruling_of(self.policies, first.domain, first.target.host, first.hop)
+        hop = _proven(ruling.hop) if message.envelope.requiretls else ruling.hop
+        if ruling.refusal:
+            self._refused(visit, ruling, not_talked)
+            raise ruling.refused()
+        kept = next(filter(None, (self.pool.take(stop.target, hop) for stop in visit.stops)), None)
         if kept is not None:
             try:
-                return await self._send(kept, message, recipients)
+                return await self._send(kept, visit, message)
             except Unstarted:
-                pass
-        return await self._send(await self._opener.open(stop.target, stop.hop), message, recipients)
+                visit.done.clear()
+        return await self._send(await self._open(visit, ruling, hop, not_talked), visit, message)
 
-    async def _send(self, session: Session, message: Message, recipients: Sequence[Recipient]) -> tuple[Outcome, ...]:
-        outcomes = await send(session, message, recipients, self._manners)
+    async def _open(self, visit: _Visit, ruling: Ruling, hop: Hop, not_talked: Failed) -> Session:
+        def failed(target: Target, failure: Broken) -> None:
+            visit.done.add(target)
+            self.failing.failed((target.address, hop.port))
+            not_talked(target, failure)
+            if failure.result:
+                self._write_event(tls_failed(visit.queue_id, ruling, target, failure))
+
+        for stop in visit.stops:
+            self.failing.probing((stop.target.address, hop.port))
+        session = await self._opener.open_any([stop.target for stop in visit.stops], hop, failed)
+        self.failing.answered((session.target.address, hop.port))
+        if hop.tls is not TlsMode.NONE:
+            self._write_event(tls_checked(visit.queue_id, ruling, session))
+        return session
+
+    def _refused(self, visit: _Visit, ruling: Ruling, not_talked: Failed) -> None:
+        """No host of ours to talk to, before a word is said."""
+        failure = ruling.refused()
+        visit.done.update(stop.target for stop in visit.stops)
+        not_talked(visit.stops[0].target, failure)
+        self._write_event(tls_failed(visit.queue_id, ruling, visit.stops[0].target, failure))
+
+    async def _send(self, session: Session, visit: _Visit, message: Message) -> tuple[Outcome, ...]:
+        visit.done.add(session.target)
+        outcomes = await send(session, message, visit.recipients, self._manners)
         self.pool.give(session)
         return outcomes
 
     def _in_order(self, stops: Sequence[Stop]) -> Sequence[Stop]:
-        """As given, but of the most preferred targets those with a kept session first."""
+        """As given, but those that did not answer lately last, and of the most preferred those with a kept session
+        first."""
         if len(stops) < 2:
             return stops
         best = stops[0].target.preference
         return sorted(
             stops,
             key=lambda stop: (
+                self.failing.avoided((stop.target.address, stop.hop.port)),
                 stop.target.preference,
-                stop.target.preference == best and not self.pool.has(stop.target, stop.hop),
+                stop.target.preference == best and not self._has_session(stop),
             ),
         )
+
+    def _has_session(self, stop: Stop) -> bool:
+        ruling = self.policies.known(stop.domain, stop.target.host, stop.hop)
+        return ruling is not None and self.pool.has(stop.target, ruling.hop)
+
+
+def _together(left: Sequence[Stop]) -> Sequence[Stop]:
+    """The next host, with all its addresses that would follow at once."""
+    first = left[0]
+    wanted = (first.target.host, first.target.preference, first.hop)
+    return tuple(takewhile(lambda stop: (stop.target.host, stop.target.preference, stop.hop) == wanted, left))
+
+
+def _proven(hop: Hop) -> Hop:
+    """RFC 8689 4.2.1: whatever the policy is content with, this message wants the host's name proven."""
+    return hop if hop.tls is TlsMode.DANE else attrs.evolve(hop, tls=TlsMode.VERIFY)
 
 
 class _Round:

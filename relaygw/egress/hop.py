@@ -4,6 +4,9 @@ import enum
 
 import attrs
 
+from relaygw.core.dane import Dane
+from relaygw.tls import Pair
+
 
 class TlsMode(enum.Enum):
     """What TLS a conversation needs. The value is the configuration's word."""
@@ -12,6 +15,9 @@ class TlsMode(enum.Enum):
     MAY = "may"  # where it works, without looking at the certificate (RFC 7435)
     ENCRYPT = "encrypt"  # always, without looking at the certificate
     VERIFY = "verify"  # always, with a certificate that a trusted authority issued for the host's name
+    FINGERPRINT = "fingerprint"  # always, with one of these certificates or keys
+    DANE = "dane"  # always, with a certificate that signed DNS names (RFC 7672)
+    STS = "sts"  # as the domain's own policy says, which must be there (RFC 8461)
 
 
 class EightBit(enum.Enum):
@@ -32,7 +38,14 @@ class Login:
 
 @attrs.frozen(kw_only=True)
 class Hop:
-    """`implicit` means TLS from the first octet (RFC 8314 3). `authorities` is a PEM file, "" for the system's."""
+    """`implicit` means TLS from the first octet (RFC 8314 3). `authorities` is a PEM file, "" for the system's.
+
+    `by_route`: the route itself says what TLS it wants, so that no table of policies is asked. `fingerprints` are the
+    SHA-256 of certificates or of their keys. What a policy has found out for one host: `dane`, and further `names` its
+    certificate may be for. `sources` are addresses of ours to connect from, one per family; `hello` our name there, ""
+    for the common one. `own`: the certificate we show. `observed`: under MAY it is looked whether VERIFY would have
+    held, for the reports.
+    """
 
     port: int = 25
     tls: TlsMode = TlsMode.MAY
@@ -41,6 +54,18 @@ class Hop:
     login: Login | None = None
     lmtp: bool = False
     eight_bit: EightBit = EightBit.PASS
+    by_route: bool = False
+    fingerprints: tuple[str, ...] = ()
+    dane: Dane | None = None
+    names: tuple[str, ...] = ()
+    observed: bool = False
+    own: Pair | None = None
+    sources: tuple[str, ...] = ()
+    hello: str = ""
+
+    def source_for(self, address: str) -> str:
+        """The address of ours from which this one is connected to, "" where the system chooses."""
+        return next((each for each in self.sources if (":" in each) == (":" in address)), "")
 
 
 @attrs.frozen(kw_only=True)

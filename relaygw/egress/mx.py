@@ -14,13 +14,13 @@ from relaygw.dns import consult
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.locality import locality, refused
-from relaygw.egress.parameters import ParameterError, Reader, manners, read_hop
+from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop
 from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Services
 
 
 @implementer(ITransport, IRouteChecker)
 class MxTransport:
-    """Route parameters: `tls`, `ca_file`, `eight_bit`, `port`. It takes no options."""
+    """Route parameters: those of `read_hop`. It takes no options."""
 
     def __init__(self, options: Options, services: Services) -> None:
         if options:
@@ -39,7 +39,9 @@ class MxTransport:
         found: Found = await consult(targets_for_domain(_domain(attempt), here), self._services.resolver)
         if isinstance(found, Refusal):
             return refused(attempt, found)
-        return await self._courier.carry(attempt, [Stop(target=target, hop=hop) for target in found.targets])
+        return await self._courier.carry(
+            attempt, [Stop(target=target, hop=hop, domain=_domain(attempt)) for target in found.targets]
+        )
 
     def stop(self) -> Awaitable[None]:
         return self._courier.pool.stop()
@@ -55,7 +57,7 @@ class MxTransport:
         """What the route's parameters mean; read once, because routes are few and messages many."""
         if route not in self._routes:
             hop = self._read(route)
-            self._routes[route] = hop, locality(self._services, self._egress, hop.port, self._random)
+            self._routes[route] = hop, locality(self._services, families(hop, self._egress), hop.port, self._random)
         return self._routes[route]
 
     def _read(self, route: Route) -> Hop:

@@ -1,14 +1,18 @@
 """Opens sessions: connects, begins, and retreats where the policy lets it (HELO for EHLO, in clear for TLS)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from relaygw.core.mx import Target
 from relaygw.egress.broken import Broken, Phase
 from relaygw.egress.client import Approach, Session, begin
+from relaygw.egress.connection import SmtpConnection
 from relaygw.egress.connector import connect
 from relaygw.egress.hop import Hop, Manners, TlsMode
+from relaygw.egress.racing import Failed, race
 
 
 @attrs.frozen
@@ -20,18 +24,35 @@ class Opener:
 
     async def open(self, target: Target, hop: Hop) -> Session:
         """A session at this address; raises Broken, with what went wrong last."""
+        return await self.open_any([target], hop, lambda target, failure: None)
+
+    async def open_any(self, targets: Sequence[Target], hop: Hop, failed: Failed) -> Session:
+        """A session with the host that has these addresses. Each address at which none came about is told to `failed`,
+        once; raises Broken, with what went wrong last."""
+        target, connection = await race(self.reactor, targets, lambda each: self._connect(each, hop), failed)
+        try:
+            return await self._lead(connection, target, hop)
+        except Broken as failure:
+            failed(target, failure)
+            raise
+
+    def _connect(self, target: Target, hop: Hop) -> Deferred[SmtpConnection]:
+        source = hop.source_for(target.address)
+        return connect(self.reactor, target.address, hop.port, self.manners.connect_timeout, source)
+
+    async def _lead(self, connection: SmtpConnection, target: Target, hop: Hop) -> Session:
         approach = Approach(tls=hop.tls)
         while True:
             try:
-                return await self._try(target, hop, approach)
+                return await self._try(connection, target, hop, approach)
             except Broken as failure:
                 retreat = _retreat(approach, hop, failure)
                 if retreat is None:
                     raise
                 approach = retreat
+            connection = await self._connect(target, hop)
 
-    async def _try(self, target: Target, hop: Hop, approach: Approach) -> Session:
-        connection = await connect(self.reactor, target.address, hop.port, self.manners.connect_timeout)
+    async def _try(self, connection: SmtpConnection, target: Target, hop: Hop, approach: Approach) -> Session:
         try:
             return await begin(connection, target, hop, approach, self.manners)
         except Broken as failure:
@@ -48,8 +69,10 @@ class Opener:
 def _retreat(approach: Approach, hop: Hop, failure: Broken) -> Approach | None:
     """A lesser way worth another connection, or None."""
     if failure.phase is Phase.HANDSHAKE and approach.tls is TlsMode.MAY and not hop.implicit:
-        return attrs.evolve(approach, tls=TlsMode.NONE)  # RFC 7435: what cannot be protected is still delivered
-    needs_ehlo = hop.lmtp or hop.login is not None or approach.tls in (TlsMode.ENCRYPT, TlsMode.VERIFY)
+        return attrs.evolve(
+            approach, tls=TlsMode.NONE, doubt=failure.result
+        )  # RFC 7435: what cannot be protected is still delivered
+    needs_ehlo = hop.lmtp or hop.login is not None or approach.tls not in (TlsMode.NONE, TlsMode.MAY)
     if failure.phase is Phase.HELLO and failure.closed and not failure.remote and approach.ehlo and not needs_ehlo:
         return attrs.evolve(approach, ehlo=False)
     return None

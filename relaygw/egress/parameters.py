@@ -1,13 +1,17 @@
 """Route parameters of the transports that talk SMTP: read once per route, every mistake told in one sentence."""
 
+import ipaddress
 from enum import Enum
 from typing import TypeVar
 
 import attrs
 
 from relaygw.config.schema import EgressConfig
+from relaygw.core.address import AddressError, normalize_domain
+from relaygw.core.certificates import fingerprint
 from relaygw.core.record import Route
 from relaygw.egress.hop import EightBit, Hop, Login, Manners, TlsMode
+from relaygw.tls import Pair
 
 E = TypeVar("E", bound=Enum)
 
@@ -26,6 +30,10 @@ class Reader:
     def __init__(self, route: Route) -> None:
         self.problems: list[str] = []
         self._left: dict[str, object] = dict(route.parameters)
+
+    def has(self, name: str) -> bool:
+        """Whether the route says something of it."""
+        return name in self._left
 
     def text(self, name: str) -> str:
         found = self._left.pop(name, "")
@@ -75,12 +83,70 @@ class Reader:
 
 def read_hop(reader: Reader, egress: EgressConfig, tls: TlsMode) -> Hop:
     """The parameters every SMTP transport knows; `tls` is what holds where the route says nothing."""
-    return Hop(
+    by_route = reader.has("tls")
+    hop = Hop(
         port=reader.number("port", egress.port, 65535),
         tls=reader.word("tls", TlsMode, tls),
         authorities=reader.text("ca_file"),
         eight_bit=reader.word("eight_bit", EightBit, EightBit.PASS),
+        by_route=by_route,
+        fingerprints=_fingerprints(reader),
+        own=_own(reader),
+        sources=_sources(reader),
+        hello=_hello(reader),
     )
+    if bool(hop.fingerprints) != (hop.tls is TlsMode.FINGERPRINT):
+        reader.problems.append('fingerprints and tls = "fingerprint" belong together')
+    return hop
+
+
+def _fingerprints(reader: Reader) -> tuple[str, ...]:
+    found = []
+    for text in reader.texts("fingerprints"):
+        try:
+            found.append(fingerprint(text))
+        except ValueError as error:
+            reader.problems.append(f"fingerprints: {text!r} is {error}")
+    return tuple(found)
+
+
+def _own(reader: Reader) -> Pair | None:
+    """Our certificate, for servers that ask for one."""
+    certificate, private_key = reader.text("certificate"), reader.text("private_key")
+    if bool(certificate) != bool(private_key):
+        reader.problems.append("certificate and private_key belong together: one of them is missing")
+    return Pair(certificate, private_key) if certificate and private_key else None
+
+
+def _sources(reader: Reader) -> tuple[str, ...]:
+    """At most one address of each family."""
+    found: list[str] = []
+    for text in reader.texts("source"):
+        try:
+            found.append(str(ipaddress.ip_address(text)))
+        except ValueError:
+            reader.problems.append(f"source: {text!r} is not an IP address")
+    if len({":" in each for each in found}) != len(found):
+        reader.problems.append("source holds more than one address of a family")
+    return tuple(found)
+
+
+def _hello(reader: Reader) -> str:
+    text = reader.text("hello")
+    try:
+        return normalize_domain(text) if text else ""
+    except AddressError as error:
+        reader.problems.append(f"hello: {text!r} is {error}")
+        return ""
+
+
+def families(hop: Hop, egress: EgressConfig) -> EgressConfig:
+    """With addresses of our own to connect from, only what they can reach is looked for."""
+    if not hop.sources:
+        return egress
+    six = any(":" in each for each in hop.sources)
+    four = any(":" not in each for each in hop.sources)
+    return attrs.evolve(egress, ipv6=egress.ipv6 and six, ipv4=egress.ipv4 and four)
 
 
 def read_login(reader: Reader) -> Login | None:

@@ -15,7 +15,7 @@ from relaygw.dns import consult
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.locality import locality, refused
-from relaygw.egress.parameters import ParameterError, Reader, manners, read_hop, read_login, with_implicit_tls
+from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop, read_login, with_implicit_tls
 from relaygw.egress.tls import is_address
 from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Services
 
@@ -33,7 +33,7 @@ class Plan:
 @implementer(ITransport, IRouteChecker)
 class SmarthostTransport:
     """Route parameters: `host` (and `port`) or `hosts` ("host:port", tried in order), `mx` (look up their MX),
-    `username`, `password_file`, `login_in_clear`, `tls`, `implicit_tls`, `ca_file`, `eight_bit`, `lmtp`."""
+    `username`, `password_file`, `login_in_clear`, `implicit_tls`, `lmtp`, and those of `read_hop`."""
 
     def __init__(self, options: Options, services: Services) -> None:
         if options:
@@ -56,7 +56,8 @@ class SmarthostTransport:
             if isinstance(found, Refusal):
                 refusals.append(found)
             else:
-                stops += [Stop(target=_placed(target, place), hop=hop) for target in found.targets]
+                domain = host if plan.by_mx else ""
+                stops += [Stop(target=_placed(target, place), hop=hop, domain=domain) for target in found.targets]
         if not stops:
             temporary = [refusal for refusal in refusals if not refusal.permanent]
             return refused(attempt, (temporary or refusals)[0])
@@ -89,13 +90,13 @@ class SmarthostTransport:
         # A password goes only to a host that proved its name, unless the route asks for less by name.
         tls = TlsMode.VERIFY if login is not None and not login.in_clear else TlsMode(self._egress.tls)
         hop = with_implicit_tls(read_hop(reader, self._egress, tls), reader.flag("implicit_tls"))
-        hop = attrs.evolve(hop, login=login, lmtp=reader.flag("lmtp"))
+        hop = attrs.evolve(hop, login=login, lmtp=reader.flag("lmtp"), by_route=hop.by_route or login is not None)
         hosts = _hosts(reader, hop)
         by_mx = reader.flag("mx")
         if hop.login is not None and hop.tls is TlsMode.NONE and not hop.login.in_clear:
             reader.problems.append('a login needs TLS: say tls = "encrypt" or "verify", or login_in_clear = true')
         reader.finish()
-        here = locality(self._services, self._egress, hop.port, self._random)
+        here = locality(self._services, families(hop, self._egress), hop.port, self._random)
         names = ",".join(f"{host}:{each.port}" for host, each in hosts)
         return Plan(hosts=hosts, by_mx=by_mx, destination=names, here=here)
 

@@ -1,7 +1,7 @@
 """TLS towards next hops: an OpenSSL connection with SNI, and afterwards the facts.
 
-Chain verification is OpenSSL's, done within the handshake; that the certificate is for the host we mean is checked
-after it by service_identity, before anything is sent inside. Contexts are kept: building one costs milliseconds.
+Chain verification is OpenSSL's, done within the handshake; what else the certificate must show is looked at after it
+(relaygw.egress.proof), before anything is sent inside. Contexts are kept: building one costs milliseconds.
 """
 
 import ipaddress
@@ -10,13 +10,13 @@ from functools import lru_cache
 
 import attrs
 from OpenSSL import SSL
-from service_identity import CertificateError, VerificationError
-from service_identity.pyopenssl import verify_hostname, verify_ip_address
+from OpenSSL.crypto import X509
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from relaygw.egress.hop import TlsMode
+from relaygw.tls import Pair, TlsError, load_pair
 
 # RFC 8996 rules older versions out; a server without 1.2 gets its mail in clear under "may".
 _MINIMUM = SSL.TLS1_2_VERSION
@@ -24,59 +24,101 @@ _MINIMUM = SSL.TLS1_2_VERSION
 
 @attrs.frozen
 class TlsFacts:
-    """`version` such as "TLSv1.3"; `verified`: chain and name were checked and are right."""
+    """`version` such as "TLSv1.3"; `verified`: the certificate proved the host's name, as far as that was asked for.
+
+    `doubt` and `doubt_words` say why it did not where nothing but reports depends on it.
+    """
 
     version: str
     cipher: str
     verified: bool
+    doubt: str = ""
+    doubt_words: str = ""
+
+
+@attrs.define(eq=False)
+class Watch:
+    """What OpenSSL said against the chain first (0: nothing). `lenient`: the handshake goes on all the same."""
+
+    lenient: bool = False
+    error: int = 0
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 @attrs.frozen
 class ClientCreator:
-    """What Twisted asks for the OpenSSL side of a connection. `host` is the next hop's name or address."""
+    """What Twisted asks for the OpenSSL side of a connection. `host` is the next hop's name or address.
+
+    `own` are the files of the certificate we show when asked for one.
+    """
 
     host: str
     mode: TlsMode
     authorities: str = ""
+    own: Pair | None = None
+    watch: Watch = attrs.field(factory=Watch)
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = SSL.Connection(self.context(), None)
+        connection.set_app_data(self.watch)
         if not is_address(self.host):
             connection.set_tlsext_host_name(self.host.encode("ascii"))  # RFC 6066 3: names only
         return connection
 
     def context(self) -> SSL.Context:
         """Raises AuthoritiesError. Ask for it before the connection is committed to TLS."""
-        authorities = self.authorities if self.mode is TlsMode.VERIFY else ""
+        verify = self.mode is TlsMode.VERIFY or self.watch.lenient
+        authorities = self.authorities if verify else ""
         try:
-            changed = os.stat(authorities).st_mtime_ns if authorities else 0
-            return _context(self.mode is TlsMode.VERIFY, authorities, changed)
+            files = (authorities, *((self.own.certificate, self.own.private_key) if self.own else ()))
+            changed = tuple(os.stat(path).st_mtime_ns if path else 0 for path in files)
+            return _context(verify, authorities, self.own, changed)
         except OSError as error:
-            raise AuthoritiesError(f"{authorities} cannot be read: {error.strerror}") from None
+            raise AuthoritiesError(f"{error.filename} cannot be read: {error.strerror}") from None
         except SSL.Error:
             raise AuthoritiesError(f"{authorities} holds no certificate in PEM form") from None
+        except TlsError as error:
+            raise AuthoritiesError(str(error)) from None
 
 
 class AuthoritiesError(Exception):
-    """The file of trusted authorities cannot be used."""
+    """The file of trusted authorities, or that of our own certificate, cannot be used."""
 
 
-@lru_cache(maxsize=16)
-def _context(verify: bool, authorities: str, changed: int) -> SSL.Context:
-    """`changed` only tells one state of the file from the next."""
+@lru_cache(maxsize=64)
+def _context(verify: bool, authorities: str, own: Pair | None, changed: tuple[int, ...]) -> SSL.Context:
+    """`changed` only tells one state of the files from the next."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(_MINIMUM)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    if own is not None:
+        _show(context, own)
     if not verify:
         context.set_verify(SSL.VERIFY_NONE)
         return context
-    context.set_verify(SSL.VERIFY_PEER)
+    context.set_verify(SSL.VERIFY_PEER, _looked_at)
     if authorities:
         context.load_verify_locations(authorities)
     else:
         context.set_default_verify_paths()
     return context
+
+
+def _show(context: SSL.Context, own: Pair) -> None:
+    chain, key = load_pair(own)
+    context.use_certificate(chain[0])
+    for extra in chain[1:]:
+        context.add_extra_chain_cert(extra)
+    context.use_privatekey(key)  # type: ignore[arg-type]  # OpenSSL itself refuses the kinds TLS has no use for
+
+
+def _looked_at(connection: SSL.Connection, _: X509, error: int, depth: int, fine: int) -> bool:
+    """OpenSSL's word on each certificate of the server's chain."""
+    watch = connection.get_app_data()
+    if not isinstance(watch, Watch):
+        return bool(fine)
+    watch.error = watch.error or error
+    return bool(fine) or watch.lenient
 
 
 def is_address(host: str) -> bool:
@@ -87,17 +129,7 @@ def is_address(host: str) -> bool:
     return True
 
 
-def name_mismatch(connection: SSL.Connection, host: str) -> str:
-    """Why the certificate is not one for `host` (RFC 9525), "" when it is."""
-    try:
-        if is_address(host):
-            verify_ip_address(connection, host)
-        else:
-            verify_hostname(connection, host)
-    except (VerificationError, CertificateError):
-        return f"the certificate is not for {host}"
-    return ""
-
-
-def facts(connection: SSL.Connection, verified: bool) -> TlsFacts:
-    return TlsFacts(connection.get_protocol_version_name(), connection.get_cipher_name() or "", verified)
+def facts(connection: SSL.Connection, verified: bool, doubt: str = "", doubt_words: str = "") -> TlsFacts:
+    return TlsFacts(
+        connection.get_protocol_version_name(), connection.get_cipher_name() or "", verified, doubt, doubt_words
+    )

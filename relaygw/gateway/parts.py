@@ -91,6 +91,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
         settings=config,
         signer=signer,
         store=lasting.store,
+        write_event=lasting.write_event,
     )
     directory = attempt.of(lambda: _directory(config, services))
     services = attrs.evolve(services, directory=directory)

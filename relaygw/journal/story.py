@@ -101,6 +101,14 @@ def _pressure(e: _Facts) -> str:
     return e.after("no more mail is accepted: ", "reasons") or "mail is accepted again"
 
 
+def _tls_checked(e: _Facts) -> str:
+    where = f"{e['host']} for {e['domain']} ({e['mode']}{e.after(', ', 'policy_type')})"
+    if not e["result"]:
+        return f"TLS with {where}: {e['tls']} {e['cipher']}"
+    anyway = ", mail goes there all the same" if e["delivering"] else ""
+    return f"TLS with {where}: {e['result']}{e.after(': ', 'reason')}{anyway}"
+
+
 def _attempted(e: _Facts) -> str:
     host = e["host"] or e["transport"]
     where = f" by {host}{e.after(' [', 'address', ']') if e['host'] else ''}{e.after(' over ', 'tls')}"
@@ -142,6 +150,7 @@ _TELLERS: dict[str, tuple[str, _Teller]] = {
         lambda e: f"discarded: from {e.path('sender')} to {e.path('recipients')}{e.after(': ', 'reason')}",
     ),
     "attempted": ("egress", _attempted),
+    "tls_checked": ("egress", _tls_checked),
     "reported": ("queue", lambda e: f"report ({e['kind']}) about {e.path('recipients')} made: {e['report_id']}"),
     "unreported": ("queue", lambda e: f"nobody is told about {e.path('recipients')}: {e['reason']}"),
     "completed": ("queue", lambda e: f"done after {e['seconds']} s: no recipient waits, the record left the spool"),

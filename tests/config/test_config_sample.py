@@ -16,14 +16,15 @@ from relaygw.config.structure import Reader, hints
 ETC = Path(__file__).parents[2] / "etc"
 SAMPLE = ETC / "relaygw.toml"
 OPTION = re.compile(r"(#?)([a-z_0-9]+) = (.*)")
-HEADER = re.compile(r"\[+([a-z.]+)\]+")
+HEADER = re.compile(r"\[+([a-z_.]+)\]+")
 
 # Options whose value in the sample is an example: they have no default, or one that follows from others.
 EXAMPLES = {
     "hostname", "state", "listener.name", "listener.endpoint", "filter.use", "filter.name", "route.name",
     "route.transport", "dkim.domain", "dkim.selector", "dkim.private_key", "tls.certificate", "tls.private_key",
-    "tls.certificates.certificate", "tls.certificates.private_key", "directory.certificates.login",
+    "tls_policy.policy", "tls.certificates.certificate", "tls.certificates.private_key", "directory.certificates.login",
     "directory.certificates.fingerprint", "quota.name", "rewriter.use", "rewriter.name", "rewriter.listeners", "rewriter.options",
+    "shaping.name", "reply.code", "reply.text", "retry.name",
 }  # fmt: skip
 
 
