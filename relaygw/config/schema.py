@@ -210,11 +210,13 @@ class RouteConfig:
 
 @attrs.frozen(kw_only=True)
 class DkimKeyConfig:
-    """One signing key. `algorithm` follows from the key; every key of a domain signs."""
+    """One signing key. `algorithm` follows from the key; every key of a domain signs. `seals`: it also seals (ARC) what
+    is handed on for others."""
 
     domain: Domain
     selector: Domain
     private_key: FilePath
+    seals: bool = False
 
 
 @attrs.frozen(kw_only=True)

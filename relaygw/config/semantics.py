@@ -226,6 +226,12 @@ def _dkim(config: Config) -> Iterator[Fault]:
         key = config.dkim[place]
         message = f'selector "{key.selector}" of {key.domain} is already that of dkim[{before + 1}]'
         yield ("dkim", place, "selector"), message, ""
+    sealing = [place for place, key in enumerate(config.dkim) if key.seals]
+    for place in sealing[1:]:
+        yield ("dkim", place, "seals"), f"dkim[{sealing[0] + 1}] seals already, and one key is enough", ""
+    if sealing and not any(each.use == "arc" for each in config.filters):
+        message = "nothing can be sealed that has not been checked"
+        yield ("dkim", sealing[0], "seals"), message, 'add a [[filter]] with use = "arc"'
 
 
 def _logins(config: Config) -> Iterator[Fault]:
@@ -337,7 +343,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_domains, ("domains", "relay_domains")),
     (_tls, ("tls", "listener")),
     (_certificate_logins, ("directory", "tls")),
-    (_dkim, ("dkim",)),
+    (_dkim, ("dkim", "filter")),
     (_logins, ("listener", "directory", "domains")),
     (_plugins, ("filter", "rewriter", "route", "directory")),
     (_queue, ()),

@@ -3,6 +3,9 @@
 Keys are read once, at start. The private operation runs in threads of its own: OpenSSL works without the interpreter
 lock, so another core can sign while the reactor talks. What waits is handed over together. Signed is only mail that
 came from somebody we know; that a stranger writes our domain into From makes it none of ours.
+
+What came from strangers and is handed on is sealed (ARC, RFC 8617) where a key is meant for that: the seal says what
+we found when it came.
 """
 
 import math
@@ -21,6 +24,7 @@ from zope.interface import implementer
 
 from relaygw import keys
 from relaygw.config.schema import Config, DkimKeyConfig
+from relaygw.core.arc.seal import Sealer, own_findings, seal
 from relaygw.core.content import Content
 from relaygw.core.dkim_signature import Unsigned, body_hash, signed_fields, unsigned
 from relaygw.core.permission import Permission, domains_of
@@ -133,13 +137,37 @@ class Workshop:
                 answer.callback(result)
 
 
+@attrs.frozen(kw_only=True)
+class Sealing:
+    """The key that seals, and the name our Authentication-Results bear."""
+
+    key: SigningKey
+    authserv_id: str
+
+    def seal(self, content: Content, now: int) -> bytes:
+        """One ARC set, b"" where we have not checked the chain or it takes no other set."""
+        head = content.head
+        found = own_findings(head, self.authserv_id)
+        if found is None:
+            return b""
+        key = self.key
+        sealer = Sealer(domain=key.domain, selector=key.selector, algorithm=key.algorithm, sign=key.sign)
+        return seal(head, body_hash(content.chunks(len(head) + 2)), found, self.authserv_id, sealer, now)
+
+
 @implementer(ISigner)
 class DkimSigner:
-    """`trusts` tells whether a client may send as us without a login."""
+    """`trusts` tells whether a client may send as us without a login. `sealing` None: mail of others is not sealed."""
 
     def __init__(
-        self, signing_keys: Iterable[SigningKey], trusts: Callable[[str], bool], reactor: Any, threads: int = 0
+        self,
+        signing_keys: Iterable[SigningKey],
+        trusts: Callable[[str], bool],
+        reactor: Any,
+        threads: int = 0,
+        sealing: Sealing | None = None,
     ) -> None:
+        self._sealing = sealing
         self._keys: dict[str, tuple[SigningKey, ...]] = {}
         for key in signing_keys:
             self._keys[key.domain] = (*self._keys.get(key.domain, ()), key)
@@ -148,11 +176,14 @@ class DkimSigner:
         self._workshop = Workshop(reactor, threads or min(2, os.cpu_count() or 1))
 
     async def sign(self, record: Record, content: Content) -> bytes:
-        """One DKIM-Signature field per key, b"" for mail that is not ours to sign."""
+        """One DKIM-Signature field per key; an ARC set, or b"", for mail that is not ours to sign."""
         chosen = self.keys_for(record)
-        if not chosen:
-            return b""
         now = int(self._clock.seconds())
+        if not chosen:
+            sealing = self._sealing
+            if sealing is None or self._is_ours(record):
+                return b""
+            return await self._workshop.do(lambda: sealing.seal(content, now))
         if content.size > SMALL:
             return await self._workshop.do(lambda: _sign(chosen, content, now))
         parts = _parts(chosen, content, now)
@@ -180,7 +211,16 @@ class DkimSigner:
 def make_signer(config: Config, reactor: Any) -> DkimSigner:
     """The signer the configuration asks for; raises DkimError."""
     permission = Permission(local=domains_of(config.domains), trusted=config.trusted_networks)
-    return DkimSigner(load_keys(config.dkim), permission.trusts, reactor)
+    loaded = load_keys(config.dkim)
+    sealing = next(
+        (
+            Sealing(key=key, authserv_id=config.hostname)
+            for key, configured in zip(loaded, config.dkim, strict=True)
+            if configured.seals
+        ),
+        None,
+    )
+    return DkimSigner(loaded, permission.trusts, reactor, sealing=sealing)
 
 
 Part = tuple[SigningKey, Unsigned]

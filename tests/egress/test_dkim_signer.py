@@ -14,9 +14,14 @@ from zope.interface.verify import verifyObject
 
 from relaygw import keys
 from relaygw.config.schema import Config, DkimKeyConfig
+from relaygw.core.arc import Result, verify
+from relaygw.core.authres import compose
 from relaygw.core.content import BytesContent
+from relaygw.core.question import settle
 from relaygw.core.record import Origin
-from relaygw.egress.dkim import SMALL, DkimError, DkimSigner, SigningKey, Workshop, load_keys, make_signer
+from relaygw.core.verdict import AuthResult
+from relaygw.dns.fixed import FixedResolver
+from relaygw.egress.dkim import SMALL, DkimError, DkimSigner, Sealing, SigningKey, Workshop, load_keys, make_signer
 from relaygw.interfaces import ISigner
 
 PEMS = {"rsa": keys.generate("rsa"), "ed": keys.generate("ed25519")}
@@ -69,6 +74,35 @@ class SigningTests(TestCase):
         prefixes = yield gatherResults([Deferred.fromCoroutine(signer.sign(record, each)) for each in contents])
         for prefix, content in zip(prefixes, contents, strict=True):
             assert dkim.verify(prefix + content.data, dnsfunc=published)
+
+    @inlineCallbacks
+    def test_what_strangers_send_is_sealed_where_a_key_is_meant_for_it(self) -> Any:
+        signer = DkimSigner([key("rsa")], trusted, reactor, sealing=Sealing(key=key("rsa"), authserv_id="gateway.test"))
+        self.addCleanup(signer.stop)
+        field = compose(
+            "gateway.test", [AuthResult(method="spf", result="pass"), AuthResult(method="arc", result="none")]
+        )
+        zone = FixedResolver({"rsa._domainkey.example.com": {"TXT": [keys.record(PEMS["rsa"]).encode()]}})
+        stranger = make_record(header_from="other.example", client="198.51.100.7")
+        for content in (message(500), message(300_000)):
+            stored = BytesContent(field + content.data)
+            sent = (yield Deferred.fromCoroutine(signer.sign(stranger, stored))) + stored.data
+            found = settle(verify(BytesContent(sent)), zone.answer)
+            assert (found.result, [seal.domain for seal in found.seals]) == (Result.PASS, ["example.com"])
+            assert found.seals[0].results == "gateway.test;\tspf=pass;\tarc=none"
+
+    @inlineCallbacks
+    def test_what_was_not_checked_or_is_ours_is_not_sealed(self) -> Any:
+        signer = DkimSigner([], trusted, reactor, sealing=Sealing(key=key("ed"), authserv_id="gateway.test"))
+        self.addCleanup(signer.stop)
+        field = compose("gateway.test", [AuthResult(method="arc", result="none")])
+        stranger = make_record(header_from="other.example", client="198.51.100.7")
+        ours = make_record(header_from="other.example", login="a")
+        unchecked = message(500)
+        assert (yield Deferred.fromCoroutine(signer.sign(stranger, unchecked))) == b""
+        assert (yield Deferred.fromCoroutine(signer.sign(ours, BytesContent(field + unchecked.data)))) == b""
+        report = make_record(header_from="other.example", origin=Origin.REPORT)
+        assert (yield Deferred.fromCoroutine(signer.sign(report, BytesContent(field + unchecked.data)))) == b""
 
     @inlineCallbacks
     def test_mail_that_is_not_ours_gets_no_signature(self) -> Any:
