@@ -10,6 +10,9 @@ from relaygw.core.capabilities import Capabilities
 from relaygw.core.envelope import Body, Envelope, Recipient, path
 from relaygw.core.xtext import encode_utf8_address, encode_xtext
 
+MAX_ORCPT = 500
+"""Octets of ORCPT's value (RFC 3461 4.2)."""
+
 _DOMAIN = re.compile(r"[A-Za-z0-9._-]+\Z|\[[A-Za-z0-9.:-]+\]\Z")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
@@ -64,15 +67,18 @@ def rcpt_command(recipient: Recipient, offered: Capabilities) -> bytes:
     if offered.dsn:
         notify = ",".join(sorted(word.value for word in recipient.notify))
         words += [f"NOTIFY={notify}"] if notify else []
-        words += [f"ORCPT={_original(recipient.orcpt)}"] if recipient.orcpt else []
+        original = _original(recipient.orcpt)
+        words += [f"ORCPT={original}"] if original else []
     return _line(words)
 
 
 def _original(orcpt: str) -> str:
-    """`type;address` in the one form that every server with DSN reads (RFC 3461 4.2, RFC 6533 3)."""
-    kind, _, address = orcpt.partition(";")
+    """`type;address` in the one form that every server with DSN reads (RFC 3461 4.2, RFC 6533 3); "" where there is
+    none, or where it is longer in that form than ORCPT may be."""
+    kind, semicolon, address = orcpt.partition(";")
     encode = encode_utf8_address if kind.lower() == "utf-8" else encode_xtext
-    return f"{encode_xtext(kind)};{encode(address)}"
+    encoded = f"{encode_xtext(kind)};{encode(address)}"
+    return encoded if semicolon and len(encoded) <= MAX_ORCPT else ""
 
 
 def _line(words: list[str]) -> bytes:

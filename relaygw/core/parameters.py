@@ -13,13 +13,12 @@ import attrs
 from relaygw.core.address import Address
 from relaygw.core.command import CommandError, Parameters
 from relaygw.core.envelope import Body, Envelope, Notify, Recipient
+from relaygw.core.mail_commands import MAX_ORCPT
 from relaygw.core.reply import Reply
 from relaygw.core.xtext import XtextError, decode_utf8_address, decode_xtext
 
 MAX_ENVID = 100
 """Octets of ENVID's value as sent (RFC 3461 4.4)."""
-MAX_ORCPT = 500
-"""Octets of ORCPT's value as sent (RFC 3461 4.2)."""
 
 Fields = Mapping[str, Any]
 """Attributes of Envelope or Recipient that a parameter sets."""

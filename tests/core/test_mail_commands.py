@@ -59,3 +59,17 @@ def test_size_is_a_number_or_no_limit(line: str, size: int) -> None:
 def test_login_mechanisms_in_any_case_and_in_the_old_form() -> None:
     offered = parse_capabilities(Reply(250, "", "host\nauth plain\nAUTH=LOGIN CRAM-MD5"))
     assert {"PLAIN", "LOGIN"} <= offered.mechanisms
+
+
+def test_an_original_recipient_of_500_octets_and_of_501() -> None:
+    """In the form that is sent, which may be longer than the form that came (RFC 3461 4.2)."""
+    address = Address("a", "b.test")
+    for kind, original, sent in (
+        ("rfc822", "x" * 493, True),
+        ("rfc822", "x" * 494, False),
+        ("utf-8", "ü" * 82 + "xx", True),
+        ("utf-8", "ü" * 82 + "xxx", False),
+    ):
+        line = rcpt_command(Recipient(address=address, orcpt=f"{kind};{original}"), EVERYTHING)
+        assert (b"ORCPT=" in line) is sent
+        assert len(line) <= len("RCPT TO:<a@b.test> ORCPT=\r\n") + 500
