@@ -22,7 +22,8 @@ from relaygw.journal.file import LineFile
 from relaygw.journal.history import History
 from relaygw.journal.line import make_line
 from relaygw.queue.operations import Operations
-from relaygw.queue.service import reports_of, schedule_of
+from relaygw.queue.service import reports_of
+from relaygw.queue.traffic import traffic_of
 from relaygw.spool.memory import MemorySpool
 from relaygw.spool.sqlite import SqliteSpool
 
@@ -56,7 +57,7 @@ def operations(config: Config) -> Iterator[Operations]:
         yield Operations(
             spool=spool,
             reports=reports_of(config.hostname, config.postmaster, _fresh_id),
-            schedule=schedule_of(config.queue),
+            schedule=traffic_of(config).retries,
             now=time.time,
             write_event=lambda event: write_event(config, event),
         )

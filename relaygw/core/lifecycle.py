@@ -6,7 +6,7 @@ together: the next record and the reports owed for the change. Nobody is told ab
 """
 
 import enum
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 
 import attrs
 
@@ -15,7 +15,7 @@ from relaygw.core.events import Completed, Event, Operated, Unreported
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import Origin, Progress, RecipientState, Record
 from relaygw.core.reply import Reply
-from relaygw.core.retry import Schedule, next_due
+from relaygw.core.retry import Schedules, next_due
 from relaygw.core.session import Session
 
 
@@ -62,6 +62,15 @@ class Step:
     events: tuple[Event, ...] = ()
 
 
+@attrs.frozen(kw_only=True)
+class Postponed:
+    """A recipient who was due and was not attempted: he waits until `until`. `outcome` says why, as a deferral."""
+
+    position: int
+    until: float
+    outcome: Outcome
+
+
 Change = tuple[RecipientState, RecipientState]
 """One recipient before and after."""
 
@@ -99,42 +108,70 @@ def begin(
     )
 
 
+NO_WAITS: Mapping[int, float] = {}
+
+
 def fold(
-    record: Record, outcomes: Iterable[tuple[int, Outcome]], *, now: float, schedule: Schedule, random: float
+    record: Record,
+    outcomes: Iterable[tuple[int, Outcome]],
+    *,
+    now: float,
+    schedule: Schedules,
+    random: float,
+    waits: Mapping[int, float] = NO_WAITS,
+    postponed: Iterable[Postponed] = (),
 ) -> Step:
     """The step that the outcomes of one attempt make, each given with its recipient's position in the record.
 
-    `random` in [0, 1) is one for all of them, so that they stay together at the next attempt.
+    `random` in [0, 1) is one for all of them, so that they stay together at the next attempt. `waits` are seconds
+    that stand above the schedule, by position. Who is `postponed` was not attempted; warnings and expiry come all
+    the same.
     """
     states = list(record.recipients)
     changes: list[Change] = []
     for position, outcome in outcomes:
         before = states[position]
         if before.progress is Progress.WAITING:
-            after = _after(record, before, outcome, now, schedule, random)
+            wait = schedule.chosen(record, before, outcome).wait(before.attempts + 1, random)
+            until = now + waits.get(position, wait)
+            after = _after(record, before, outcome, now, until, schedule, before.attempts + 1)
             states[position] = after
+            changes.append((before, after))
+    for late in postponed:
+        before = states[late.position]
+        if before.progress is Progress.WAITING:
+            after = _after(record, before, late.outcome, now, late.until, schedule, before.attempts)
+            states[late.position] = after
             changes.append((before, after))
     return _step(record, states, changes, now)
 
 
 def _after(
-    record: Record, state: RecipientState, outcome: Outcome, now: float, schedule: Schedule, random: float
+    record: Record,
+    state: RecipientState,
+    outcome: Outcome,
+    now: float,
+    until: float,
+    schedule: Schedules,
+    attempts: int,
 ) -> RecipientState:
-    """The recipient after one more attempt. A deferral at or after the expiry is final."""
-    attempts = state.attempts + 1
+    """The recipient with this outcome, to be tried again at `until`. A deferral at or after the expiry is final."""
     if outcome.status is Status.DELIVERED:
         return _ended(state, Progress.DELIVERED, attempts, outcome)
-    expiry = schedule.expiry(record.arrived, record.envelope.sender is None)
-    if outcome.status is Status.FAILED or now >= expiry:
+    if outcome.status is Status.FAILED:
+        return _ended(state, Progress.REPORTED, attempts, outcome)
+    chosen = schedule.chosen(record, state, outcome)
+    expiry = chosen.expiry(record.arrived, record.envelope.sender is None)
+    if now >= expiry:
         return _ended(state, Progress.REPORTED, attempts, outcome)
     warned, warning = state.warned, float("inf")
     if warned is None and tells(record, state, Kind.DELAY):
-        warning = schedule.warning(record.arrived)
+        warning = chosen.warning(record.arrived)
         warned = now if now >= warning else None
     return RecipientState(
         recipient=state.recipient,
         attempts=attempts,
-        due=next_due(now, schedule.wait(attempts, random), warning, expiry),
+        due=next_due(now, until, warning, expiry),
         last=outcome,
         warned=warned,
     )

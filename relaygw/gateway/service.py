@@ -40,6 +40,7 @@ from relaygw.interfaces import IResolver, SpoolError
 from relaygw.journal.journal import Journal
 from relaygw.mailbox.store import Store
 from relaygw.queue.service import QueueService
+from relaygw.queue.traffic import traffic_of
 from relaygw.secret import KeptSecret
 from relaygw.spool.memory import MemorySpool
 from relaygw.spool.sqlite import SqliteSpool
@@ -95,6 +96,7 @@ class Gateway(MultiService):
             postmaster=config.postmaster,
             random=jitter,
             new_id=lambda: fresh_id(reactor.seconds()),
+            traffic=traffic_of(config),
         )
         control = attrs.evolve(config.control, socket=control_socket(config))
         self.control = ControlService(reactor, control, self._collaborators())
@@ -196,7 +198,9 @@ class Gateway(MultiService):
         self._retired.append(parts)
         self.bans.reconfigure(policy_of(config))
         self.pressure.config = config.pressure
-        self.queue.reconfigure(transports=parts.transports, routing=parts.routing, config=config.queue)
+        self.queue.reconfigure(
+            transports=parts.transports, routing=parts.routing, config=config.queue, traffic=traffic_of(config)
+        )
         known = {each.name for each in config.listeners}
         for door in self.doors:
             if door.listener.name in known:

@@ -118,6 +118,11 @@ def _attempted(e: _Facts) -> str:
     return f"{head}{where}: {e['reply']}{doubt}{e.after(' (', 'seconds', ' s)')}{again}"
 
 
+def _throttled(e: _Facts) -> str:
+    what = "rests" if e["action"] == "rest" else "is kept slow"
+    return f"{e['destination']} {what} for {e['seconds']} s: {e['reason']}"
+
+
 def _operated(e: _Facts) -> str:
     about = f" {e.path('recipients')}" if e["recipients"] else ""
     return f"{e['verb']}{about} by the operator{e.after(': ', 'reason')}"
@@ -154,6 +159,7 @@ _TELLERS: dict[str, tuple[str, _Teller]] = {
     "reported": ("queue", lambda e: f"report ({e['kind']}) about {e.path('recipients')} made: {e['report_id']}"),
     "unreported": ("queue", lambda e: f"nobody is told about {e.path('recipients')}: {e['reason']}"),
     "completed": ("queue", lambda e: f"done after {e['seconds']} s: no recipient waits, the record left the spool"),
+    "throttled": ("queue", _throttled),
     "operated": ("control", _operated),
     "mailbox_opened": ("mailbox", lambda e: f"{e['login']} reads over {e['protocol']} from {e['client']}"),
     "task_failed": ("service", lambda e: f"{e['task']} failed: {e['error']}"),

@@ -1,5 +1,6 @@
 """Runs the attempts: lets each start when its lane has room, ends it in time, and makes sure that exactly one outcome
-per recipient comes back, whatever a transport does. What it raises or forgets is deferred, and journaled.
+per recipient comes back, whatever a transport does. What it raises or forgets is deferred, and journaled. What came
+back is told to the lanes, which learn from it.
 """
 
 from collections import deque
@@ -7,15 +8,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from relaygw.bridge import as_deferred
-from relaygw.core.events import Event, TaskFailed
+from relaygw.core.events import Event, TaskFailed, Throttled
+from relaygw.core.judgement import Advice, Judgement, judge
+from relaygw.core.lanes import Lanes
 from relaygw.core.outcome import Outcome, deferred
 from relaygw.core.record import Progress, RecipientState
-from relaygw.interfaces import Attempt, ITransport
-from relaygw.queue.lanes import Lanes
+from relaygw.core.remote_rules import Action, RemoteRules
+from relaygw.core.shaping import Destination
+from relaygw.interfaces import Attempt, ILocator, ITransport
 from relaygw.queue.work import Active, Delivery, Group, Result
 from relaygw.tasks import describe
 
@@ -24,8 +28,9 @@ GRACE = 10.0
 
 
 class Deliveries:
-    """`ended` is called with each result (no outcomes: nothing is known, nothing was changed), `unused` with each
-    transport that was replaced, when its last attempt has ended."""
+    """`ended` is called with each result (no outcomes: nothing is known, nothing was changed), `rests` with each
+    destination that is given a rest, `unused` with each transport that was replaced, when its last attempt has
+    ended."""
 
     def __init__(
         self,
@@ -34,13 +39,18 @@ class Deliveries:
         transports: Mapping[str, ITransport],
         clock: IReactorTime,
         timeout: float,
+        rules: RemoteRules,
         write_event: Callable[[Event], None],
         ended: Callable[[Active, Result], None],
+        rests: Callable[[Destination], None],
         unused: Callable[[ITransport], None],
     ) -> None:
         self.lanes = lanes
         self.transports = transports
+        self.rules = rules
+        self._rests = rests
         self._unused = unused
+        self._timer: IDelayedCall | None = None
         self._retired: list[ITransport] = []
         self.timeout = timeout
         self._clock = clock
@@ -53,11 +63,17 @@ class Deliveries:
 
     def begin(self, active: Active, groups: Iterable[Group]) -> None:
         """Start the groups, or put them in line."""
-        deliveries = [Delivery(active, group) for group in groups]
+        deliveries = [Delivery(active, group, group.destination, active.owner) for group in groups]
         active.deliveries += deliveries  # all of them before the first can end
+        now = self._clock.seconds()
         for delivery in deliveries:
-            if self.lanes.enter(delivery.group.destination, delivery):
+            if self.lanes.enter(delivery.lane, delivery.owner, delivery, now):
                 self._ready.append(delivery)
+        self._pump()
+
+    def wake(self) -> None:
+        """Time, or a change of limits, may let something start."""
+        self._ready.extend(self.lanes.wake(self._clock.seconds()))
         self._pump()
 
     def _pump(self) -> None:
@@ -70,6 +86,19 @@ class Deliveries:
                 self._start(self._ready.popleft())
         finally:
             self._pumping = False
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Wake up when time alone lets something start."""
+        moment = self.lanes.next_wake()
+        if self._timer is not None:
+            if self._timer.active() and self._timer.getTime() == moment:
+                return
+            if self._timer.active():
+                self._timer.cancel()
+            self._timer = None
+        if moment < float("inf") and not self._closing:
+            self._timer = self._clock.callLater(max(moment - self._clock.seconds(), 0.0), self.wake)
 
     def _start(self, delivery: Delivery) -> None:
         active, group = delivery.active, delivery.group
@@ -78,22 +107,74 @@ class Deliveries:
         if self._closing or active.record.held or not group.positions:
             self._end(delivery, ())
             return
-        now = delivery.started = self._clock.seconds()
-        recipients = tuple(states[at] for at in group.positions)
-        attempt = Attempt(
-            record=active.record, recipients=recipients, route=group.route, content=active.content, started=now
-        )
-        self._running.add(delivery)
         try:
             delivery.transport = self.transports[group.route.transport]
-            running = as_deferred(delivery.transport.deliver(attempt))
+            if not delivery.asked and self._finds_another_way(delivery, delivery.transport):
+                return
+            self._attempt(delivery, delivery.transport)
         except Exception:
+            self._running.add(delivery)
             self._failed(Failure(), delivery)
-            return
+
+    def _attempt(self, delivery: Delivery, transport: ITransport) -> None:
+        active, group = delivery.active, delivery.group
+        now = delivery.started = self._clock.seconds()
+        attempt = Attempt(
+            record=active.record,
+            recipients=tuple(active.record.recipients[at] for at in group.positions),
+            route=group.route,
+            content=active.content,
+            started=now,
+            messages_per_connection=self.lanes.shape(delivery.lane).messages_per_connection,
+        )
+        self._running.add(delivery)
+        running = as_deferred(transport.deliver(attempt))
         delivery.running = running
         _ = running.addCallbacks(self._answered, self._failed, callbackArgs=(delivery,), errbackArgs=(delivery,))
         if not delivery.over:
             delivery.timer = self._clock.callLater(self.timeout, self._overdue, delivery)
+
+    def _finds_another_way(self, delivery: Delivery, transport: ITransport) -> bool:
+        """Whether the start waits: it is found out where mail for this domain goes, or that is another lane."""
+        delivery.asked = True
+        group = delivery.group
+        address = delivery.active.record.recipients[group.positions[0]].address
+        if ILocator.providedBy(transport):
+            located = ILocator(transport).locate(group.route, address)
+            if located is not None:
+                self._running.add(delivery)
+                delivery.running = as_deferred(located)
+                _ = delivery.running.addBoth(self._located, delivery)
+                return True
+        return self._moves(delivery, (group.route.transport, transport.destination(group.route, address)))
+
+    def _located(self, _: object, delivery: Delivery) -> None:
+        """Where it goes is known, or will not be; its failure is that of the attempt, which asks again."""
+        self._running.discard(delivery)
+        delivery.running = None
+        group = delivery.group
+        address = delivery.active.record.recipients[group.positions[0]].address
+        try:
+            place = (group.route.transport, self.transports[group.route.transport].destination(group.route, address))
+        except Exception:
+            place = delivery.lane
+        if not self._moves(delivery, place):
+            self._ready.append(delivery)
+        self._pump()
+
+    def _moves(self, delivery: Delivery, place: Destination) -> bool:
+        """Go over to the lane of the destination that is now known; True where it waits there, or must not start."""
+        if place == delivery.lane:
+            return False
+        now = self._clock.seconds()
+        self._ready.extend(self.lanes.leave(delivery.lane, delivery.owner, now))
+        delivery.lane = delivery.group.destination = place
+        if self._closing or self.lanes.resting(place, now)[0] > now:
+            self._send_home(delivery)
+            return True
+        if self.lanes.enter(place, delivery.owner, delivery, now):
+            self._ready.append(delivery)
+        return True
 
     def _overdue(self, delivery: Delivery) -> None:
         """The attempt took too long: it is cancelled, and may still tell what it knows."""
@@ -127,12 +208,57 @@ class Deliveries:
         if delivery.timer is not None:
             delivery.timer.cancel()
             delivery.timer = None
-        seconds = self._clock.seconds() - delivery.started if delivery.started is not None else 0.0
-        self._ready.extend(self.lanes.leave(delivery.group.destination))
-        self._ended(delivery.active, Result(delivery, delivery.group.route, outcomes, seconds))
+        now = self._clock.seconds()
+        seconds = now - delivery.started if delivery.started is not None else 0.0
+        proof = delivery.active.record.envelope.requiretls
+        judgement = judge(delivery.lane[1], outcomes, self.rules, wants_proof=proof)
+        rests = self._teach(delivery.lane, judgement, now, seconds)
+        self._ready.extend(self.lanes.leave(delivery.lane, delivery.owner, now))
+        self._ended(
+            delivery.active,
+            Result(delivery, delivery.group.route, judgement.outcomes, seconds, waits=judgement.waits),
+        )
+        if rests:
+            self._send_all_home(delivery.lane)
         self._pump()
         if self._retired:
             self._part_with_unused()
+
+    def _teach(self, lane: Destination, judgement: Judgement, now: float, seconds: float) -> bool:
+        """Tell the lanes how it went; answers whether the destination rests from now on."""
+        rests = False
+        if judgement.unreachable:
+            pause = self.lanes.unreachable(lane, now, judgement.unreachable)
+            rests = pause > 0
+            if rests:
+                self._tell(lane, Advice(action=Action.REST, seconds=pause, reason=judgement.unreachable))
+        elif judgement.answered:
+            self.lanes.answered(lane, now, seconds)
+        if judgement.advice is not None and self.lanes.follow(lane, now, judgement.advice):
+            self._tell(lane, judgement.advice)
+            rests = rests or judgement.advice.action is Action.REST
+        return rests
+
+    def _tell(self, lane: Destination, advice: Advice) -> None:
+        self._write_event(
+            Throttled(
+                transport=lane[0],
+                destination=lane[1],
+                action=advice.action.value,
+                seconds=advice.seconds,
+                reason=advice.reason,
+            )
+        )
+
+    def _send_all_home(self, lane: Destination) -> None:
+        """What waits for a destination that rests goes back to the spool until then."""
+        for delivery in self.lanes.send_home(lane):
+            self._send_home(delivery)
+        self._rests(lane)
+
+    def _send_home(self, delivery: Delivery) -> None:
+        delivery.over = True
+        self._ended(delivery.active, Result(delivery, delivery.group.route, ()))
 
     def replace(self, transports: Mapping[str, ITransport]) -> None:
         """Use these for what starts from now on."""
@@ -192,8 +318,8 @@ class Deliveries:
         """Start nothing more; what stands in line goes back."""
         self._closing = True
         for delivery in self.lanes.clear():
-            delivery.over = True
-            self._ended(delivery.active, Result(delivery, delivery.group.route, ()))
+            self._send_home(delivery)
+        self._set_timer()
 
     def cancel(self) -> None:
         """Cancel what runs: each tells what it knows, or nothing."""

@@ -4,19 +4,23 @@ An order for an active record is settled like an outcome, in its turn. It reads 
 through the functions it was given.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from relaygw.core.lanes import Lanes, Standing
 from relaygw.core.lifecycle import Order
-from relaygw.queue.lanes import Lanes
+from relaygw.core.record import Record
+from relaygw.core.shaping import Destination
 from relaygw.queue.parking import Parking
-from relaygw.queue.work import Active, Delivery, Destination, Effect, Opening, Request
+from relaygw.queue.work import Active, Delivery, Effect, Opening, Request
 
 
 class QueueHands:
-    """`settle` makes an active record settle what is new in it; `changed` is told of new due times in the spool."""
+    """`places` tells where a record's recipients go; `settle` makes an active record settle what is new in it;
+    `changed` is told of new due times in the spool."""
 
     def __init__(
         self,
@@ -26,6 +30,7 @@ class QueueHands:
         opening: Mapping[str, Opening],
         parking: Parking,
         lanes: Lanes[Delivery],
+        places: Callable[[Record], Sequence[Destination]],
         settle: Callable[[Active], None],
         changed: Callable[[float], None],
     ) -> None:
@@ -34,6 +39,7 @@ class QueueHands:
         self._opening = opening
         self._parking = parking
         self._lanes = lanes
+        self._places = places
         self._settle = settle
         self._changed = changed
 
@@ -74,7 +80,24 @@ class QueueHands:
 
     def _lane(self, destination: Destination) -> str:
         at_work, in_line = self._lanes.at_work(destination), self._lanes.in_line(destination)
-        return f"{at_work} attempts run by {destination[0]} to {destination[1]}, {in_line} wait for it"
+        words = f"{at_work} attempts run by {destination[0]} to {destination[1]}, {in_line} wait for it"
+        standing = self._lanes.standing(destination, self._clock.seconds())
+        why = standing.why.rstrip(".") if standing is not None else ""
+        return f"{words}. {why}" if why else words
+
+    def throttles(self, record: Record) -> str:
+        """What holds back the destinations of a record that nobody works on."""
+        now = self._clock.seconds()
+        standings = ((place, self._lanes.standing(place, now)) for place in self._places(record))
+        return " ".join(f"{place[1]}: {each.why}" for place, each in standings if each is not None and each.why)
+
+    def destinations(self) -> Sequence[Standing]:
+        """All destinations of which something is known, and what waits for them here."""
+        now = self._clock.seconds()
+        return [
+            attrs.evolve(each, waiting=each.waiting + self._parking.waiting(each.destination))
+            for each in self._lanes.standings(now)
+        ]
 
     def order(self, queue_id: str, order: Order) -> Awaitable[Effect] | None:
         active, opening = self._actives.get(queue_id), self._opening.get(queue_id)

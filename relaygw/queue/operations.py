@@ -4,16 +4,17 @@ It works on any spool, with or without a running queue: the queue lends its `Han
 the command line has none. Every answer is a value in words an operator can read.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import attrs
 
 from relaygw.core.content import BytesContent, Content
 from relaygw.core.events import Event
+from relaygw.core.lanes import Standing, duration
 from relaygw.core.lifecycle import Order, Verb, operate
 from relaygw.core.record import Progress, Record
-from relaygw.core.retry import Schedule
+from relaygw.core.retry import Schedules
 from relaygw.core.selection import Selection
 from relaygw.interfaces import ISpool, Settlement, SpoolError
 from relaygw.queue.reports import Reports
@@ -69,6 +70,12 @@ class Hands(Protocol):
     def changed(self, due: float) -> None:
         """Something outside its hands is due then now."""
 
+    def throttles(self, record: Record) -> str:
+        """What holds back the destinations of a record, in sentences; "" for nothing."""
+
+    def destinations(self) -> Sequence[Standing]:
+        """The destinations of which something is known."""
+
 
 class NoHands:
     """Where no queue runs."""
@@ -88,6 +95,12 @@ class NoHands:
     def changed(self, due: float) -> None:
         return None
 
+    def throttles(self, record: Record) -> str:
+        return ""
+
+    def destinations(self) -> Sequence[Standing]:
+        return ()
+
 
 class Operations:
     """The operator's side of the queue. Its methods raise SpoolError when the spool cannot be read."""
@@ -97,7 +110,7 @@ class Operations:
         *,
         spool: ISpool,
         reports: Reports,
-        schedule: Schedule,
+        schedule: Schedules,
         now: Callable[[], float],
         write_event: Callable[[Event], None],
         hands: Hands | None = None,
@@ -142,7 +155,19 @@ class Operations:
         record = await self._spool.record(queue_id)
         if record is None:
             return ""
-        return self._hands.waits_for(queue_id) or waits_for(record, self._now())
+        in_hand = self._hands.waits_for(queue_id)
+        if in_hand or record.held:
+            return in_hand or waits_for(record, self._now())
+        return " ".join(filter(None, (waits_for(record, self._now()), self._hands.throttles(record))))
+
+    def destinations(self) -> tuple[Standing, ...]:
+        """The destinations of which something is known, the busiest first."""
+        return tuple(
+            sorted(
+                self._hands.destinations(),
+                key=lambda each: (-each.waiting, -each.running, not each.why, str(each.destination)),
+            )
+        )
 
     async def order_all(self, selection: Selection, order: Order) -> tuple[Done, ...]:
         """Carry an order out for every message that is meant now."""
@@ -253,12 +278,5 @@ def waits_for(record: Record, now: float) -> str:
     else:
         said = f"{first.last.host or 'the next hop'} said" if first.last.remote else "we found"
         reason = f"Attempt {first.attempts} for <{first.address}> was put off: {said}: {first.last.reply}"
-    when = f"in {_duration(first.due - now)}" if first.due > now else "as soon as there is room"
+    when = f"in {duration(first.due - now)}" if first.due > now else "as soon as there is room"
     return f"{reason} The next attempt is {when}." if reason.endswith(".") else f"{reason}. The next attempt is {when}."
-
-
-def _duration(seconds: float) -> str:
-    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {word}s"
-    return f"{max(seconds, 0):.0f} seconds"

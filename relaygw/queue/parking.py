@@ -1,20 +1,29 @@
 """Claimed records that cannot be worked on yet, as ids only: what waits for a busy destination costs no content in
-memory and keeps nobody else waiting. In order of arrival per destination; destinations take turns.
+memory and keeps nobody else waiting. Whose turn it is, is decided as among attempts (`relaygw.core.turns`).
+
+No owner holds more than his share of it; where all is taken, one letter more takes the place of one of whoever has
+most.
 """
 
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 
-from relaygw.queue.work import Destination
+from relaygw.core.shaping import Destination
+from relaygw.core.turns import Turns
+
+SHARE = 2
+"""An owner may hold one of so many parts."""
 
 
 class Parking:
-    """At most `limit` ids."""
+    """At most `limit` ids. `opened` is to be called with a destination whenever there may be room in its line."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._places: dict[str, Destination] = {}
-        self._lots: dict[Destination, deque[str]] = {}
+        self._places: dict[str, tuple[Destination, str]] = {}
+        self._turns: Turns[Destination, str] = Turns()
+        self._owners: Counter[str] = Counter()
+        self._stale = 0  # ids that were taken out and still stand in line
 
     def __len__(self) -> int:
         return len(self._places)
@@ -22,40 +31,102 @@ class Parking:
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
-    @property
-    def full(self) -> bool:
-        return len(self._places) >= self.limit
+    def has_place(self, owner: str) -> bool:
+        """Whether the owner may park one more; others may have to make room for it."""
+        held = self._owners.get(owner, 0)
+        if held >= max(1, self.limit // SHARE):
+            return False
+        return len(self._places) < self.limit or held + 1 < max(self._owners.values())
 
-    def add(self, queue_id: str, destination: Destination) -> None:
-        self._places[queue_id] = destination
-        self._lots.setdefault(destination, deque()).append(queue_id)
+    def add(self, queue_id: str, destination: Destination, owner: str) -> str:
+        """Park it; answers the id of one that had to make room, "" for none."""
+        displaced = self._displaced() if len(self._places) >= self.limit else ""
+        self._places[queue_id] = destination, owner
+        self._owners[owner] += 1
+        self._turns.add(destination, owner, queue_id, is_open=True)
+        return displaced
+
+    def _displaced(self) -> str:
+        """The newest of the owner who has most."""
+        most = max(self._owners, key=lambda owner: self._owners[owner])
+        newest = next(queue_id for queue_id in reversed(self._places) if self._places[queue_id][1] == most)
+        self.remove(newest)
+        return newest
 
     def destination(self, queue_id: str) -> Destination | None:
         """What a parked record waits for; None when it is not parked."""
-        return self._places.get(queue_id)
+        place = self._places.get(queue_id)
+        return place[0] if place is not None else None
+
+    def waiting(self, destination: Destination) -> int:
+        """How many wait for the destination, those counted twice that left and came back."""
+        return self._turns.waiting(destination)
 
     def remove(self, queue_id: str) -> bool:
         """Take it out, whatever it waits for; False when it is not parked."""
-        return self._places.pop(queue_id, None) is not None  # its lot forgets it when its turn comes
+        place = self._places.pop(queue_id, None)
+        if place is None:
+            return False
+        self._forget(place[1])
+        self._stale += 1  # its lane forgets it when its turn comes
+        if self._stale > self.limit:
+            self._tidy()
+        return True
+
+    def _tidy(self) -> None:
+        self._turns.clear()
+        self._stale = 0
+        for queue_id, (destination, owner) in self._places.items():
+            self._turns.add(destination, owner, queue_id, is_open=True)
+
+    def _forget(self, owner: str) -> None:
+        self._owners[owner] -= 1
+        if not self._owners[owner]:
+            del self._owners[owner]
+
+    def opened(self, destination: Destination) -> None:
+        """Its line may have room again."""
+        self._turns.open(destination)
 
     def next(self, has_room: Callable[[Destination], bool]) -> tuple[str, Destination] | None:
-        """The next one whose destination has room, taken out; that destination then goes to the end of the turn."""
-        for destination in list(self._lots):
+        """The next one whose destination has room, taken out. Destinations found without room are passed over until
+        they are said to be open."""
+        while True:
+            chosen = self._turns.peek()
+            if chosen is None:
+                return None
+            destination = chosen[0]
             if not has_room(destination):
+                self._turns.close(destination)
                 continue
-            lot = self._lots.pop(destination)
-            while lot:
-                queue_id = lot.popleft()
-                if self._places.get(queue_id) == destination:
-                    del self._places[queue_id]
-                    if lot:
-                        self._lots[destination] = lot
-                    return queue_id, destination
-        return None
+            taken = self._turns.next()
+            assert taken is not None
+            _, owner, queue_id = taken
+            self._turns.open(destination)
+            if self._places.get(queue_id) == (destination, owner):
+                del self._places[queue_id]
+                self._forget(owner)
+                return queue_id, destination
+            self._stale -= 1
+
+    def send_home(self, destination: Destination) -> list[str]:
+        """Take out all that wait for the destination."""
+        home = []
+        for queue_id in self._turns.drain(destination):
+            place = self._places.get(queue_id)
+            if place is None or place[0] != destination:
+                self._stale -= 1
+                continue
+            del self._places[queue_id]
+            self._forget(place[1])
+            home.append(queue_id)
+        return home
 
     def clear(self) -> list[str]:
         """Take all out."""
         parked = list(self._places)
         self._places.clear()
-        self._lots.clear()
+        self._owners.clear()
+        self._turns.clear()
+        self._stale = 0
         return parked

@@ -1,16 +1,32 @@
-"""Who travels with whom: the recipients that are due, grouped by route and destination."""
+"""Who travels with whom: the recipients that are due, grouped by route and destination, as large as it takes them.
 
-from collections.abc import Mapping, Set
+Who is due for a destination that rests does not travel, and is postponed without an attempt.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Protocol
 
 import attrs
 
+from relaygw.core.lifecycle import Postponed
 from relaygw.core.outcome import Outcome, deferred
 from relaygw.core.record import Progress, Record, Route
 from relaygw.core.routing import Routing
+from relaygw.core.shaping import Destination, Shape
 from relaygw.interfaces import ITransport
-from relaygw.queue.work import Destination, Group
+from relaygw.queue.work import Group
 
 NO_ROUTE = Route(transport="", name="")
+
+
+class Destinations(Protocol):
+    """What a plan must know of destinations (relaygw.core.lanes)."""
+
+    def resting(self, destination: Destination, now: float) -> tuple[float, str]:
+        """Until when it rests, and why; (0, "") when it does not."""
+
+    def shape(self, destination: Destination) -> Shape:
+        """How mail to it is shaped."""
 
 
 @attrs.frozen(kw_only=True)
@@ -19,11 +35,17 @@ class Plan:
 
     groups: tuple[Group, ...]
     stuck: tuple[tuple[int, Outcome], ...] = ()
+    postponed: tuple[Postponed, ...] = ()
     errors: tuple[str, ...] = ()
 
 
 def make_plan(
-    record: Record, now: float, planned: Set[int], routing: Routing, transports: Mapping[str, ITransport]
+    record: Record,
+    now: float,
+    planned: Set[int],
+    routing: Routing,
+    transports: Mapping[str, ITransport],
+    destinations: Destinations,
 ) -> Plan:
     """The plan for all that wait, are due, and are not `planned` already. A held record has none."""
     if record.held:
@@ -47,5 +69,29 @@ def make_plan(
             errors.append(f"destination of {state.address} by {route.transport}: {type(error).__name__}: {error}")
             continue
         grouped.setdefault((route, (route.transport, destination)), []).append(position)
-    groups = tuple(Group(tuple(positions), route, destination) for (route, destination), positions in grouped.items())
-    return Plan(groups=groups, stuck=tuple(stuck), errors=tuple(errors))
+    groups: list[Group] = []
+    postponed: list[Postponed] = []
+    for (route, place), positions in grouped.items():
+        until, reason = destinations.resting(place, now)
+        if until > now:
+            postponed += postpone(record, positions, until, f"{place[1]} is not tried for now: {reason}")
+        else:
+            groups += _parts(positions, route, place, destinations.shape(place).recipients_per_message)
+    return Plan(groups=tuple(groups), stuck=tuple(stuck), postponed=tuple(postponed), errors=tuple(errors))
+
+
+def postpone(record: Record, positions: Sequence[int], until: float, reason: str) -> list[Postponed]:
+    """These recipients, put off without an attempt."""
+    return [
+        Postponed(
+            position=position,
+            until=until,
+            outcome=deferred(record.recipients[position].address, "4.4.5", reason),
+        )
+        for position in positions
+    ]
+
+
+def _parts(positions: list[int], route: Route, place: Destination, most: int) -> list[Group]:
+    size = most or len(positions)
+    return [Group(tuple(positions[at : at + size]), route, place) for at in range(0, len(positions), size)]

@@ -7,8 +7,9 @@ is attempted again for a recipient whose outcome is not stored yet; an idle queu
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -19,43 +20,38 @@ from relaygw.config.schema import QueueConfig
 from relaygw.core.content import Content
 from relaygw.core.dsn import Reporter
 from relaygw.core.events import Event, TaskFailed
+from relaygw.core.lanes import Lanes
+from relaygw.core.lifecycle import Postponed
+from relaygw.core.owner import owner_of
 from relaygw.core.record import Record
-from relaygw.core.retry import Schedule
+from relaygw.core.retry import JITTER
 from relaygw.core.routing import Routing
+from relaygw.core.shaping import Destination
 from relaygw.interfaces import ISpool, ITransport, SpoolError
+from relaygw.queue.bookings import Bookings
 from relaygw.queue.claims import LEASE, Claims
 from relaygw.queue.deliveries import Deliveries
 from relaygw.queue.hands import QueueHands
-from relaygw.queue.lanes import Lanes
 from relaygw.queue.operations import Operations
 from relaygw.queue.parking import Parking
-from relaygw.queue.plan import NO_ROUTE, Plan, make_plan
+from relaygw.queue.plan import NO_ROUTE, Plan, make_plan, postpone
 from relaygw.queue.reports import Reports
 from relaygw.queue.settling import Settler
-from relaygw.queue.work import Active, Destination, Opening, Request, Result
+from relaygw.queue.traffic import Traffic, make_traffic
+from relaygw.queue.work import Active, Opening, Request, Result
 from relaygw.tasks import Tasks
 
-PARKED = 10_000
+PARKED = 20_000
 """Records that may be ours, known by id only, while their destination is busy."""
 
 LINE = 2
-"""Records in line for one destination before more are parked, in units of its concurrency."""
+"""Records in line for one destination before more are parked, in units of what it bears at once."""
 
 ACTIVE = 2
 """Records with content in memory, in units of the concurrency."""
 
 LAST_GASP = 5.0
 """Seconds for cancelled attempts to end and be recorded when the time to drain is over."""
-
-
-def schedule_of(config: QueueConfig) -> Schedule:
-    """When the configuration wants messages to be tried, warned about and given up."""
-    return Schedule(
-        waits=config.retry,
-        expire=config.expire,
-        expire_reports=config.expire_reports,
-        delay_warning=config.delay_warning,
-    )
 
 
 def reports_of(hostname: str, postmaster: str, new_id: Callable[[], str]) -> Reports:
@@ -66,7 +62,8 @@ def reports_of(hostname: str, postmaster: str, new_id: Callable[[], str]) -> Rep
 class QueueService(Service):
     """`transports` are named as routes name them. `random` answers in [0, 1); `new_id` a fresh queue id.
 
-    `write_event` must not raise. `lease`: who commits a message and offers it, claims it for that many seconds.
+    `traffic` None: what is built in, and [queue]. `write_event` must not raise. `lease`: who commits a message and
+    offers it, claims it for that many seconds.
     """
 
     name = "queue"
@@ -85,7 +82,10 @@ class QueueService(Service):
         postmaster: str,
         random: Callable[[], float],
         new_id: Callable[[], str],
+        traffic: Traffic | None = None,
     ) -> None:
+        traffic = traffic or make_traffic(config)
+        self._random = random
         self._spool = spool
         self._routing = routing
         self._config = config
@@ -96,9 +96,9 @@ class QueueService(Service):
         self._opening: dict[str, Opening] = {}
         self._coming: Counter[Destination | None] = Counter()  # of those being opened
         self._parking = Parking(PARKED)
+        self._bookings = Bookings()
         self._filling = self._closing = False
         self._drained: Deferred[None] | None = None
-        schedule = schedule_of(config)
         reports = reports_of(hostname, postmaster, new_id)
         self._claims = Claims(
             spool=spool,
@@ -110,19 +110,21 @@ class QueueService(Service):
             ours=lambda: (*self._actives, *self._opening, *self._parking),
         )
         self._deliveries = Deliveries(
-            lanes=Lanes(config.concurrency, config.destination_concurrency),
+            lanes=Lanes(config.concurrency, traffic.shape),
             transports=transports,
             clock=clock,
             timeout=config.attempt_timeout,
+            rules=traffic.rules,
             write_event=write_event,
             ended=self._ended,
+            rests=self._rests,
             unused=self._part_with,
         )
         self._settler = Settler(
             spool=spool,
             clock=clock,
             reports=reports,
-            schedule=schedule,
+            schedule=traffic.retries,
             random=random,
             write_event=write_event,
             settled=self._settled,
@@ -134,22 +136,38 @@ class QueueService(Service):
             opening=self._opening,
             parking=self._parking,
             lanes=self._deliveries.lanes,
+            places=self._places,
             settle=self._settle,
             changed=self._claims.wake_at,
         )
         self.operations = Operations(
-            spool=spool, reports=reports, schedule=schedule, now=clock.seconds, write_event=write_event, hands=hands
+            spool=spool,
+            reports=reports,
+            schedule=traffic.retries,
+            now=clock.seconds,
+            write_event=write_event,
+            hands=hands,
         )
 
-    def reconfigure(self, *, transports: Mapping[str, ITransport], routing: Routing, config: QueueConfig) -> None:
+    def reconfigure(
+        self,
+        *,
+        transports: Mapping[str, ITransport],
+        routing: Routing,
+        config: QueueConfig,
+        traffic: Traffic | None = None,
+    ) -> None:
         """Use these from now on. A transport that is not among them is stopped when its last attempt has ended."""
+        traffic = traffic or make_traffic(config)
         self._routing = routing
         self._config = config
         self._deliveries.replace(transports)
         self._deliveries.timeout = config.attempt_timeout
+        self._deliveries.rules = traffic.rules
         self._deliveries.lanes.total = config.concurrency
-        self._deliveries.lanes.each = config.destination_concurrency
-        self._settler.schedule = self.operations.schedule = schedule_of(config)
+        self._deliveries.lanes.reshape(traffic.shape, self._clock.seconds())
+        self._settler.schedule = self.operations.schedule = traffic.retries
+        self._deliveries.wake()
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -171,10 +189,11 @@ class QueueService(Service):
         plan = self._plan(record)
         if self._fits(plan):
             self._claims.keep()
-            active = self._actives[queue_id] = Active(record, content)
+            active = self._actives[queue_id] = Active(record, content, owner_of(record))
             self._launch(active, plan)
-        else:
-            self._park(queue_id, plan)
+        elif not self._park(record, plan):
+            self._claims.backlog = True
+            self._give_back(queue_id)
 
     def _arrived(self, record: Record) -> None:
         """A record was claimed."""
@@ -185,11 +204,13 @@ class QueueService(Service):
         plan = self._plan(record)
         if self._fits(plan):
             self._begin_opening(queue_id, plan.groups[0].destination if plan.groups else None, record)
-        else:
-            self._park(queue_id, plan)
+        elif not self._park(record, plan):
+            self._book(record, plan)
 
-    def _begin_opening(self, queue_id: str, destination: Destination | None, record: Record | None = None) -> None:
-        self._opening[queue_id] = Opening(destination)
+    def _begin_opening(
+        self, queue_id: str, destination: Destination | None, record: Record | None = None, until: float = 0.0
+    ) -> None:
+        self._opening[queue_id] = Opening(destination, until=until)
         self._coming[destination] += 1
         self._tasks.spawn("open a record", self._open(queue_id, record))
 
@@ -202,22 +223,37 @@ class QueueService(Service):
         except SpoolError as error:
             self._write_event(TaskFailed(queue_id=queue_id, task="open a record", error=str(error)))
         opening = self._opening.pop(queue_id)
-        self._coming[opening.destination] -= 1
+        self._came(opening.destination)
         if record is not None and content is not None and not self._closing:
-            active = self._actives[queue_id] = Active(record, content, requests=opening.requests)
-            self._launch(active, self._plan(record))
+            active = Active(record, content, owner_of(record), requests=opening.requests)
+            self._actives[queue_id] = active
+            plan = self._plan(record)
+            self._launch(active, _booked(plan, record, opening.until) if opening.until else plan)
             return
         self._give_back(queue_id)
         self._pass_on(queue_id, opening.requests)
         self._parted()
 
+    def _came(self, destination: Destination | None) -> None:
+        """One less is on its way into the line of the destination."""
+        self._coming[destination] -= 1
+        if not self._coming[destination]:
+            del self._coming[destination]
+        if destination is not None:
+            self._parking.opened(destination)
+
     def _plan(self, record: Record, active: Active | None = None) -> Plan:
         planned = active.planned if active is not None and active.deliveries else frozenset()
-        return make_plan(record, self._clock.seconds(), planned, self._routing, self._deliveries.transports)
+        return make_plan(
+            record,
+            self._clock.seconds(),
+            planned,
+            self._routing,
+            self._deliveries.transports,
+            self._deliveries.lanes,
+        )
 
     def _room(self) -> int:
-        if self._parking.full:
-            return 0
         return ACTIVE * self._config.concurrency - len(self._actives) - len(self._opening)
 
     def _fits(self, plan: Plan) -> bool:
@@ -227,16 +263,50 @@ class QueueService(Service):
         return not plan.groups or any(self._short_line(group.destination) for group in plan.groups)
 
     def _short_line(self, destination: Destination) -> bool:
-        coming = self._deliveries.lanes.in_line(destination) + self._coming[destination]
-        return coming < LINE * self._config.destination_concurrency
+        lanes = self._deliveries.lanes
+        return lanes.in_line(destination) + self._coming.get(destination, 0) < LINE * lanes.most(destination)
 
-    def _park(self, queue_id: str, plan: Plan) -> None:
-        if self._parking.full or not plan.groups:
+    def _park(self, record: Record, plan: Plan) -> bool:
+        """Keep its id until there is room, as far as its owner may."""
+        owner = owner_of(record)
+        if not plan.groups or not self._parking.has_place(owner):
+            return False
+        self._claims.keep()
+        displaced = self._parking.add(record.queue_id, plan.groups[0].destination, owner)
+        if displaced:
+            self._claims.backlog = True
+            self._give_back(displaced)
+        return True
+
+    def _book(self, record: Record, plan: Plan) -> None:
+        """A claimed record for which there is no place even to wait: it comes back when its turn is likely to be,
+        so that what is due behind it is reached."""
+        if not plan.groups:
+            self._claims.backlog = True
+            self._give_back(record.queue_id)
+            return
+        place = plan.groups[0].destination
+        throughput = self._deliveries.lanes.throughput(place)
+        until = self._bookings.book(place, self._parking.waiting(place), throughput, self._clock.seconds())
+        self._begin_opening(record.queue_id, None, record, until)
+
+    def _rests(self, destination: Destination) -> None:
+        """Nobody waits for a destination that rests: what is due meanwhile is put off in the spool."""
+        for queue_id in self._parking.send_home(destination):
             self._claims.backlog = True
             self._give_back(queue_id)
-        else:
-            self._claims.keep()
-            self._parking.add(queue_id, plan.groups[0].destination)
+        self._room_made()
+
+    def _places(self, record: Record) -> Sequence[Destination]:
+        """Where the recipients that wait are to go, as far as that is known."""
+        found: dict[Destination, None] = {}
+        for state in record.waiting:
+            route = self._routing.choose(record, state.recipient)
+            transport = self._deliveries.transports.get(route.transport) if route is not None else None
+            if route is not None and transport is not None:
+                with contextlib.suppress(Exception):  # a plugin's fault is told when the record is planned
+                    found[route.transport, transport.destination(route, state.address)] = None
+        return tuple(found)
 
     # At work
 
@@ -246,6 +316,8 @@ class QueueService(Service):
             self._write_event(TaskFailed(queue_id=active.record.queue_id, task="route", error=error))
         if plan.stuck:
             active.results.append(Result(None, NO_ROUTE, plan.stuck))
+        if plan.postponed:
+            active.results.append(Result(None, NO_ROUTE, (), postponed=self._spread(plan.postponed)))
         if plan.groups:
             self._deliveries.begin(active, plan.groups)
         if active.idle:
@@ -253,8 +325,15 @@ class QueueService(Service):
         else:
             self._settle(active)
 
+    def _spread(self, postponed: tuple[Postponed, ...]) -> tuple[Postponed, ...]:
+        """A little later, so that not all come back in the same moment."""
+        now, random = self._clock.seconds(), self._random()
+        return tuple(attrs.evolve(late, until=late.until + (late.until - now) * JITTER * random) for late in postponed)
+
     def _ended(self, active: Active, result: Result) -> None:
         active.results.append(result)
+        if result.delivery is not None:
+            self._parking.opened(result.delivery.lane)
         self._settle(active)
 
     def _settle(self, active: Active) -> None:
@@ -368,3 +447,10 @@ class QueueService(Service):
         except Exception as error:
             name = type(transport).__name__
             self._write_event(TaskFailed(task=f"stop {name}", error=f"{type(error).__name__}: {error}"))
+
+
+def _booked(plan: Plan, record: Record, until: float) -> Plan:
+    """The plan, all that could travel being put off until then."""
+    positions = [position for group in plan.groups for position in group.positions]
+    late = postpone(record, positions, until, "other messages to this destination are before it")
+    return attrs.evolve(plan, groups=(), postponed=(*plan.postponed, *late))

@@ -13,7 +13,7 @@ from relaygw.core.events import Attempted, Event, TaskFailed
 from relaygw.core.lifecycle import Step, Verb, fold, operate
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Progress, Record
-from relaygw.core.retry import Schedule
+from relaygw.core.retry import Schedules
 from relaygw.interfaces import ISpool, Settlement, SpoolError
 from relaygw.queue.reports import Reports
 from relaygw.queue.work import Active, Effect, Request, Result
@@ -36,7 +36,7 @@ class Settler:
         spool: ISpool,
         clock: IReactorTime,
         reports: Reports,
-        schedule: Schedule,
+        schedule: Schedules,
         random: Callable[[], float],
         write_event: Callable[[Event], None],
         settled: Callable[[Active, bool], None],
@@ -94,10 +94,20 @@ class Settler:
 
     def _fold(self, active: Active, results: list[Result]) -> Step | None:
         outcomes = [pair for result in results for pair in result.outcomes]
-        if not outcomes:
+        postponed = [late for result in results for late in result.postponed]
+        if not outcomes and not postponed:
             return None
         record, now = active.record, self._clock.seconds()
-        step = fold(record, outcomes, now=now, schedule=self.schedule, random=self._random())
+        waits = {position: wait for result in results for position, wait in result.waits.items()}
+        step = fold(
+            record,
+            outcomes,
+            now=now,
+            schedule=self.schedule,
+            random=self._random(),
+            waits=waits,
+            postponed=postponed,
+        )
         for result in results:
             for position, outcome in result.outcomes:
                 self._write_event(_attempted(record, step.record, position, outcome, result))

@@ -1,6 +1,6 @@
 """The queue's objects with a life: a record while it is worked on, and the deliveries made for it."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 import attrs
@@ -8,13 +8,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from relaygw.core.content import Content
-from relaygw.core.lifecycle import Order
+from relaygw.core.lifecycle import Order, Postponed
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Record, Route
+from relaygw.core.shaping import Destination
 from relaygw.interfaces import ITransport
-
-Destination = tuple[str, str]
-"""The transport's name, and what the transport counts concurrency by."""
 
 
 @attrs.define(eq=False)
@@ -28,10 +26,16 @@ class Group:
 
 @attrs.define(eq=False)
 class Delivery:
-    """One attempt: in line while `started` is None, then running until `over`, forgotten when its result is settled."""
+    """One attempt: in line while `started` is None, then running until `over`, forgotten when its result is settled.
+
+    `lane` is the destination whose room it takes: what was known of its destination when it got in line. `asked`: it
+    was looked whether more can be known."""
 
     active: "Active"
     group: Group
+    lane: Destination
+    owner: str
+    asked: bool = False
     started: float | None = None
     over: bool = False
     transport: ITransport | None = None
@@ -41,12 +45,15 @@ class Delivery:
 
 @attrs.define(eq=False)
 class Result:
-    """What a delivery brought back, or what was decided without one (`delivery` None), by position."""
+    """What a delivery brought back, or what was decided without one (`delivery` None), by position. `waits` are
+    seconds until the next attempt where the next hop's answer says so."""
 
     delivery: Delivery | None
     route: Route
     outcomes: tuple[tuple[int, Outcome], ...]
     seconds: float = 0.0
+    waits: Mapping[int, float] = attrs.Factory(dict)
+    postponed: tuple[Postponed, ...] = ()
 
 
 @attrs.frozen
@@ -69,22 +76,25 @@ class Request:
 
 @attrs.define(eq=False)
 class Opening:
-    """A claimed record whose content is being read; `destination` is where the line gets longer then."""
+    """A claimed record whose content is being read; `destination` is where the line gets longer then. `until`: it is
+    only put off until then (0: it is worked on)."""
 
     destination: Destination | None
+    until: float = 0.0
     requests: list[Request] = attrs.Factory(list)
 
 
 @attrs.define(eq=False)
 class Active:
-    """A claimed record with its content. `record` is as settled, or being settled; what comes next stands in the
-    lists.
+    """A claimed record with its content, and whose it is. `record` is as settled, or being settled; what comes next
+    stands in the lists.
 
     `later` holds orders that also mean recipients who are being attempted. `trouble` says why a settlement is late.
     """
 
     record: Record
     content: Content
+    owner: str = ""
     deliveries: list[Delivery] = attrs.Factory(list)
     results: list[Result] = attrs.Factory(list)
     requests: list[Request] = attrs.Factory(list)

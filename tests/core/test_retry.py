@@ -35,6 +35,6 @@ def test_no_delay_warning_is_never() -> None:
 
 
 def test_the_next_attempt_falls_on_the_first_moment_in_between() -> None:
-    assert next_due(100.0, 60.0, 130.0, 140.0) == 130.0
-    assert next_due(100.0, 60.0, 100.0, 90.0) == 160.0
-    assert next_due(100.0, 60.0, 160.5) == 160.0
+    assert next_due(100.0, 160.0, 130.0, 140.0) == 130.0
+    assert next_due(100.0, 160.0, 100.0, 90.0) == 160.0
+    assert next_due(100.0, 160.0, 160.5) == 160.0

@@ -1,112 +1,135 @@
-"""Lanes and parking: pure bookkeeping that never exceeds a limit, forgets nobody and lets everyone take a turn."""
+"""Parking: ids in turn by owner and destination, within its bounds, and nobody's place taken for good."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relaygw.queue.lanes import Lanes
+from relaygw.queue.bookings import EAGER, LATEST, SOONEST, Bookings
 from relaygw.queue.parking import Parking
 
-
-def test_one_more_than_a_destination_may_have_waits() -> None:
-    lanes: Lanes[str] = Lanes(10, 2)
-    assert [lanes.enter("a", job) for job in "xyz"] == [True, True, False]
-    assert (lanes.at_work("a"), lanes.in_line("a")) == (2, 1)
-    assert lanes.leave("a") == ["z"]
+A, B = ("mx", "a"), ("mx", "b")
 
 
-def test_one_more_than_the_total_waits_whatever_its_destination() -> None:
-    lanes: Lanes[str] = Lanes(2, 2)
-    assert [lanes.enter(destination, destination) for destination in "abc"] == [True, True, False]
-    assert lanes.leave("a") == ["c"]
-
-
-def test_a_job_does_not_overtake_its_own_lane() -> None:
-    lanes: Lanes[str] = Lanes(10, 1)
-    assert lanes.enter("a", "1")
-    assert not lanes.enter("a", "2")
-    assert not lanes.enter("a", "3")
-    assert lanes.leave("a") == ["2"]
-    assert not lanes.enter("a", "4")
-    assert [lanes.leave("a"), lanes.leave("a"), lanes.leave("a")] == [["3"], ["4"], []]
-
-
-def test_a_smaller_limit_applies_as_jobs_end_and_a_larger_one_starts_more() -> None:
-    lanes: Lanes[str] = Lanes(10, 3)
-    for job in "12345":
-        lanes.enter("a", job)
-    lanes.each = 1
-    assert [lanes.leave("a"), lanes.leave("a"), lanes.leave("a")] == [[], [], ["4"]]
-    lanes.each = 3
-    assert lanes.leave("a") == ["5"]
-
-
-def test_those_in_line_can_be_sent_home() -> None:
-    lanes: Lanes[str] = Lanes(1, 1)
-    lanes.enter("a", "1")
-    lanes.enter("a", "2")
-    lanes.enter("b", "3")
-    assert sorted(lanes.clear()) == ["2", "3"]
-    assert lanes.leave("a") == []
-
-
-@given(st.integers(1, 5), st.integers(1, 4), st.lists(st.tuples(st.booleans(), st.sampled_from("abcd")), max_size=80))
-@settings(max_examples=300, deadline=None)
-def test_no_limit_is_broken_no_room_is_wasted_and_all_get_their_turn(
-    total: int, each: int, actions: list[tuple[bool, str]]
-) -> None:
-    lanes: Lanes[int] = Lanes(total, each)
-    where: dict[int, str] = {}
-    running: list[int] = []
-    waiting: list[int] = []
-    for number, (enters, destination) in enumerate(actions):
-        if enters:
-            where[number] = destination
-            (running if lanes.enter(destination, number) else waiting).append(number)
-        elif running:
-            started = lanes.leave(where[running.pop(0)])
-            for job in started:
-                assert job == next(other for other in waiting if where[other] == where[job]), "overtaken"
-                waiting.remove(job)
-                running.append(job)
-        counts = {name: sum(where[job] == name for job in running) for name in "abcd"}
-        assert lanes.running == len(running) <= total
-        assert all(lanes.at_work(name) == counts[name] <= each for name in "abcd")
-        if len(running) < total:
-            assert all(counts[where[job]] == each for job in waiting), "somebody waits although there is room"
-    while running:
-        started = lanes.leave(where[running.pop(0)])
-        waiting = [job for job in waiting if job not in started]
-        running += started
-    assert waiting == []
+def everything(parking: Parking) -> list[str]:
+    found = []
+    while (taken := parking.next(lambda destination: True)) is not None:
+        found.append(taken[0])
+    return found
 
 
 def test_parked_ids_come_out_by_turn_where_there_is_room() -> None:
     parking = Parking(10)
     for queue_id in ("a1", "a2", "b1"):
-        parking.add(queue_id, ("mx", queue_id[0]))
-    assert parking.next(lambda destination: destination[1] == "b") == ("b1", ("mx", "b"))
-    assert parking.next(lambda destination: destination[1] == "b") is None
-    parking.add("b2", ("mx", "b"))
-    out = [parking.next(lambda destination: True) for _ in range(4)]
-    assert [found and found[0] for found in out] == ["a1", "b2", "a2", None]
+        parking.add(queue_id, ("mx", queue_id[0]), "alice")
+    assert parking.next(lambda destination: destination == B) == ("b1", B)
+    assert parking.next(lambda destination: destination == B) is None
+    parking.add("b2", B, "alice")
+    parking.opened(A)
+    assert everything(parking) == ["b2", "a1", "a2"]
     assert len(parking) == 0
+
+
+def test_owners_take_turns_and_a_newcomer_waits_for_one_other() -> None:
+    parking = Parking(100)
+    for number in range(20):
+        parking.add(f"mailing{number}", ("mx", f"d{number % 5}"), "mailing")
+    parking.add("letter", ("mx", "d3"), "alice")
+    assert "letter" in everything(parking)[:2]
 
 
 def test_a_parked_id_can_be_taken_out_and_come_back_elsewhere() -> None:
     parking = Parking(2)
-    parking.add("x", ("mx", "a"))
-    parking.add("y", ("mx", "a"))
-    assert parking.full
+    parking.add("x", A, "alice")
+    parking.add("y", A, "bob")
     assert parking.remove("x")
     assert not parking.remove("x")
-    assert not parking.full
-    parking.add("x", ("mx", "b"))
-    assert [parking.next(lambda destination: True) for _ in range(3)] == [("y", ("mx", "a")), ("x", ("mx", "b")), None]
+    parking.add("x", B, "alice")
+    assert sorted(everything(parking)) == ["x", "y"]
+
+
+def test_an_owner_has_his_share_and_others_a_place_at_his_cost() -> None:
+    parking = Parking(4)
+    assert parking.has_place("mailing")
+    assert [parking.add(each, A, "mailing") for each in ("m1", "m2")] == ["", ""]
+    assert not parking.has_place("mailing")
+    assert [parking.add(each, A, each) for each in ("x", "y")] == ["", ""]
+    assert parking.has_place("z")
+    assert parking.add("z", B, "z") == "m2"
+    assert len(parking) == 4
+    assert not parking.has_place("w"), "nobody holds more than one: the newcomer is no better than they are"
+    assert sorted(everything(parking)) == ["m1", "x", "y", "z"]
+
+
+def test_what_was_taken_out_leaves_no_memory_behind() -> None:
+    parking = Parking(4)
+    for number in range(1000):
+        parking.add(str(number), A, "alice")
+        parking.remove(str(number))
+    assert parking.waiting(A) <= 5
+    parking.add("x", A, "alice")
+    assert everything(parking) == ["x"]
+
+
+def test_all_who_wait_for_a_destination_can_be_sent_home() -> None:
+    parking = Parking(10)
+    for queue_id in ("a1", "b1", "a2", "a3"):
+        parking.add(queue_id, ("mx", queue_id[0]), "alice")
+    parking.remove("a2")
+    assert parking.send_home(A) == ["a1", "a3"]
+    assert list(parking) == ["b1"]
 
 
 def test_clearing_the_parking_names_all_once() -> None:
     parking = Parking(5)
-    parking.add("x", ("mx", "a"))
-    parking.add("y", ("mx", "b"))
+    parking.add("x", A, "alice")
+    parking.add("y", B, "bob")
     assert sorted(parking.clear()) == ["x", "y"]
     assert parking.next(lambda destination: True) is None
+    assert parking.has_place("alice")
+
+
+@given(
+    st.integers(1, 6),
+    st.lists(
+        st.tuples(st.sampled_from(["add", "remove", "next", "home"]), st.integers(0, 12), st.sampled_from("abc")),
+        max_size=80,
+    ),
+)
+@settings(max_examples=300, deadline=None)
+def test_every_parked_id_comes_out_once_whatever_happens(limit: int, actions: list[tuple[str, int, str]]) -> None:
+    parking = Parking(limit)
+    inside: dict[str, tuple[str, str]] = {}
+    for action, number, word in actions:
+        queue_id, destination = str(number), ("mx", word)
+        if action == "add" and queue_id not in inside and parking.has_place(word):
+            displaced = parking.add(queue_id, destination, word)
+            inside[queue_id] = destination
+            if displaced:
+                del inside[displaced]
+        elif action == "remove":
+            assert parking.remove(queue_id) == (inside.pop(queue_id, None) is not None)
+        elif action == "next":
+            taken = parking.next(lambda place, wanted=destination: place == wanted)  # type: ignore[misc]  # bound now
+            parking.opened(("mx", "a")), parking.opened(("mx", "b")), parking.opened(("mx", "c"))
+            assert (taken is None) == (destination not in inside.values())
+            if taken is not None:
+                assert inside.pop(taken[0]) == taken[1] == destination
+        elif action == "home":
+            for home in parking.send_home(destination):
+                assert inside.pop(home) == destination
+        assert set(parking) == inside.keys()
+        assert len(parking) <= limit
+        assert sum(parking.waiting(("mx", each)) for each in "abc") <= 2 * limit + 1
+    assert sorted(everything(parking)) == sorted(inside)
+
+
+def test_bookings_follow_one_another_at_the_pace_of_the_destination() -> None:
+    bookings = Bookings()
+    times = [bookings.book(A, 100, 10.0, 1000.0) for _ in range(3)]
+    pace = 10.0 * EAGER
+    assert times == pytest.approx([1000.0 + 100 / pace + number / pace for number in (1, 2, 3)])
+    assert bookings.book(B, 0, 10.0, 1000.0) == 1000.0 + SOONEST
+    assert bookings.book(("mx", "slow"), 100, 0.01, 1000.0) == 1000.0 + LATEST
+    for number in range(3000):
+        bookings.book(("mx", str(number)), 0, 1.0, 1000.0)
+    assert len(bookings._ends) <= 1000

@@ -11,7 +11,8 @@ from relaygw.core.record import Origin, Progress, Record
 from relaygw.core.selection import Selection, patterns
 from relaygw.interfaces import Settlement
 from relaygw.queue.operations import Done, Operations
-from relaygw.queue.service import reports_of, schedule_of
+from relaygw.queue.service import reports_of
+from relaygw.queue.traffic import schedule_of
 from relaygw.spool.memory import MemorySpool
 from relaygw.testing.transport import ManualTransport, ScriptedTransport, in_turn
 
@@ -173,7 +174,10 @@ class TestInHand:
         kit.send("a@example.com")
         record = kit.send("b@example.com")
         assert state(kit, record) == "in line"
-        assert why(kit, record) == "1 recipient in line: 1 attempts run by mx to example.com, 1 wait for it."
+        assert why(kit, record) == (
+            "1 recipient in line: 1 attempts run by mx to example.com, 1 wait for it. "
+            "Its configured limit of 1 at once is reached."
+        )
         assert order(kit, record, Verb.HOLD).done
         transport.pending[0].finish()
         assert transport.started == 1

@@ -1,0 +1,369 @@
+"""The scheduler: how many attempts may run at once, in all and towards one destination, how fast, and whose turn it is.
+
+Who has to wait, waits in the lane of its destination. A lane has room when its destination does not rest, bears one
+more attempt at once (`relaygw.core.health`) and its pace allows one now; owners and lanes take turns
+(`relaygw.core.turns`). A tenth of all attempts is kept for owners for whom nothing runs, so that no mailing to slow
+destinations can take every place. Bookkeeping only: it starts nothing itself. Time is an argument, in seconds.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+import attrs
+
+from relaygw.core.health import Health
+from relaygw.core.judgement import Advice
+from relaygw.core.remote_rules import Action
+from relaygw.core.shaping import Destination, Shape
+from relaygw.core.turns import Turns
+
+J = TypeVar("J")
+
+REMEMBERED = 10_000
+"""Destinations without anything to do whose health is remembered."""
+
+RESERVE = 10
+"""One of so many attempts in all is for owners for whom nothing runs."""
+
+BURST = 1.0
+"""Seconds' worth of messages that a paced destination gets at once, and at least one."""
+
+_SMOOTH = 0.2
+
+
+@attrs.define(eq=False, kw_only=True)
+class Lane:
+    """One destination. `tokens` at the moment `since` are what its pace allows; `seconds` is how long attempts take."""
+
+    shape: Shape
+    health: Health
+    running: int = 0
+    tokens: float = 1.0
+    since: float = 0.0
+    slow_until: float = 0.0
+    slow_reason: str = ""
+    seconds: float = 1.0
+    alarm: bool = False
+
+    @property
+    def pace(self) -> float:
+        """Messages in a second; 0 is no limit."""
+        return self.shape.messages_per_minute / 60.0
+
+    def earliest(self, now: float) -> float:
+        """When the next attempt may start, but for those that run."""
+        return max(self.health.resting_until, self._paced(now))
+
+    def _paced(self, now: float) -> float:
+        pace = self.pace
+        if not pace:
+            return 0.0
+        if now > self.since:
+            self.tokens = min(self.tokens + (now - self.since) * pace, max(1.0, pace * BURST))
+            self.since = now
+        return self.since if self.tokens >= 1.0 - 1e-6 else self.since + (1.0 - self.tokens) / pace
+
+    @property
+    def limit(self) -> int:
+        return self.health.limit(self.shape.care)
+
+    def begin(self, now: float) -> None:
+        self.running += 1
+        if self.shape.messages_per_minute:
+            self._paced(now)
+            self.tokens -= 1.0
+
+
+@attrs.frozen(kw_only=True)
+class Standing:
+    """How a destination stands, for people. `why` is "" where nothing holds it back."""
+
+    destination: Destination
+    running: int
+    waiting: int
+    limit: int
+    resting_until: float
+    probing: bool
+    why: str
+    layers: tuple[str, ...]
+
+
+class Lanes(Generic[J]):
+    """`total` may be changed at any time; what runs already goes on. `shape_of` tells the shape of a destination."""
+
+    def __init__(self, total: int, shape_of: Callable[[Destination], Shape], remembered: int = REMEMBERED) -> None:
+        self.total = total
+        self.running = 0
+        self._shape_of = shape_of
+        self._remembered = remembered
+        self._lanes: dict[Destination, Lane] = {}
+        self._quiet: OrderedDict[Destination, Lane] = OrderedDict()
+        self._turns: Turns[Destination, J] = Turns()
+        self._alarms: list[tuple[float, int, Destination]] = []
+        self._alarm = 0
+
+    def reshape(self, shape_of: Callable[[Destination], Shape], now: float) -> None:
+        """Other shapes from now on; what was learnt of each destination stays."""
+        self._shape_of = shape_of
+        for lanes in (self._lanes, self._quiet):
+            for destination, lane in lanes.items():
+                lane.shape = shape_of(destination)
+                self._adjust(destination, lane, now)
+
+    # Coming and going
+
+    def enter(self, destination: Destination, owner: str, job: J, now: float) -> bool:
+        """True: the job runs from now on, until `leave`. False: it waits; `leave` or `wake` will hand it out."""
+        lane = self._lane(destination, now)
+        has_room = lane.running < lane.limit and lane.earliest(now) <= now
+        if has_room and not self._turns.waiting(destination) and self._fits(owner):
+            self._begin(lane, owner, now)
+            return True
+        self._turns.add(destination, owner, job, is_open=has_room)
+        if not has_room:
+            self._set_alarm(destination, lane, now)
+        return False
+
+    def leave(self, destination: Destination, owner: str, now: float) -> list[J]:
+        """A job of this owner and destination has ended; these run instead, from now on."""
+        lane = self._lanes[destination]
+        lane.running -= 1
+        self.running -= 1
+        self._turns.ended(owner)
+        self._adjust(destination, lane, now)
+        started = self._start(now)
+        self._put_away(destination, lane)
+        return started
+
+    def wake(self, now: float) -> list[J]:
+        """Time has passed: what may start now, from now on runs."""
+        while self._alarms and self._alarms[0][0] <= now:
+            _, _, destination = heapq.heappop(self._alarms)
+            lane = self._known(destination)
+            if lane is not None:
+                lane.alarm = False
+                self._adjust(destination, lane, now)
+        return self._start(now)
+
+    def next_wake(self) -> float:
+        """When `wake` may have something to do (infinity: when something ends)."""
+        return self._alarms[0][0] if self._alarms else float("inf")
+
+    def _lane(self, destination: Destination, now: float) -> Lane:
+        lane = self._lanes.get(destination)
+        if lane is not None:
+            return lane
+        lane = self._quiet.pop(destination, None) or self._fresh(destination, now)
+        self._lanes[destination] = lane
+        return lane
+
+    def _fresh(self, destination: Destination, now: float) -> Lane:
+        shape = self._shape_of(destination)
+        lane = Lane(shape=shape, health=Health(window=float(shape.care.initial)), since=now)
+        lane.tokens = max(1.0, lane.pace * BURST)
+        return lane
+
+    def _put_away(self, destination: Destination, lane: Lane) -> None:
+        """A destination with nothing to do is remembered for what it taught us, as long as there is room for that."""
+        if lane.running or self._turns.waiting(destination):
+            return
+        self._lanes.pop(destination, None)
+        self._quiet[destination] = lane
+        if len(self._quiet) > self._remembered:
+            self._quiet.popitem(last=False)
+
+    def _fits(self, owner: str) -> bool:
+        return self.running < self.total - self.total // RESERVE or (
+            self.running < self.total and self._turns.idle(owner)
+        )
+
+    def _begin(self, lane: Lane, owner: str, now: float) -> None:
+        lane.begin(now)
+        self.running += 1
+        self._turns.began(owner)
+
+    def _start(self, now: float) -> list[J]:
+        started: list[J] = []
+        while self.running < self.total:
+            only_idle = self.running >= self.total - self.total // RESERVE
+            chosen = self._turns.next(only_idle=only_idle)
+            if chosen is None:
+                break
+            destination, owner, job = chosen
+            lane = self._lanes[destination]
+            self._begin(lane, owner, now)
+            started.append(job)
+            self._adjust(destination, lane, now)
+        return started
+
+    def _adjust(self, destination: Destination, lane: Lane, now: float) -> None:
+        """Let the lane take part in the turns exactly while it has room."""
+        if lane.running < lane.limit and lane.earliest(now) <= now:
+            self._turns.open(destination)
+        else:
+            self._turns.close(destination)
+            self._set_alarm(destination, lane, now)
+
+    def _set_alarm(self, destination: Destination, lane: Lane, now: float) -> None:
+        """Time alone opens a lane that is paced or rests."""
+        earliest = lane.earliest(now)
+        if earliest > now and not lane.alarm and self._turns.waiting(destination):
+            lane.alarm = True
+            self._alarm += 1
+            heapq.heappush(self._alarms, (earliest, self._alarm, destination))
+
+    # What attempts taught us
+
+    def answered(self, destination: Destination, now: float, seconds: float) -> None:
+        """An attempt got through to the destination. To be told before `leave`."""
+        lane = self._lanes[destination]
+        lane.seconds += _SMOOTH * (seconds - lane.seconds)
+        if now >= lane.slow_until or lane.health.rests:
+            lane.health.answered(lane.shape.care, lane.running)
+        else:
+            lane.health.cohorts = 0.0
+
+    def unreachable(self, destination: Destination, now: float, reason: str) -> float:
+        """An attempt did not get through. To be told before `leave`. Answers for how many seconds it rests now."""
+        lane = self._lanes[destination]
+        rests = lane.health.unreachable(lane.shape.care, now, reason)
+        self._adjust(destination, lane, now)
+        return lane.health.resting_until - now if rests else 0.0
+
+    def follow(self, destination: Destination, now: float, advice: Advice) -> bool:
+        """Do as a reply asks; answers whether that is anything new."""
+        lane = self._lane(destination, now)
+        if advice.action is Action.REST:
+            new = lane.health.resting_until <= now
+            self.rest(destination, now, advice.seconds, advice.reason)
+        else:
+            new = lane.slow_until <= now
+            self.slow(destination, now, advice.seconds, advice.reason)
+        return new
+
+    def rest(self, destination: Destination, now: float, seconds: float, reason: str) -> None:
+        """Attempt nothing there for a time."""
+        lane = self._lane(destination, now)
+        lane.health.rest(now, seconds, reason)
+        self._adjust(destination, lane, now)
+        self._put_away(destination, lane)
+
+    def slow(self, destination: Destination, now: float, seconds: float, reason: str) -> None:
+        """Half as much at once, and no more than that for a time."""
+        lane = self._lane(destination, now)
+        if now >= lane.slow_until:
+            lane.health.halve()
+        lane.slow_until = max(lane.slow_until, now + seconds)
+        lane.slow_reason = reason
+        self._adjust(destination, lane, now)
+        self._put_away(destination, lane)
+
+    def send_home(self, destination: Destination) -> list[J]:
+        """Those who wait for it, taken out: it rests for longer than anybody should wait here."""
+        home = self._turns.drain(destination)
+        lane = self._lanes.get(destination)
+        if lane is not None:
+            self._put_away(destination, lane)
+        return home
+
+    # Questions
+
+    def resting(self, destination: Destination, now: float) -> tuple[float, str]:
+        """Until when it rests, and why; (0, "") when it does not."""
+        lane = self._known(destination)
+        if lane is None or lane.health.resting_until <= now:
+            return 0.0, ""
+        return lane.health.resting_until, lane.health.reason
+
+    def most(self, destination: Destination) -> int:
+        """Attempts at once that it bears."""
+        lane = self._known(destination)
+        return lane.limit if lane is not None else self._shape_of(destination).care.initial
+
+    def shape(self, destination: Destination) -> Shape:
+        lane = self._known(destination)
+        return lane.shape if lane is not None else self._shape_of(destination)
+
+    def throughput(self, destination: Destination) -> float:
+        """About how many attempts a second it has lately taken."""
+        lane = self._known(destination)
+        if lane is None:
+            return 1.0
+        rate = lane.limit / max(lane.seconds, 0.01)
+        return min(rate, lane.pace) if lane.pace else rate
+
+    def at_work(self, destination: Destination) -> int:
+        """How many run towards this destination."""
+        lane = self._lanes.get(destination)
+        return lane.running if lane is not None else 0
+
+    def in_line(self, destination: Destination) -> int:
+        """How many wait for this destination."""
+        return self._turns.waiting(destination)
+
+    def remembered(self) -> int:
+        """Destinations of which anything is in memory."""
+        return len(self._lanes) + len(self._quiet)
+
+    def standing(self, destination: Destination, now: float) -> Standing | None:
+        """How one destination stands; None where nothing is known of it."""
+        lane = self._known(destination)
+        return None if lane is None else self._standing(destination, lane, now)
+
+    def standings(self, now: float) -> Iterator[Standing]:
+        """All of which something is known: those with something to do first."""
+        for lanes in (self._lanes, self._quiet):
+            for destination, lane in lanes.items():
+                yield self._standing(destination, lane, now)
+
+    def _standing(self, destination: Destination, lane: Lane, now: float) -> Standing:
+        resting = lane.health.resting_until if lane.health.resting_until > now else 0.0
+        return Standing(
+            destination=destination,
+            running=lane.running,
+            waiting=self._turns.waiting(destination),
+            limit=0 if resting else lane.limit,
+            resting_until=resting,
+            probing=lane.health.probing,
+            why=" ".join(_reasons(lane, now)),
+            layers=lane.shape.layers,
+        )
+
+    def _known(self, destination: Destination) -> Lane | None:
+        return self._lanes.get(destination) or self._quiet.get(destination)
+
+    def clear(self) -> list[J]:
+        """Send all home that wait."""
+        self._alarms.clear()
+        for lane in self._lanes.values():
+            lane.alarm = False
+        return self._turns.clear()
+
+
+def _reasons(lane: Lane, now: float) -> Iterator[str]:
+    """Every throttle in a sentence."""
+    health, shape = lane.health, lane.shape
+    if health.resting_until > now:
+        yield f"It rests for {duration(health.resting_until - now)}, then one attempt probes it: {health.reason}."
+        return
+    if health.probing:
+        yield f"One attempt probes it after a rest; nothing else is attempted meanwhile: {health.reason}."
+    elif health.cohorts:
+        yield f"Attempts have failed to get through lately: {health.reason}."
+    if lane.slow_until > now:
+        yield f"It is kept slow for {duration(lane.slow_until - now)}: {lane.slow_reason}."
+    if lane.running >= lane.limit and not health.probing:
+        word = "configured" if lane.limit >= shape.care.most else "present"
+        yield f"Its {word} limit of {lane.limit} at once is reached."
+    if shape.messages_per_minute and lane.earliest(now) > now:
+        yield f"Its pace is {shape.messages_per_minute} messages a minute."
+
+
+def duration(seconds: float) -> str:
+    """For people: "5 minutes"."""
+    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {word}s"
+    return f"{max(seconds, 0):.0f} seconds"

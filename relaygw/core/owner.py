@@ -1,0 +1,18 @@
+"""Whose mail a message is, for fairness: the login, or else the sender without what differs from message to message."""
+
+from relaygw.core.record import Origin, Record
+
+_TAGS = "+=#"
+
+
+def owner_of(record: Record) -> str:
+    """The owner's name. A mailing that gives every recipient a return address of its own (VERP) has one owner still."""
+    if record.login:
+        return record.login
+    sender = record.envelope.sender
+    if sender is None:
+        return "<>" if record.origin is Origin.REPORT else f"<> from {record.client}"
+    local = sender.local
+    for tag in _TAGS:
+        local = local.partition(tag)[0] or local
+    return f"{local.rstrip('0123456789-_.') or local}@{sender.domain}".lower()
