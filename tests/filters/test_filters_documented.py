@@ -11,12 +11,16 @@ import pytest
 
 from relaygw.config.load import load
 from relaygw.config.schema import FilterConfig
+from relaygw.filters.arc import ArcOptions
+from relaygw.filters.dkim import DkimOptions
+from relaygw.filters.dmarc import DmarcOptions
 from relaygw.filters.dnsbl import DnsblOptions
 from relaygw.filters.greylist import GreylistOptions
 from relaygw.filters.hello import HelloOptions
 from relaygw.filters.iprev import IprevOptions
 from relaygw.filters.null_sender import NullSenderOptions
 from relaygw.filters.rate import LimitOptions, RateOptions
+from relaygw.filters.spf import SpfOptions
 from relaygw.filters.uses import build_uses
 from relaygw.testing.filters import make_services
 
@@ -38,7 +42,7 @@ def section(name: str) -> str:
     return DOCS[start : end.start() if end else None]
 
 
-@pytest.mark.parametrize("name", ["dnsbl", "greylist", "hello", "iprev", "loop", "null_sender", "rate", "size", "spf"])
+@pytest.mark.parametrize("name", sorted(shipped()))
 def test_a_shipped_filter_is_described_and_can_be_imported(name: str) -> None:
     module, _, attribute = shipped()[name].partition(":")
     assert hasattr(importlib.import_module(module), attribute)
@@ -48,6 +52,9 @@ def test_a_shipped_filter_is_described_and_can_be_imported(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "options"),
     [
+        ("arc", ArcOptions),
+        ("dkim", DkimOptions),
+        ("dmarc", DmarcOptions),
         ("dnsbl", DnsblOptions),
         ("greylist", GreylistOptions),
         ("hello", HelloOptions),
@@ -55,6 +62,7 @@ def test_a_shipped_filter_is_described_and_can_be_imported(name: str) -> None:
         ("null_sender", NullSenderOptions),
         ("rate", RateOptions),
         ("rate", LimitOptions),
+        ("spf", SpfOptions),
     ],
 )
 def test_every_option_has_a_row_and_every_row_is_an_option(name: str, options: type) -> None:
