@@ -5,7 +5,7 @@ The first octet chooses how the rest is cut into segments. `one_input` raises wh
 
 import sys
 
-from ingress_rig import Rig, in_pieces, reply_codes
+from ingress_rig import Rig, in_pieces, reply_codes, was_ended
 
 from relaygw.config.schema import LimitsConfig
 from relaygw.core.events import TaskFailed
@@ -22,9 +22,7 @@ def one_input(data: bytes) -> None:
     reply_codes(client.heard())
     assert not rig.said(TaskFailed)
     for content in rig.stored():
-        own = content.split(b"+0000\r\n", 1)[1]
-        stuffed = (b"\r\n" + own).replace(b"\r\n.", b"\r\n..")[2:]
-        assert stuffed + b".\r\n" in stream
+        assert was_ended(content.split(b"+0000\r\n", 1)[1], stream)
 
 
 def main() -> None:

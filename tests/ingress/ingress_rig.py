@@ -1,6 +1,7 @@
 """What the ingress tests share: a listener made of fakes, and a client at the other end of an in-memory wire."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -260,6 +261,23 @@ def in_pieces(data: bytes, sizes: Callable[[], int]) -> list[bytes]:
         pieces.append(data[:size])
         data = data[size:]
     return pieces
+
+
+def was_ended(content: bytes, stream: bytes) -> bool:
+    """Whether the client's stream holds this content with an end: CRLF.CRLF, or BDAT … LAST behind all its chunks."""
+    stuffed = (b"\r\n" + content).replace(b"\r\n.", b"\r\n..")[2:]
+    return stuffed + b".\r\n" in stream or _in_chunks(content, stream, len(stream), b" +LAST *")
+
+
+def _in_chunks(content: bytes, stream: bytes, until: int, last: bytes) -> bool:
+    """Whether chunks before this place in the stream make up the content, the last of them marked so."""
+    for found in re.finditer(rb"BDAT (\d{1,20})" + last + rb"\r\n", stream[:until], re.IGNORECASE):
+        chunk = stream[found.end() : found.end() + int(found[1])]
+        if len(chunk) == int(found[1]) and content.endswith(chunk):
+            before = content[: len(content) - len(chunk)]
+            if not before or _in_chunks(before, stream, found.start(), b""):
+                return True
+    return False
 
 
 HELLO = "EHLO client.test\r\n"
