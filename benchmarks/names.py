@@ -1,6 +1,6 @@
 """DNS for a benchmark: an NSD that serves the senders' names, and an Unbound in front of it with a warm cache.
 
-Both sides ask the same Unbound; who can only be told of port 53 is told of another by his own wrapper.
+Both sides ask the same Unbound.
 """
 
 import contextlib
@@ -60,21 +60,11 @@ forward-zone:
 _START = ". 3600 IN SOA ns. hostmaster. 1 3600 600 86400 60\n. 3600 IN NS ns.\nns. 3600 IN A 127.0.0.1\n"
 
 
-def free_port() -> int:
-    """A loopback port free for UDP and TCP at this moment."""
-    for _ in range(100):
-        port = rig.free_port()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    sys.exit("no port is free for UDP and TCP")
-
-
 @contextlib.contextmanager
 def serve(zone: str) -> Iterator[int]:
     """The port of a resolver on 127.0.0.1 that knows these records, names absolute."""
     with tempfile.TemporaryDirectory(prefix="bench-names-") as name, contextlib.ExitStack() as processes:
-        folder, server, resolver = Path(name), free_port(), free_port()
+        folder, server, resolver = Path(name), _free_port(), _free_port()
         (folder / "names.zone").write_text(_START + zone, encoding="ascii")
         (folder / "nsd.conf").write_text(_NSD.format(port=server, folder=folder), encoding="utf-8")
         text = _UNBOUND.format(port=resolver, server=server, folder=folder)
@@ -86,6 +76,16 @@ def serve(zone: str) -> Iterator[int]:
             processes.callback(_end, process)
             _wait(command, process, port)
         yield resolver
+
+
+def _free_port() -> int:
+    """A loopback port free for UDP and TCP at this moment."""
+    for _ in range(100):
+        port = rig.free_port()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    sys.exit("no port is free for UDP and TCP")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
