@@ -87,6 +87,13 @@ class ImapServer(IMAP4Server):
             self.session.logins.secured(Channel(self.transport))
         self._output.attach(self.transport)
         self._calls.append(self._clock.callLater(LOGIN_ALL, self._login_late))
+        # With implicit TLS the client's certificate decides about AUTH=EXTERNAL, and is known after the handshake.
+        self._greeted = not (self.secure and settings.authenticator.certificate_login is not None)
+        if self._greeted:
+            self._greet()
+
+    def _greet(self) -> None:
+        self._greeted = True
         self.send(b"* OK [CAPABILITY " + b" ".join(capabilities(self.session)) + b"] relaygw is ready\r\n")
         self._pump()
 
@@ -94,6 +101,8 @@ class ImapServer(IMAP4Server):
         found = channel(self.transport)
         self.session.logins.secured(Channel(self.transport))
         self._settings.journal(Secured(session=self._identity, version=found.version, cipher=found.cipher))
+        if not self._greeted:
+            self._greet()
 
     def dataReceived(self, data: bytes) -> None:
         if self._over:
