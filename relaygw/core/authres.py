@@ -61,6 +61,8 @@ def _quoted(text: str) -> str:
 
 
 def _tame(text: str) -> str:
+    if len(text) <= _MAX_VALUE and text.isascii() and text.isprintable():  # nearly always, and much cheaper
+        return text
     safe = "".join(character if character.isprintable() else "?" for character in text[:_MAX_VALUE])
     return safe.encode("utf-8", "replace")[:_MAX_VALUE].decode("utf-8", "ignore")
 

@@ -95,6 +95,8 @@ class Inbox:
 class _Datagrams(ConnectedDatagramProtocol):
     """One connected UDP port: the kernel drops what does not come from the server asked."""
 
+    noisy = False
+
     def __init__(self) -> None:
         self.inbox = Inbox()
 

@@ -3,7 +3,10 @@
 So an inquiry that runs out of time ends by its own rules for a failing DNS, with a result and not an exception.
 """
 
+from collections.abc import Awaitable
+
 from twisted.internet import defer
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -24,12 +27,16 @@ class DeadlineResolver:
             status=AnswerStatus.FAILED, reason=f"no time left: all questions together got {seconds:g} s"
         )
 
-    async def ask(self, question: Question) -> Answer:
+    def ask(self, question: Question) -> Awaitable[Answer]:
         left = self._deadline - self._clock.seconds()
         if left <= 0:
-            return self._late
-        answer: defer.Deferred[Answer] = as_deferred(self._inner.ask(question))
+            return succeed(self._late)
+        answer: Deferred[Answer] = as_deferred(self._inner.ask(question))
+        # What a cache knows costs neither a timer nor a coroutine.
+        return answer if answer.called else self._wait(answer, left)
+
+    async def _wait(self, answer: Deferred[Answer], left: float) -> Answer:
         try:
-            return await (answer if answer.called else answer.addTimeout(left, self._clock))
+            return await answer.addTimeout(left, self._clock)
         except defer.TimeoutError:
             return self._late
