@@ -50,9 +50,11 @@ class Stop:
 
 @attrs.define(eq=False)
 class _Visit:
-    """One host: its stops, whom it is about, and those of its addresses that are done with."""
+    """One host: its stops, whom it is about, how many messages one connection there may take (0: as many as any), and
+    those of its addresses that are done with."""
 
     queue_id: str
+    most_messages: int
     stops: Sequence[Stop]
     recipients: Sequence[Recipient]
     done: set[Target] = attrs.field(factory=set)
@@ -80,17 +82,18 @@ class Courier:
         except BareLineEnd as error:
             return tuple(outcome.failed(recipient.address, "5.6.11", str(error)) for recipient in recipients)
         round_ = _Round(recipients)
-        await self._visit_all(attempt.record.queue_id, round_, message, self._in_order(stops))
+        await self._visit_all(attempt, round_, message, self._in_order(stops))
         return round_.outcomes()
 
-    async def _visit_all(self, queue_id: str, round_: "_Round", message: Message, left: Sequence[Stop]) -> None:
+    async def _visit_all(self, attempt: Attempt, round_: "_Round", message: Message, left: Sequence[Stop]) -> None:
+        queue_id, most = attempt.record.queue_id, attempt.messages_per_connection
         visits = tried = 0
         while left and (open_ := round_.open()):
             if visits == MAX_VISITS or tried >= MAX_TARGETS:
                 round_.untried = True
                 return
             recipients = [round_.recipients[number] for number in open_]
-            visit = _Visit(queue_id, _together(left)[: MAX_TARGETS - tried], recipients)
+            visit = _Visit(queue_id, most, _together(left)[: MAX_TARGETS - tried], recipients)
             try:
                 round_.talked(open_, await self._visit(visit, message, partial(round_.not_talked, open_)))
                 visits += 1
@@ -148,7 +151,7 @@ class Courier:
     async def _send(self, session: Session, visit: _Visit, message: Message) -> tuple[Outcome, ...]:
         visit.done.add(session.target)
         outcomes = await send(session, message, visit.recipients, self._manners)
-        self.pool.give(session)
+        self.pool.give(session, visit.most_messages)
         return outcomes
 
     def _in_order(self, stops: Sequence[Stop]) -> Sequence[Stop]:

@@ -7,18 +7,21 @@ from zope.interface import implementer
 
 from relaygw.config.schema import EgressConfig
 from relaygw.core.address import Address
-from relaygw.core.mx import Found, Locality, Refusal, targets_for_domain
+from relaygw.core.mx import Found, Locality, Refusal, exchanges_of, targets_for_domain
 from relaygw.core.outcome import Outcome
+from relaygw.core.providers import PROVIDERS
 from relaygw.core.record import Route
+from relaygw.core.shaping import compile_providers
 from relaygw.dns import consult
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.locality import locality, refused
 from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop
-from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Services
+from relaygw.egress.sites import Sites
+from relaygw.interfaces import Attempt, ILocator, IRouteChecker, ITransport, Options, Services
 
 
-@implementer(ITransport, IRouteChecker)
+@implementer(ITransport, ILocator, IRouteChecker)
 class MxTransport:
     """Route parameters: those of `read_hop`. It takes no options."""
 
@@ -30,9 +33,21 @@ class MxTransport:
         self._courier = Courier(services, manners(services.hostname, self._egress))
         self._routes: dict[Route, tuple[Hop, Locality]] = {}
         self._random = random.SystemRandom()
+        self._sites = Sites(compile_providers(services.settings.shaping, PROVIDERS), services.reactor.seconds)
 
     def destination(self, route: Route, recipient: Address) -> str:
-        return recipient.domain
+        return self._sites.site(recipient.domain)
+
+    def locate(self, route: Route, recipient: Address) -> Awaitable[None] | None:
+        return None if self._sites.fresh(recipient.domain) else self._find_site(recipient.domain)
+
+    async def _find_site(self, domain: str) -> None:
+        """The same question begins the search for hosts, so that its answer is in the resolver's cache by then."""
+        exchanges = await consult(exchanges_of(domain), self._services.resolver)
+        if exchanges is None:
+            self._sites.missed(domain)
+        else:
+            self._sites.learn(domain, exchanges)
 
     async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
         hop, here = self._known(attempt.route)
@@ -68,5 +83,5 @@ class MxTransport:
 
 
 def _domain(attempt: Attempt) -> str:
-    """All recipients of an attempt have one destination."""
+    """All recipients of an attempt have one domain, because this transport is an ILocator."""
     return attempt.recipients[0].address.domain

@@ -81,7 +81,9 @@ def test_what_is_lenient() -> None:
     body = b"version:STSv1\nmode:\t testing \nmode: enforce\nfuture: thing\nmx: A.Example.COM.\nmax_age: 9999999999\n\n"
     assert parse_policy(body) == StsPolicy(mode=Mode.TESTING, mx=("a.example.com",), max_age=MAX_AGE)
     assert parse_policy(b"version: STSv1\nmode: none\nmax_age: 0").mx == ()
-    assert len(parse_policy(GOOD + b"".join(b"mx: m%d.example\n" % n for n in range(MAX_PATTERNS - 2))).mx) == MAX_PATTERNS
+    assert (
+        len(parse_policy(GOOD + b"".join(b"mx: m%d.example\n" % n for n in range(MAX_PATTERNS - 2))).mx) == MAX_PATTERNS
+    )
 
 
 @pytest.mark.parametrize(

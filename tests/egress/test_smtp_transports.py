@@ -83,7 +83,10 @@ def test_mx_counts_by_domain() -> None:
 @pytest.mark.parametrize(
     ("parameters", "problem"),
     [
-        ({"tls": "maybe"}, "tls must be one of 'none', 'may', 'encrypt', 'verify', 'fingerprint', 'dane', 'sts', not 'maybe'"),
+        (
+            {"tls": "maybe"},
+            "tls must be one of 'none', 'may', 'encrypt', 'verify', 'fingerprint', 'dane', 'sts', not 'maybe'",
+        ),
         ({"port": 0}, "port must be a number from 1 to 65535, not 0"),
         ({"port": 65536}, "port must be a number from 1 to 65535, not 65536"),
         ({"port": True}, "port must be a number from 1 to 65535, not True"),

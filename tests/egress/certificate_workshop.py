@@ -1,0 +1,86 @@
+"""Authorities and certificates for the tests of egress, and handshakes in memory with them."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
+
+from relaygw.egress.tls import ClientCreator
+
+NAME = "mx.example.org"
+_PEM = serialization.Encoding.PEM
+
+
+@attrs.frozen
+class Made:
+    """A certificate with its key, and those that lead on from it."""
+
+    certificate: x509.Certificate
+    key: Any
+    chain: tuple[x509.Certificate, ...] = ()
+
+    def write(self, folder: Path, name: str) -> tuple[str, str]:
+        """The paths of the chain and of the key."""
+        certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+        certificate.write_bytes(b"".join(each.public_bytes(_PEM) for each in (self.certificate, *self.chain)))
+        form = serialization.PrivateFormat.PKCS8
+        key.write_bytes(self.key.private_bytes(_PEM, form, serialization.NoEncryption()))
+        return str(certificate), str(key)
+
+
+def make(
+    name: str = NAME, by: Made | None = None, *, authority: bool = False, days: int = 2, names: tuple[str, ...] = ()
+) -> Made:
+    """A certificate valid from yesterday for `days` days (1 or less: expired), self-signed or `by` an authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1, minutes=1)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(by.certificate.subject if by else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+    )
+    if not authority:
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(each) for each in names or (name,)]), critical=False
+        )
+    certificate = builder.sign(by.key if by else key, hashes.SHA256())
+    return Made(certificate, key, (by.certificate, *by.chain) if by else ())
+
+
+def server_context(made: Made) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.use_certificate(made.certificate)
+    for extra in made.chain:
+        context.add_extra_chain_cert(extra)
+    context.use_privatekey(made.key)
+    return context
+
+
+def shake_hands(creator: ClientCreator, context: SSL.Context) -> SSL.Connection:
+    """The client's side of a handshake with a server of this context; raises SSL.Error."""
+    client = creator.clientConnectionForTLS(None)  # type: ignore[arg-type]  # it looks at no protocol
+    server = SSL.Connection(context, None)
+    client.set_connect_state()
+    server.set_accept_state()
+    for _ in range(10):
+        for mine, other in ((client, server), (server, client)):
+            try:
+                mine.do_handshake()
+            except SSL.WantReadError:
+                pass
+            try:
+                other.bio_write(mine.bio_read(65536))
+            except SSL.WantReadError:
+                pass
+    return client
