@@ -104,9 +104,9 @@ class House:
 
     @property
     def extensions(self) -> frozenset[str]:
-        return _EXTENSIONS | {"AUTH"} if self.authenticator is not None else _EXTENSIONS
+        return EXTENSIONS | {"AUTH"} if self.authenticator is not None else EXTENSIONS
 
 
-_EXTENSIONS = frozenset(
+EXTENSIONS = frozenset(
     {"PIPELINING", "SIZE", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "DSN", "LIMITS", "ENHANCEDSTATUSCODES"}
 )
