@@ -70,7 +70,8 @@ class ITransport(Interface):
 
 
 class ILocator(Interface):
-    """What a transport may provide besides ITransport: it finds out where mail goes before it is attempted."""
+    """What a transport may provide besides ITransport: it finds out where mail for a domain goes before it is
+    attempted. Several domains may then have one destination, and still recipients of two never travel together."""
 
     def locate(route: Route, recipient: Address) -> Awaitable[None] | None:
         """Learn what `destination` should answer for the recipient; None: it answers that already.

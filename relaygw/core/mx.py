@@ -78,6 +78,14 @@ def targets_for_domain(domain: str, here: Locality) -> Inquiry[Found]:
     return (yield from _from_hosts(domain, _ordered(usable, here.shuffle)[:MAX_HOSTS], here))
 
 
+def exchanges_of(domain: str) -> Inquiry[tuple[str, ...] | None]:
+    """The names of a domain's mail exchangers, none where it is its own; None where there is no answer."""
+    answer = yield Question(domain, "MX")
+    if answer.status is AnswerStatus.FAILED:
+        return None
+    return tuple(sorted({record.host for record in answer.records if isinstance(record, Exchange) and record.host}))
+
+
 def targets_for_host(host: str, here: Locality, preference: int = 0) -> Inquiry[Found]:
     """The targets of a host named by the operator: its addresses, no MX, and no question whether it is ourselves."""
     literal = _as_address(host)

@@ -13,7 +13,7 @@ from relaygw.core.outcome import Outcome, deferred
 from relaygw.core.record import Progress, Record, Route
 from relaygw.core.routing import Routing
 from relaygw.core.shaping import Destination, Shape
-from relaygw.interfaces import ITransport
+from relaygw.interfaces import ILocator, ITransport
 from relaygw.queue.work import Group
 
 NO_ROUTE = Route(transport="", name="")
@@ -50,7 +50,7 @@ def make_plan(
     """The plan for all that wait, are due, and are not `planned` already. A held record has none."""
     if record.held:
         return Plan(groups=())
-    grouped: dict[tuple[Route, Destination], list[int]] = {}
+    grouped: dict[tuple[Route, Destination, str], list[int]] = {}
     stuck: list[tuple[int, Outcome]] = []
     errors: list[str] = []
     for position, state in enumerate(record.recipients):
@@ -68,10 +68,11 @@ def make_plan(
             stuck.append((position, deferred(state.address, "4.3.0", "the mail system failed; it tries again")))
             errors.append(f"destination of {state.address} by {route.transport}: {type(error).__name__}: {error}")
             continue
-        grouped.setdefault((route, (route.transport, destination)), []).append(position)
+        domain = state.address.domain if ILocator.providedBy(transport) else ""
+        grouped.setdefault((route, (route.transport, destination), domain), []).append(position)
     groups: list[Group] = []
     postponed: list[Postponed] = []
-    for (route, place), positions in grouped.items():
+    for (route, place, _), positions in grouped.items():
         until, reason = destinations.resting(place, now)
         if until > now:
             postponed += postpone(record, positions, until, f"{place[1]} is not tried for now: {reason}")

@@ -1,5 +1,6 @@
 """Domains with the same mail exchangers, or of one provider, are one destination; what is not known is its own."""
 
+import pytest
 from twisted.internet.task import Clock
 
 from relaygw.core.mx import exchanges_of
@@ -82,7 +83,6 @@ def test_the_exchangers_are_asked_with_one_question() -> None:
     ):
         inquiry = exchanges_of("a.example")
         next(inquiry)
-        try:
+        with pytest.raises(StopIteration) as stop:
             inquiry.send(answer)
-        except StopIteration as stop:
-            assert stop.value == wanted
+        assert stop.value.value == wanted
