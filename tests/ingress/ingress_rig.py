@@ -123,6 +123,7 @@ class Rig:
         clock: Any = None,
         binding: dict[str, Any] | None = None,
         quotas: Sequence[QuotaConfig] = (),
+        logins: dict[str, Any] | None = None,
         **house: Any,
     ) -> None:
         self.clock = clock if clock is not None else Clock()
@@ -162,7 +163,7 @@ class Rig:
             implicit_tls=implicit,
             authenticator=None
             if role_auth == "never"
-            else Authenticator(portal=self.portal, clock=self.clock, journal=self.events.append),
+            else Authenticator(portal=self.portal, clock=self.clock, journal=self.events.append, **(logins or {})),
             auth_in_clear=role_auth == "always",
         )
         if binding is not None:

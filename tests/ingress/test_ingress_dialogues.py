@@ -20,6 +20,7 @@ from ingress_rig import Client, Rig, Wire, in_pieces
 from twisted.internet.address import IPv4Address
 
 from relaygw.config.schema import LimitsConfig
+from relaygw.core.scram import derive_keys
 from relaygw.core.session import Role
 from relaygw.gateway.proxied import Hall
 
@@ -75,6 +76,11 @@ LIMITS = {
 }
 
 
+_KEYS = derive_keys("correct horse", b"0123456789abcdef", 4096)
+SCRAM = {"keys": lambda name: _KEYS if name == "user" else None, "nonce": lambda: b"servers", "secret": lambda: b"kept"}
+"""For `scram=yes`: a user with keys, and nothing left to chance."""
+
+
 def begin(dialogue: Dialogue) -> tuple[Rig, Client]:
     """The listener the options describe, and a client: `client=-` is one on a UNIX socket, `proxy` one of a load
     balancer, `secure` one behind a handshake."""
@@ -91,8 +97,11 @@ def begin(dialogue: Dialogue) -> tuple[Rig, Client]:
         exempt = options.pop("exempt_trusted", "yes") == "yes"
         table = {"other": ["news@here.test", ".lists.test"], "postmaster": ["*"]}
         house["binding"] = {"header": binding == "both", "exempt_trusted": exempt, "table": table}
+    if banned := options.pop("banned", ""):
+        house["shut"] = lambda client: client if client == banned else None
+    logins = SCRAM if options.pop("scram", "") else None
     assert not options, options
-    rig = Rig(role=role, auth=auth, tls=tls, limits=limits, listener=listener, **house)
+    rig = Rig(role=role, auth=auth, tls=tls, limits=limits, listener=listener, logins=logins, **house)
     if proxy:
         return rig, through_a_proxy(rig, client)
     connected = rig.connect(client)
