@@ -1,9 +1,10 @@
 """What an idle connection costs: memory per session that said EHLO and waits, and of one large message on its way in.
 
-    python benchmarks/idle.py [--connections 10000] [--tls] [--message 100]
+    python benchmarks/idle.py [--connections 10000] [--tls] [--message 100] [--wait 5]
 
 Starts a gateway of its own on loopback. Memory is the proportional set size (PSS) of the process, from /proc. The
 clients are plain sockets in this process; RLIMIT_NOFILE is raised for both, as far as the hard limit allows.
+Exits with 1 where a bound is broken: 60 KB for an idle connection, 20 MB of extra memory for a large message.
 """
 
 import argparse
@@ -22,6 +23,8 @@ SPARE = 500
 """Descriptors that are not connections."""
 
 KIB, MIB = 1024, 1024 * 1024
+IDLE_LIMIT = 60 * KIB
+LARGE_LIMIT = 20 * MIB
 CONTEXT = ssl.create_default_context()
 CONTEXT.check_hostname, CONTEXT.verify_mode = False, ssl.CERT_NONE
 PIECE = b"x" * 76 + b"\r\n"
@@ -91,7 +94,8 @@ def read_to(client: socket.socket, begin: bytes) -> None:
         heard += piece
 
 
-def idle(gateway: Gateway, pid: int, number: int, tls: bool) -> None:
+def idle(gateway: Gateway, pid: int, number: int, tls: bool, wait: float) -> bool:
+    """Whether each cost less than IDLE_LIMIT, and all stayed up."""
     port = gateway.port(25)
     warm = connect(port, 50, tls)  # what the first sessions load is not theirs
     for client in warm:
@@ -101,14 +105,15 @@ def idle(gateway: Gateway, pid: int, number: int, tls: bool) -> None:
     clients = connect(port, number, tls)
     took = time.monotonic() - began
     after = settled(pid)
-    time.sleep(5)
+    time.sleep(wait)
     alive = sum(answers(client) for client in clients)
     each = (after - before) / number / KIB
     kind = "idle connections in TLS" if tls else "idle connections"
     print(f"{number} {kind}: {each:.1f} KB each ({before / MIB:.1f} MB -> {after / MIB:.1f} MB PSS),")
-    print(f"  opened in {took:.1f} s ({number / took:.0f}/s); {alive} answer NOOP 5 s later")
+    print(f"  opened in {took:.1f} s ({number / took:.0f}/s); {alive} answer NOOP {wait:.0f} s later")
     for client in clients:
         client.close()
+    return alive == number and each * KIB < IDLE_LIMIT
 
 
 def answers(client: socket.socket) -> bool:
@@ -116,8 +121,8 @@ def answers(client: socket.socket) -> bool:
     return client.recv(100).startswith(b"250 ")
 
 
-def large(gateway: Gateway, pid: int, size: int) -> None:
-    """The most memory while one large message comes in, over what there was before."""
+def large(gateway: Gateway, pid: int, size: int) -> bool:
+    """The most memory while one large message comes in, over what there was before; whether below LARGE_LIMIT."""
     before = settled(pid)
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew (proc(5))
     rss_before = status(pid, "VmRSS")
@@ -142,6 +147,7 @@ def large(gateway: Gateway, pid: int, size: int) -> None:
         f"a message of {size / MIB:.0f} MB: {peak / MIB:.1f} MB of extra memory at most (RSS), {took:.1f} s;", end=" "
     )
     print(f"{(settled(pid) - before) / MIB:+.1f} MB PSS when it was delivered")
+    return peak < LARGE_LIMIT
 
 
 def status(pid: int, what: str) -> int:
@@ -153,6 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--message", type=int, default=100, metavar="MB")
+    parser.add_argument("--wait", type=float, default=5.0, help="seconds for which the connections are idle")
     parser.add_argument("--tls", action="store_true", help="each connection is inside TLS")
     options = parser.parse_args()
     number = min(options.connections, raise_limit(options.connections + SPARE) - SPARE)
@@ -163,8 +170,10 @@ def main() -> None:
         gateway.append(f'[limits]\nmessage_size = "{options.message + 10}M"\n')
         with gateway:
             assert gateway.process is not None
-            large(gateway, gateway.process.pid, options.message * MIB)  # first: later, freed memory would hide it
-            idle(gateway, gateway.process.pid, number, options.tls)
+            pid = gateway.process.pid
+            good = large(gateway, pid, options.message * MIB)  # first: later, freed memory would hide it
+            good = idle(gateway, pid, number, options.tls, options.wait) and good
+    sys.exit(None if good else "a bound is broken: 60 KB for an idle connection, 20 MB for a large message")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def summary(listed: Listed, now: float) -> Json:
         "held": record.held,
         "quarantined": record.quarantined,
         "origin": record.origin.value,
+        "login": record.login,
         "reply": str(latest.last.reply) if latest and latest.last else "",
     }
 
@@ -50,7 +51,6 @@ def details(listed: Listed, now: float) -> Json:
         "client": record.client,
         "hello": record.hello,
         "listener": record.listener,
-        "login": record.login,
         "header_from": record.header_from,
         "body": envelope.body.value,
         "smtputf8": envelope.smtputf8,

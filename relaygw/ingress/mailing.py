@@ -155,7 +155,7 @@ class Mailing:
             try:
                 sink = self._house.spool.sink()
             except SpoolError as error:
-                self._subject.reason = f"spool: {error}"
+                self._spool_failed(str(error))
                 return answers.LOCAL_FAILURE
             self._chunks = Chunks()
             binary = self.envelope.body is Body.BINARY

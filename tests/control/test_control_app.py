@@ -56,6 +56,7 @@ def test_the_queue_is_listed_with_everything_an_operator_asks_for(site: Site) ->
         "held": "",
         "quarantined": False,
         "origin": "received",
+        "login": "",
         "reply": "451 4.3.0 try later",
     }
     held = answer.document["messages"][1]
@@ -68,6 +69,9 @@ def test_the_queue_is_listed_with_everything_an_operator_asks_for(site: Site) ->
         ("", ["0a", "0b", "0c"]),
         ("id=0a&id=0c", ["0a", "0c"]),
         ("sender=example.com", ["0a"]),
+        ("login=nobody", []),
+        ("login=nobody&login=other", []),
+        ("client=198.51.100.0/24&client=192.0.2.1", []),
         ("sender=%3C%3E", ["0b"]),
         ("sender=example.com&sender=%3C%3E", ["0a", "0b"]),
         ("recipient=d@partner.example", ["0b"]),

@@ -1,5 +1,7 @@
 """Selecting records: each condition alone, and all that are given together."""
 
+from ipaddress import ip_network
+
 import attrs
 import pytest
 
@@ -20,6 +22,8 @@ _LAST = deferred(BOB, "4.4.1", "Connection refused")
 RECORD = attrs.evolve(
     FRESH,
     held="odd",
+    login="alice",
+    client="192.0.2.7",
     recipients=(
         attrs.evolve(FRESH.recipients[0], attempts=3, last=_LAST),
         attrs.evolve(FRESH.recipients[1], progress=Progress.DELIVERED, attempts=9),
@@ -51,10 +55,19 @@ RECORD = attrs.evolve(
         (Selection(reply="connection REFUSED"), True),
         (Selection(reply="greylisted"), False),
         (Selection(held=True, reply="greylisted"), False),
+        (Selection(logins=frozenset({"alice", "bob"})), True),
+        (Selection(logins=frozenset({"Alice"})), False),
+        (Selection(clients=(ip_network("192.0.2.0/24"),)), True),
+        (Selection(clients=(ip_network("192.0.2.7"), ip_network("2001:db8::/32"))), True),
+        (Selection(clients=(ip_network("192.0.3.0/24"),)), False),
     ],
 )
 def test_conditions(selection: Selection, meant: bool) -> None:
     assert selection.matches(RECORD, 150.0) is meant
+
+
+def test_a_message_without_a_client_is_in_no_network() -> None:
+    assert not Selection(clients=(ip_network("0.0.0.0/0"), ip_network("::/0"))).matches(FRESH, 150.0)
 
 
 def test_no_pattern_is_no_condition_and_a_wrong_one_is_an_error() -> None:
