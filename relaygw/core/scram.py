@@ -189,9 +189,12 @@ def _name(encoded: bytes) -> str:
         raise ScramError("not a name")
     try:
         name = encoded.replace(b"=2C", b",").replace(b"=3D", b"=").decode("utf-8")
-        return saslprep(name, query=True)
+        prepared = saslprep(name, query=True)
     except (UnicodeDecodeError, NotPreparable):
         raise ScramError("not a name") from None
+    if not prepared:
+        raise ScramError("nothing is left of the name")
+    return prepared
 
 
 def _decode(text: bytes) -> bytes:

@@ -95,7 +95,7 @@ def test_first_messages(message: bytes, flag: str, binding: str, username: str, 
     [
         b"", b"n", b"n,", b"n,,", b"n,,n=user", b"n,,n=,r=x", b"n,,n=user,r=", b"x,,n=user,r=x", b"n=,,n=user,r=x",
         b"p,,n=user,r=x", b"p=,,n=user,r=x", b"p=a b,,n=user,r=x", b"n,,m=x,n=user,r=x", b"n,,n=user,r=x,m=must",
-        b"n,,n=us=er,r=x", b"n,,n=us=2cer,r=x", b"n,,n=\xff,r=x", b"n,,n=a\0b,r=x", b"n,,n=user,r=a b",
+        b"n,,n=us=er,r=x", b"n,,n=\xc2\xad,r=x", b"n,,n=us=2cer,r=x", b"n,,n=\xff,r=x", b"n,,n=a\0b,r=x", b"n,,n=user,r=a b",
         b"n,,r=x,n=user",
         b"n,,n=user,r=\xc3\xa9", b"n,a=,n=user,r=x", b"n,b=x,n=user,r=x", b"n,,n=user,r=x,,", b"n,,n=user,r=x,1=x",
     ],

@@ -10,6 +10,7 @@ SEEDS = (
     b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO",
     b"p=tls-exporter,a=user,n=us=2Cer=3D,r=x,e=later",
     b"y,,n=us\xc2\xader,r=x",
+    b"y,,n=\xc2\xad,r==x",
     b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
     b"c=biws,r=x,e=later" + _PROOF,
     str(_KEYS).encode(),
