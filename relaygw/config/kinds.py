@@ -175,6 +175,13 @@ AnyNetwork = Annotated[
     Kind('a network such as "192.0.2.0/24" or "2001:db8::/32" without host bits, or one address', _alone(network)),
 ]
 Nameserver = Annotated[str, Kind('an address such as "192.0.2.53" or "192.0.2.53:5300"', _alone(nameserver))]
+Finding = Annotated[
+    str,
+    Kind(
+        'a method and its result, such as "dmarc=fail"',
+        _alone(_matching(re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*=[a-z0-9]+(?:-[a-z0-9]+)*\Z"))),
+    ),
+]
 FilePath = Annotated[str, Kind("a path; a relative one is taken from the folder of this file", path)]
 Postmaster = Annotated[str, Kind('an address such as "postmaster@example.com", or ""', _alone(postmaster))]
 Fingerprint = Annotated[

@@ -23,6 +23,7 @@ from relaygw.config.kinds import (
     DurationOrZero,
     EnhancedPattern,
     FilePath,
+    Finding,
     Fingerprint,
     Label,
     Nameserver,
@@ -187,7 +188,8 @@ class MatchConfig:
     """All given conditions must hold; each is a list of which one must match. None given: matches everything.
 
     A domain pattern is a domain, ".example.com" (any depth below), or "local" / "relay" (the configured domains);
-    an address pattern is an address or a domain pattern. `sender` "<>" is the null reverse-path.
+    an address pattern is an address or a domain pattern. `sender` "<>" is the null reverse-path. `finding` is what
+    filters found out about the sender, in the words of Authentication-Results.
     """
 
     recipient: tuple[str, ...] = ()
@@ -195,6 +197,7 @@ class MatchConfig:
     login: tuple[str, ...] = ()
     listener: tuple[str, ...] = ()
     client: tuple[AnyNetwork, ...] = ()
+    finding: tuple[Finding, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

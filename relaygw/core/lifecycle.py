@@ -87,6 +87,7 @@ def begin(
     header_from: str = "",
     held: str = "",
     quarantined: bool = False,
+    findings: tuple[str, ...] = (),
 ) -> Record:
     """The record of a message that enters the spool: every recipient waits and is due at once."""
     return Record(
@@ -105,6 +106,7 @@ def begin(
         origin=origin,
         held=held,
         quarantined=quarantined,
+        findings=findings,
     )
 
 

@@ -52,7 +52,8 @@ class Record:
     `envelope.recipients` is as received; `recipients` holds each one's state, in the same order.
     `held` is the reason nothing is attempted, "" when free. `message_id` is the Message-ID field's value or "".
     `header_from` is the domain of the From field in lower case, or "" (DKIM signing is chosen by it).
-    `size` counts all octets of the content, our fields on top included.
+    `size` counts all octets of the content, our fields on top included. `findings` is what filters found out about the
+    sender when it came, each as "dmarc=fail".
     """
 
     queue_id: str
@@ -70,6 +71,7 @@ class Record:
     origin: Origin = Origin.RECEIVED
     held: str = ""
     quarantined: bool = False
+    findings: tuple[str, ...] = ()
 
     @property
     def waiting(self) -> tuple[RecipientState, ...]:

@@ -32,6 +32,8 @@ class Match(Protocol):
     def listener(self) -> tuple[str, ...]: ...
     @property
     def client(self) -> tuple[Network, ...]: ...
+    @property
+    def finding(self) -> tuple[str, ...]: ...
 
 
 class Entry(Protocol):
@@ -58,6 +60,7 @@ class Rule:
     login: frozenset[str] = frozenset()
     listener: frozenset[str] = frozenset()
     client: tuple[Network, ...] = ()
+    finding: frozenset[str] = frozenset()
     unconditional: bool = False
 
 
@@ -113,6 +116,7 @@ def _matches(rule: Rule, record: Record, recipient: Address) -> bool:
         and (not rule.login or record.login in rule.login)
         and (not rule.listener or record.listener in rule.listener)
         and (not rule.client or _network(rule.client, record.client) is not None)
+        and (not rule.finding or not rule.finding.isdisjoint(record.findings))
     )
 
 
@@ -137,6 +141,9 @@ def _conditions(rule: Rule, record: Record, recipient: Address) -> Iterable[tupl
             yield _worded(noun, repr(value) if value else "(none)", value if value in allowed else "")
     if rule.client:
         yield _worded("client", record.client or "(none)", str(_network(rule.client, record.client) or ""))
+    if rule.finding:
+        found = next((each for each in record.findings if each in rule.finding), "")
+        yield _worded("finding", found or ", ".join(record.findings) or "(none)", found)
 
 
 def _worded(noun: str, value: str, matched: str) -> tuple[bool, str]:
@@ -164,7 +171,10 @@ def _rule(number: int, config: Entry, groups: Groups) -> Rule:
         login=frozenset(match.login),
         listener=frozenset(match.listener),
         client=match.client,
-        unconditional=not (match.recipient or match.sender or match.login or match.listener or match.client),
+        finding=frozenset(match.finding),
+        unconditional=not any(
+            (match.recipient, match.sender, match.login, match.listener, match.client, match.finding)
+        ),
     )
 
 
@@ -226,6 +236,7 @@ def _covers(wide: Rule, narrow: Rule) -> bool:
         and _covers_names(wide.login, narrow.login)
         and _covers_names(wide.listener, narrow.listener)
         and _covers_clients(wide.client, narrow.client)
+        and _covers_names(wide.finding, narrow.finding)
     )
 
 

@@ -22,6 +22,9 @@ from relaygw.ingress.quotas import Held
 from relaygw.ingress.rewriting import rewrite, with_head
 from relaygw.interfaces import ISink, SpoolError
 
+MAX_FINDINGS = 50
+"""Findings that are kept with a message; filters we ship have a dozen at most."""
+
 
 @attrs.frozen(kw_only=True)
 class Message:
@@ -52,6 +55,7 @@ def compose(
         header_from=facts.header_from,
         held=_held(found) or (held.reason if held is not None else ""),
         quarantined=found is not None and bool(found.quarantine),
+        findings=_findings(found),
     )
     return Message(record=record, prefix=prefix, head=written.head if written.changed else None, held=held)
 
@@ -87,6 +91,13 @@ def _message_id(house: House, transaction: Transaction, facts: Facts) -> str:
     """The one that `_added` gives."""
     given = _adds(house) and not facts.has_message_id
     return f"<{transaction.queue_id}@{house.hostname}>" if given else ""
+
+
+def _findings(found: Findings | None) -> tuple[str, ...]:
+    """For routing: each method with its result, once."""
+    if found is None:
+        return ()
+    return tuple(dict.fromkeys(f"{result.method}={result.result}".lower() for result in found.auth))[:MAX_FINDINGS]
 
 
 def _held(found: Findings | None) -> str:

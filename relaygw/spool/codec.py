@@ -45,6 +45,8 @@ def encode_record(record: Record) -> str:
         told["origin"] = record.origin.value
     if record.quarantined:
         told["quarantined"] = True
+    if record.findings:
+        told["findings"] = record.findings
     original = record.envelope.recipients
     told["recipients"] = [
         _state(state, original[place] if place < len(original) else None)
@@ -137,6 +139,7 @@ def _read_record(told: Mapping[str, Any]) -> Record:
         size=int(told["size"]),
         origin=_ORIGINS[told.get("origin", "received")],
         quarantined=bool(told.get("quarantined", False)),
+        findings=tuple(map(_text, told.get("findings", ()))),
         **{name: _text(told[name]) for name in _RECORD_TEXTS if name in told},
     )
 

@@ -21,8 +21,8 @@ DEFAULT = RouteConfig(transport="mx", name="default")
 DOMAINS, RELAYED = ("here.example",), ("relayed.example",)
 
 
-def message(**known: str) -> Record:
-    """A message from alice@example.org; `known` sets client, login, listener."""
+def message(**known: Any) -> Record:
+    """A message from alice@example.org; `known` sets client, login, listener, findings."""
     record = begin(queue_id="q", envelope=Envelope(sender=parse_address("alice@example.org")), now=0.0)
     return attrs.evolve(record, **known)
 
@@ -94,9 +94,12 @@ def test_sender_patterns(pattern: str, sender: str | None, matches: bool) -> Non
         (MatchConfig(client=(ipaddress.ip_network("192.0.2.0/24"),)), {"client": "::ffff:192.0.2.7"}, True),
         (MatchConfig(client=(ipaddress.ip_network("2001:db8::/32"),)), {"client": "2001:db8::1"}, True),
         (MatchConfig(client=(ipaddress.ip_network("0.0.0.0/0"),)), {"client": ""}, False),
+        (MatchConfig(finding=("dmarc=fail", "spf=fail")), {"findings": ("dkim=none", "dmarc=fail")}, True),
+        (MatchConfig(finding=("dmarc=fail",)), {"findings": ("dmarc=pass",)}, False),
+        (MatchConfig(finding=("dmarc=fail",)), {}, False),
     ],
 )
-def test_conditions_on_the_session(match: MatchConfig, known: dict[str, str], matches: bool) -> None:
+def test_conditions_on_the_session(match: MatchConfig, known: dict[str, Any], matches: bool) -> None:
     assert chosen(match, record=message(**known)) is matches
 
 

@@ -105,6 +105,7 @@ def test_findings_of_all_phases_stand_on_top_in_order() -> None:
     assert head.startswith("Authentication-Results: gateway.test;\r\n\tconnect=pass;")
     names = [line.partition(":")[0] for line in head.split("\r\n") if not line.startswith("\t")]
     assert names[1:] == ["X-connect", "X-hello", "X-mail", "X-rcpt", "X-data", "Received", "From", "Subject"]
+    assert rig.records()[0].findings == tuple(f"{phase.value}=pass" for phase in Phase)
 
 
 FORGED = b"Authentication-Results: gateway.test;\r\n\tspf=pass smtp.mailfrom=a@b.test\r\n"
