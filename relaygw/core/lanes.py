@@ -124,7 +124,18 @@ class Lanes(Generic[J]):
         self._turns.add(destination, owner, job, is_open=has_room)
         if not has_room:
             self._set_alarm(destination, lane, now)
-        return False
+        return has_room and self._passes(destination, lane, owner, now)
+
+    def _passes(self, destination: Destination, lane: Lane, owner: str, now: float) -> bool:
+        """Whether somebody for whom nothing runs goes past a crowd that waits for a place in all, at once."""
+        if not self._fits(owner) or self._turns.peek(only_idle=True) != (destination, owner):
+            return False
+        if self._turns.waiting_of(destination, owner) != 1:  # what came before it goes before it
+            return False
+        self._turns.next(only_idle=True)
+        self._begin(lane, owner, now)
+        self._adjust(destination, lane, now)
+        return True
 
     def leave(self, destination: Destination, owner: str, now: float) -> list[J]:
         """A job of this owner and destination has ended; these run instead, from now on."""
@@ -269,6 +280,10 @@ class Lanes(Generic[J]):
         return home
 
     # Questions
+
+    def idle(self, owner: str) -> bool:
+        """Whether nothing runs for the owner."""
+        return self._turns.idle(owner)
 
     def resting(self, destination: Destination, now: float) -> tuple[float, str]:
         """Until when it rests, and why; (0, "") when it does not."""

@@ -48,6 +48,10 @@ class Turns(Generic[L, J]):
         found = self._lanes.get(lane)
         return found.size if found is not None else 0
 
+    def waiting_of(self, lane: L, owner: str) -> int:
+        found = self._lanes.get(lane)
+        return len(found.owners.get(owner, ())) if found is not None else 0
+
     def lanes(self) -> Iterator[L]:
         return iter(self._lanes)
 
@@ -67,14 +71,16 @@ class Turns(Generic[L, J]):
 
     def _pass_in_front(self, lane: L, found: _Lane[J], owner: str) -> None:
         """A newcomer with less on offer than the one whose turn it is goes first, every second time."""
-        holder = found.offered
-        if holder is None or holder == owner or found.passed:
+        holder = found.offered or next(iter(found.owners))
+        if holder == owner or found.passed:
             return
-        if len(self._offers.get(owner, ())) < len(self._offers[holder]) or self._more_runs(holder, owner):
+        fewer = found.offered is not None and len(self._offers.get(owner, ())) < len(self._offers[holder])
+        if fewer or self._more_runs(holder, owner):
             found.owners.move_to_end(owner, last=False)
             found.passer, found.passed = owner, True
-            self._withdraw(lane, found)
-            self._offer(lane, found, owner)
+            if found.offered is not None:
+                self._withdraw(lane, found)
+                self._offer(lane, found, owner)
 
     def _more_runs(self, one: str, other: str) -> bool:
         return self._running.get(one, 0) > self._running.get(other, 0)

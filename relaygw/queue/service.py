@@ -20,7 +20,7 @@ from relaygw.config.schema import QueueConfig
 from relaygw.core.content import Content
 from relaygw.core.dsn import Reporter
 from relaygw.core.events import Event, TaskFailed
-from relaygw.core.lanes import Lanes
+from relaygw.core.lanes import RESERVE, Lanes
 from relaygw.core.lifecycle import Postponed
 from relaygw.core.owner import owner_of
 from relaygw.core.record import Record
@@ -62,8 +62,8 @@ def reports_of(hostname: str, postmaster: str, new_id: Callable[[], str]) -> Rep
 class QueueService(Service):
     """`transports` are named as routes name them. `random` answers in [0, 1); `new_id` a fresh queue id.
 
-    `traffic` None: what is built in, and [queue]. `write_event` must not raise. `lease`: who commits a message and
-    offers it, claims it for that many seconds.
+    `traffic` None: what is built in, and [queue]. `parked` records at most are known by id only. `write_event` must
+    not raise. `lease`: who commits a message and offers it, claims it for that many seconds.
     """
 
     name = "queue"
@@ -83,6 +83,7 @@ class QueueService(Service):
         random: Callable[[], float],
         new_id: Callable[[], str],
         traffic: Traffic | None = None,
+        parked: int = PARKED,
     ) -> None:
         traffic = traffic or make_traffic(config)
         self._random = random
@@ -95,7 +96,7 @@ class QueueService(Service):
         self._actives: dict[str, Active] = {}
         self._opening: dict[str, Opening] = {}
         self._coming: Counter[Destination | None] = Counter()  # of those being opened
-        self._parking = Parking(PARKED)
+        self._parking = Parking(parked)
         self._bookings = Bookings()
         self._filling = self._closing = False
         self._drained: Deferred[None] | None = None
@@ -186,12 +187,12 @@ class QueueService(Service):
         if self._closing or not self.running or record.held or queue_id in self._opening or queue_id in self._actives:
             self._give_back(queue_id)
             return
-        plan = self._plan(record)
-        if self._fits(plan):
+        plan, owner = self._plan(record), owner_of(record)
+        if self._fits(plan, owner):
             self._claims.keep()
-            active = self._actives[queue_id] = Active(record, content, owner_of(record))
+            active = self._actives[queue_id] = Active(record, content, owner)
             self._launch(active, plan)
-        elif not self._park(record, plan):
+        elif not self._park(record, plan, owner):
             self._claims.backlog = True
             self._give_back(queue_id)
 
@@ -201,10 +202,10 @@ class QueueService(Service):
         if queue_id in self._actives or queue_id in self._opening or self._parking.destination(queue_id):
             return  # ours already: its claim ran out before it was lengthened, and is lengthened now
         self._claims.keep()
-        plan = self._plan(record)
-        if self._fits(plan):
+        plan, owner = self._plan(record), owner_of(record)
+        if self._fits(plan, owner):
             self._begin_opening(queue_id, plan.groups[0].destination if plan.groups else None, record)
-        elif not self._park(record, plan):
+        elif not self._park(record, plan, owner):
             self._book(record, plan)
 
     def _begin_opening(
@@ -253,12 +254,15 @@ class QueueService(Service):
             self._deliveries.lanes,
         )
 
-    def _room(self) -> int:
-        return ACTIVE * self._config.concurrency - len(self._actives) - len(self._opening)
+    def _room(self, owner: str = "") -> int:
+        """For how many more there is room. As among attempts, a tenth is kept for owners for whom nothing runs."""
+        most = ACTIVE * self._config.concurrency
+        kept = 0 if owner and self._deliveries.lanes.idle(owner) else most // RESERVE
+        return most - kept - len(self._actives) - len(self._opening)
 
-    def _fits(self, plan: Plan) -> bool:
+    def _fits(self, plan: Plan, owner: str) -> bool:
         """Whether to work on it now: there is room, and something in it would not have to wait for long."""
-        if len(self._actives) + len(self._opening) >= ACTIVE * self._config.concurrency:
+        if self._room(owner) <= 0:
             return False
         return not plan.groups or any(self._short_line(group.destination) for group in plan.groups)
 
@@ -266,9 +270,8 @@ class QueueService(Service):
         lanes = self._deliveries.lanes
         return lanes.in_line(destination) + self._coming.get(destination, 0) < LINE * lanes.most(destination)
 
-    def _park(self, record: Record, plan: Plan) -> bool:
+    def _park(self, record: Record, plan: Plan, owner: str) -> bool:
         """Keep its id until there is room, as far as its owner may."""
-        owner = owner_of(record)
         if not plan.groups or not self._parking.has_place(owner):
             return False
         self._claims.keep()
@@ -386,14 +389,13 @@ class QueueService(Service):
         if self._filling or self._closing:
             return
         self._filling = True
-        most = ACTIVE * self._config.concurrency
-        while self._parking and len(self._actives) + len(self._opening) < most:
+        while self._parking and self._room() > 0:
             parked = self._parking.next(self._short_line)
             if parked is None:
                 break
             self._begin_opening(*parked)
         self._filling = False
-        if self._claims.backlog and self._room() >= most // 4:
+        if self._claims.backlog and self._room() >= ACTIVE * self._config.concurrency // 4:
             self._claims.look()
 
     # Life

@@ -66,8 +66,26 @@ def test_a_letter_waits_for_one_start_of_a_mailing_to_the_same_destination_and_o
     lanes = make(10, 5)
     for number in range(1000):
         lanes.enter(("mx", str(number % 50)), "mailing", f"m{number}", 0.0)
-    lanes.enter(("mx", "7"), "alice", "letter", 0.0)
-    assert "letter" in lanes.leave(("mx", "0"), "mailing", 0.0) + lanes.leave(("mx", "1"), "mailing", 0.0)
+    assert lanes.enter(("mx", "7"), "alice", "letter", 0.0), "the place kept for it"
+    lanes.enter(("mx", "8"), "bob", "another", 0.0)
+    assert "another" in lanes.leave(("mx", "0"), "mailing", 0.0) + lanes.leave(("mx", "1"), "mailing", 0.0)
+
+
+@pytest.mark.parametrize("destinations", [1, 1000, 50_000])
+def test_a_mailing_of_100000_gives_a_letter_the_next_turn(destinations: int) -> None:
+    lanes: Lanes[str] = Lanes(200, lambda destination: shapes(20))
+    running = []
+    for number in range(100_000):
+        place = ("mx", str(number % destinations))
+        if lanes.enter(place, "mailing", f"m{number}", 0.0):
+            running.append(place)
+    if destinations == 1:
+        assert len(running) == 20
+        assert not lanes.enter(running[0], "alice", "letter", 0.0)
+        assert lanes.leave(running[0], "mailing", 0.0) == ["letter"]
+    else:
+        assert len(running) == 180, "the last tenth is not for it"
+        assert lanes.enter(("mx", "0"), "alice", "letter", 0.0)
 
 
 def test_an_endless_stream_of_letters_does_not_stop_a_mailing() -> None:

@@ -113,6 +113,7 @@ def make_kit(
     start: bool = True,
     clock: Clock | None = None,
     random: Callable[[], float] = lambda: 0.0,
+    **more: Any,
 ) -> Kit:
     """A running queue in which every message goes to the transport "mx", unless `routes` say otherwise."""
     if clock is None:
@@ -132,6 +133,7 @@ def make_kit(
         postmaster="",
         random=random,
         new_id=lambda: new_id(clock.seconds(), next(count)),
+        **more,
     )
     if start:
         queue.startService()
