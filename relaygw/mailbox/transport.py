@@ -15,7 +15,9 @@ from zope.interface import implementer
 
 from relaygw.bridge import resolve
 from relaygw.core.address import Address
+from relaygw.core.binary_parts import as_text
 from relaygw.core.content import Content
+from relaygw.core.envelope import Body
 from relaygw.core.outcome import Outcome, Status, deferred, failed
 from relaygw.core.record import RecipientState, Route
 from relaygw.core.reply import Reply
@@ -75,7 +77,8 @@ class MaildirTransport:
             if account is None:
                 return failed(address, "5.1.1", "there is no such mailbox here")
             top = return_path(attempt.record.envelope.sender) + delivered_to(address)
-            await self._store.deliver(account.mailbox, _with_top(top, attempt.content), self._folder)
+            binary = attempt.record.envelope.body is Body.BINARY
+            await self._store.deliver(account.mailbox, _with_top(top, attempt.content, binary), self._folder)
         except CancelledError:
             raise
         except OSError as error:
@@ -100,6 +103,7 @@ def _reason(error: OSError) -> tuple[str, str]:
     return _FULL.get(error.errno or 0, ("4.3.0", "the mailbox cannot be written"))
 
 
-def _with_top(top: bytes, content: Content) -> Iterator[bytes]:
+def _with_top(top: bytes, content: Content, binary: bool) -> Iterator[bytes]:
+    """Nobody could read binary parts from a mailbox as they are: IMAP and POP3 give out lines."""
     yield top
-    yield from content.chunks()
+    yield from as_text(content.chunks()) if binary else content.chunks()

@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from relaygw.core.address import Address
 from relaygw.core.content import BytesContent
-from relaygw.core.envelope import Envelope, Recipient
+from relaygw.core.envelope import Body, Envelope, Recipient
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import RecipientState, Record, Route
 from relaygw.interfaces import Account, Attempt, ITransport
@@ -77,6 +77,20 @@ def test_a_delivered_message_has_our_fields_on_top_and_every_octet_below(tmp_pat
     assert stored(tmp_path, "alice") == [
         b"Return-Path: <s@example.net>\r\nDelivered-To: alice@example.com\r\n" + CONTENT
     ]
+
+
+def test_binary_parts_are_kept_as_base64(tmp_path: Path) -> None:
+    """And whoever did not say BINARYMIME gets every octet kept, whatever the labels say."""
+    content = b"MIME-Version: 1.0\r\nContent-Transfer-Encoding: binary\r\n\r\n\0\n\r"
+    for body, kept in ((Body.BINARY, b"base64\r\n\r\nAAoN\r\n"), (Body.SEVEN_BIT, b"binary\r\n\r\n\0\n\r")):
+        asked = attempt(ALICE, content=BytesContent(content))
+        envelope = attrs.evolve(asked.record.envelope, body=body)
+        at_once(
+            transport(tmp_path / body.value).deliver(
+                attrs.evolve(asked, record=attrs.evolve(asked.record, envelope=envelope))
+            )
+        )
+        assert stored(tmp_path / body.value, "alice")[0].endswith(kept)
 
 
 def test_the_null_reverse_path_is_written_as_such(tmp_path: Path) -> None:
