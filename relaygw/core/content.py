@@ -14,6 +14,9 @@ CHUNK = 64 * 1024
 MAX_HEADER = 1024 * 1024
 """Octets of header section we look at; a larger one is refused at the end of data."""
 
+MAX_FIELDS = 10_000
+"""Fields of a header section; one with more is refused. Reading them one by one takes the time it takes."""
+
 
 @runtime_checkable
 class Content(Protocol):

@@ -4,7 +4,7 @@ Whatever is wrong, the data is read to its end: an answer before it would turn t
 What will not be kept is not stored, so that a refused message costs neither memory nor disk.
 """
 
-from relaygw.core.content import MAX_HEADER, Content
+from relaygw.core.content import MAX_FIELDS, MAX_HEADER, Content
 from relaygw.core.reply import Reply
 from relaygw.ingress.answers import LOCAL_FAILURE, TOO_BIG
 from relaygw.ingress.decoding import Chunks, Decoder
@@ -14,6 +14,7 @@ from relaygw.interfaces import ISink, SpoolError
 BARE_LINE_END = Reply(550, "5.6.11", "The message holds a bare CR or LF")
 NUL_OCTET = Reply(550, "5.6.11", "The message holds a NUL octet")
 LONG_HEADER = Reply(552, "5.3.4", "The header section is too large")
+MANY_FIELDS = Reply(552, "5.3.4", "The header section has too many fields")
 FOLDED_START = Reply(550, "5.6.0", "The message begins with a continuation line")
 
 
@@ -78,6 +79,8 @@ def _head_flaw(content: Content, binary: bool) -> Reply | None:
     head = content.head
     if len(head) >= MAX_HEADER:
         return LONG_HEADER
+    if head.count(b"\n") - head.count(b"\n ") - head.count(b"\n\t") > MAX_FIELDS:
+        return MANY_FIELDS
     if binary:  # which the body alone may be (RFC 3030 3)
         pairs = head.count(b"\r\n")
         if head.count(b"\n") != pairs or head.count(b"\r") != pairs:

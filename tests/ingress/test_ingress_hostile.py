@@ -3,11 +3,13 @@ little memory, and no message that was not ended by CRLF.CRLF or BDAT LAST."""
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ingress_rig import Client, Rig, in_pieces, reply_codes, was_ended
+from ingress_rig import HELLO, MAIL, RCPT, Client, Rig, in_pieces, reply_codes, was_ended
 
 from relaygw.config.schema import LimitsConfig
+from relaygw.core.content import MAX_FIELDS
 from relaygw.core.events import TaskFailed
 from relaygw.ingress.conversation import MAX_LINE
 from relaygw.ingress.protocol import MAX_WAITING
@@ -90,6 +92,16 @@ def test_endless_lines_take_no_memory() -> None:
         client.feed(b"x" * 65_536)
         assert len(client.protocol._lines) <= 1
     assert client.codes(b"\r\nNOOP\r\n") == [250]
+
+
+@pytest.mark.parametrize(("fields", "code"), [(MAX_FIELDS, 250), (MAX_FIELDS + 1, 552)])
+def test_a_header_section_has_so_many_fields_at_most(fields: int, code: int) -> None:
+    """Whoever reads all fields would keep others waiting; folds and lines of the body do not count."""
+    rig = Rig()
+    content = "X: y\r\n z\r\n\tz\r\n" * fields + "\r\n" + "a\r\n" * 20_000
+    replies = rig.connect().codes(HELLO + MAIL + RCPT + f"DATA\r\n{content}.\r\n")
+    assert replies[-1] == code
+    assert len(rig.records()) == (1 if code == 250 else 0)
 
 
 def test_an_endless_message_takes_no_memory() -> None:
