@@ -15,6 +15,9 @@ from relaygw.core.headers import values
 MAX_VALUE = 20_000
 """Octets of one From field that are read."""
 
+MAX_FIELDS = 100
+"""From fields that are read; one is right."""
+
 
 @attrs.frozen(kw_only=True)
 class Authors:
@@ -35,7 +38,7 @@ def read_authors(head: bytes) -> Authors:
         return Authors(flaw="there is no From field")
     domains: dict[str, None] = {}
     flaws = [] if len(found) == 1 else [f"{len(found)} From fields"]
-    for value in found:
+    for value in found[:MAX_FIELDS]:
         named, flaw = _domains(value)
         domains.update(dict.fromkeys(named))
         flaws += [flaw] if flaw else []
