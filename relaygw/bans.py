@@ -46,15 +46,16 @@ def policy_of(config: Config) -> Policy:
 def load(path: str, policy: Policy) -> Bans:
     """What was kept; raises OSError or ValueError where it cannot be read. No file: nothing was."""
     try:
-        with open(path, encoding="utf-8") as file:
-            kept: Any = json.load(file)
+        with open(path, "rb") as file:
+            data = file.read()
     except FileNotFoundError:
         return Bans(policy)
     try:
+        kept: Any = json.loads(data)
         bans = _CONVERTER.structure(kept["bans"], list[Ban])
         known = _CONVERTER.structure(kept["known"], list[Known])
         return Bans(policy, bans, known)
-    except (cattrs.BaseValidationError, KeyError, TypeError, ValueError):
+    except (cattrs.BaseValidationError, KeyError, TypeError, ValueError, RecursionError):
         raise ValueError(f"{path} does not hold bans") from None
 
 

@@ -29,10 +29,6 @@ def check(config: Config) -> Iterator[Finding]:
         )
     for option, path in _files(config):
         yield from _file(option, path, config.hostname if option == OPTION else "")
-    asked = any(each.client_certificates != "none" for each in config.listeners)
-    if config.directory.certificates and not asked:
-        advice = 'set client_certificates = "request" in a [[listener]]'
-        yield warning("directory.certificates", "no listener asks for client certificates", advice)
 
 
 def _files(config: Config) -> Iterator[tuple[str, str]]:

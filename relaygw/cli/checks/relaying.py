@@ -20,6 +20,7 @@ def check(config: Config) -> Iterator[Finding]:
     for number, listener in enumerate(config.listeners, 1):
         yield from _listener(f"listener[{number}]", listener)
         yield from _line_ends(f"listener[{number}]", listener)
+        yield from _believed(f"listener[{number}]", listener)
         if listener.profile == "legacy":
             yield from _legacy(f"listener[{number}]", listener, config)
     yield from _quotas(config)
@@ -68,6 +69,17 @@ def _line_ends(path: str, listener: ListenerConfig) -> Iterator[Finding]:
     if listener.line_ends == "normalize" and not listener.networks:
         message = "bare LF is taken from everybody; only CRLF.CRLF ends a message, but others may read it otherwise"
         yield warning(f"{path}.line_ends", message, 'set it to "reject", or name networks')
+
+
+def _believed(path: str, listener: ListenerConfig) -> Iterator[Finding]:
+    """Who is taken at their word about whom they are."""
+    for network in listener.proxy_from:
+        if network.is_global and network.prefixlen < WIDE[network.version]:
+            message = f"whoever is in {network} may claim any address, that of a trusted client too"
+            yield error(f"{path}.proxy_from", message, "name the load balancers alone")
+    if listener.trust_socket and ":mode=" not in listener.endpoint:
+        message = "every user of this machine may relay: the socket's file is open to all"
+        yield warning(f"{path}.trust_socket", message, 'add ":mode=660" to the endpoint')
 
 
 def _quotas(config: Config) -> Iterator[Finding]:
