@@ -158,6 +158,22 @@ def test_networks_that_are_too_wide(folder: Path, network: str, level: str) -> N
     assert all(finding.path == "trusted_networks[1]" for finding in found)
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "options", "found"),
+    [
+        ("tcp:2525", 'proxy_from = ["0.0.0.0/0"]', [("listener[1].proxy_from", "error")]),
+        ("tcp:2525", 'proxy_from = ["10.0.0.0/8", "192.0.2.7"]', []),
+        ("unix:/run/lmtp", "trust_socket = true", [("listener[1].trust_socket", "warning")]),
+        ("unix:/run/lmtp:mode=660", "trust_socket = true", []),
+        ("unix:/run/lmtp", "trust_socket = false", []),
+    ],
+)
+def test_who_is_believed(folder: Path, endpoint: str, options: str, found: list[tuple[str, str]]) -> None:
+    port = load(folder / "relaygw.toml").listeners[0].endpoint
+    edit(folder, f'endpoint = "{port}"', f'endpoint = "{endpoint}"\n{options}')
+    assert [(each.path, each.level.value) for each in relaying.check(load(folder / "relaygw.toml"))] == found
+
+
 def test_passwords_and_tokens_in_clear(folder: Path) -> None:
     config = folder / "relaygw.toml"
     port = load(config).listeners[1].endpoint
