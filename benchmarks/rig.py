@@ -286,8 +286,18 @@ def postfix(sink_port: int, *, opendkim: bool = True, hold: bool = False) -> Ite
 
 
 @contextlib.contextmanager
+def receiving_postfix(sink_port: int) -> Iterator[Server]:
+    """Postfix as an MX for dest.test, that checks nothing."""
+    with (
+        _postfix_folder() as folder,
+        _postfix(folder, "Postfix", sink_port, "relay_domains = dest.test\n", networks="192.0.2.1/32") as server,
+    ):
+        yield server
+
+
+@contextlib.contextmanager
 def verifying_postfix(sink_port: int, nameserver: int, key: str) -> Iterator[Server]:
-    """Postfix as an MX for dest.test, with OpenDKIM verifying and policyd-spf, which asks this port of 127.0.0.1.
+    """The same with OpenDKIM verifying and policyd-spf, which asks this port of 127.0.0.1.
 
     OpenDKIM's resolver asks nobody on loopback: it is spared the question and reads `key` ("name record") in a file."""
     with _postfix_folder() as folder:
