@@ -6,13 +6,14 @@ Fails with Broken, whose phase tells the opener whether another way (HELO, in cl
 
 import attrs
 
+from relaygw.channel import Channel as TlsChannel
 from relaygw.core.capabilities import Capabilities, parse_capabilities
 from relaygw.core.mx import Target
 from relaygw.core.reply import Reply
 from relaygw.egress.broken import Broken, Phase, broken
 from relaygw.egress.connection import SmtpConnection
 from relaygw.egress.hop import Hop, Manners, TlsMode
-from relaygw.egress.login import log_in
+from relaygw.egress.login import Channel, Keyring, log_in
 from relaygw.egress.proof import chain_doubt, doubt
 from relaygw.egress.tls import AuthoritiesError, ClientCreator, TlsFacts, Watch, facts
 
@@ -65,7 +66,9 @@ async def exchange(connection: SmtpConnection, command: bytes, timeout: float, p
     return replies[0]
 
 
-async def begin(connection: SmtpConnection, target: Target, hop: Hop, approach: Approach, manners: Manners) -> Session:
+async def begin(
+    connection: SmtpConnection, target: Target, hop: Hop, approach: Approach, manners: Manners, keyring: Keyring
+) -> Session:
     """Lead a connection just made to where mail can be sent; raises Broken."""
     tls = await _handshake(connection, target, hop, approach.tls, manners) if hop.implicit else None
     greeting = await exchange(connection, b"", manners.greeting_timeout, Phase.GREETING)
@@ -79,7 +82,7 @@ async def begin(connection: SmtpConnection, target: Target, hop: Hop, approach: 
         connection=connection, target=target, hop=hop, offered=offered, tls=tls, doubt=_doubt(tls, approach)
     )
     if hop.login is not None:
-        await _log_in(session, manners)
+        await _log_in(session, manners, keyring)
     return session
 
 
@@ -160,7 +163,7 @@ def _explained(failure: Broken, watch: Watch) -> Broken:
     return broken(Phase.HANDSHAKE, "4.7.5", words, closed=failure.closed, result=found.result)
 
 
-async def _log_in(session: Session, manners: Manners) -> None:
+async def _log_in(session: Session, manners: Manners, keyring: Keyring) -> None:
     login = session.hop.login
     if login is None:
         return
@@ -170,4 +173,8 @@ async def _log_in(session: Session, manners: Manners) -> None:
     async def ask(line: bytes) -> Reply:
         return await exchange(session.connection, line, manners.command_timeout, Phase.AUTH)
 
-    await log_in(login, session.offered.mechanisms, ask)
+    binding = None
+    if session.tls is not None:
+        binding = TlsChannel(session.connection.transport).binding("tls-exporter")
+    channel = Channel(host=session.target.host, port=session.hop.port, binding=binding)
+    await log_in(login, session.offered.mechanisms, ask, channel, keyring)

@@ -21,6 +21,7 @@ from relaygw.egress.broken import Broken
 from relaygw.egress.client import Session
 from relaygw.egress.failing import FailingHosts
 from relaygw.egress.hop import Hop, Manners, TlsMode
+from relaygw.egress.keyring import make_keyring
 from relaygw.egress.message import Message, in_thread, prepare
 from relaygw.egress.opener import Opener
 from relaygw.egress.policy import Ruling, make_policies, ruling_of
@@ -67,7 +68,7 @@ class Courier:
         self.pool = Pool(services.reactor, manners)
         self.policies = make_policies(services)
         self.failing = FailingHosts(services.reactor)
-        self._opener = Opener(services.reactor, manners)
+        self._opener = Opener(services.reactor, manners, make_keyring(services))
         self._manners = manners
         self._signer: Any = services.signer
         self._write_event = services.write_event

@@ -5,6 +5,8 @@ import enum
 import attrs
 
 from relaygw.core.dane import Dane
+from relaygw.egress.secrets import Secret
+from relaygw.egress.tokens import OauthSource
 from relaygw.tls import Pair
 
 
@@ -29,10 +31,15 @@ class EightBit(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Login:
-    """Credentials for a smart-host. The password stays in its file until a connection needs it."""
+    """Credentials for a smart-host: a password, or where tokens come from, or (neither) our certificate.
+
+    Secrets stay in their place until a connection needs them. `mechanisms` limits what is used, () does not.
+    """
 
     username: str
-    password_file: str
+    password: Secret | None = None
+    oauth: OauthSource | None = None
+    mechanisms: tuple[str, ...] = ()
     in_clear: bool = False
 
 

@@ -1,5 +1,6 @@
 """What the search for a next hop must know of this machine, and what becomes of an attempt without one."""
 
+import os
 import random
 
 from relaygw.config.schema import EgressConfig
@@ -8,6 +9,11 @@ from relaygw.core.mx import Locality, Refusal
 from relaygw.core.outcome import Outcome
 from relaygw.egress.own import OwnAddresses
 from relaygw.interfaces import Attempt, Services
+
+
+def folder_of(services: Services) -> str:
+    """Where the configuration is: what relative paths in it begin with."""
+    return os.path.dirname(str(services.settings.path))
 
 
 def locality(services: Services, egress: EgressConfig, port: int, chance: random.Random) -> Locality:

@@ -15,7 +15,7 @@ from relaygw.core.shaping import compile_providers
 from relaygw.dns import consult
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
-from relaygw.egress.locality import locality, refused
+from relaygw.egress.locality import folder_of, locality, refused
 from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop
 from relaygw.egress.sites import Sites
 from relaygw.interfaces import Attempt, ILocator, IRouteChecker, ITransport, Options, Services
@@ -76,7 +76,7 @@ class MxTransport:
         return self._routes[route]
 
     def _read(self, route: Route) -> Hop:
-        reader = Reader(route)
+        reader = Reader(route, folder_of(self._services))
         hop = read_hop(reader, self._egress, TlsMode(self._egress.tls))
         reader.finish()
         return hop

@@ -12,6 +12,7 @@ from relaygw.egress.client import Approach, Session, begin
 from relaygw.egress.connection import SmtpConnection
 from relaygw.egress.connector import connect
 from relaygw.egress.hop import Hop, Manners, TlsMode
+from relaygw.egress.login import Keyring
 from relaygw.egress.racing import Failed, race
 
 
@@ -21,6 +22,7 @@ class Opener:
 
     reactor: Any
     manners: Manners
+    keyring: Keyring
 
     async def open(self, target: Target, hop: Hop) -> Session:
         """A session at this address; raises Broken, with what went wrong last."""
@@ -54,7 +56,7 @@ class Opener:
 
     async def _try(self, connection: SmtpConnection, target: Target, hop: Hop, approach: Approach) -> Session:
         try:
-            return await begin(connection, target, hop, approach, self.manners)
+            return await begin(connection, target, hop, approach, self.manners, self.keyring)
         except Broken as failure:
             if failure.phase is Phase.HANDSHAKE:
                 connection.abort()  # whoever is at the other end, we have nothing to say to him

@@ -1,6 +1,8 @@
 """Route parameters of the transports that talk SMTP: read once per route, every mistake told in one sentence."""
 
 import ipaddress
+import os
+from collections.abc import Mapping
 from enum import Enum
 from typing import TypeVar
 
@@ -10,7 +12,7 @@ from relaygw.config.schema import EgressConfig
 from relaygw.core.address import AddressError, normalize_domain
 from relaygw.core.certificates import fingerprint
 from relaygw.core.record import Route
-from relaygw.egress.hop import EightBit, Hop, Login, Manners, TlsMode
+from relaygw.egress.hop import EightBit, Hop, Manners, TlsMode
 from relaygw.tls import Pair
 
 E = TypeVar("E", bound=Enum)
@@ -25,9 +27,13 @@ class ParameterError(ValueError):
 
 
 class Reader:
-    """Takes parameters one by one and remembers what is wrong with them, and which nobody asked for."""
+    """Takes parameters one by one and remembers what is wrong with them, and which nobody asked for.
 
-    def __init__(self, route: Route) -> None:
+    Relative paths are taken from `folder`, where the configuration is.
+    """
+
+    def __init__(self, route: Route, folder: str = "") -> None:
+        self._folder = folder
         self.problems: list[str] = []
         self._left: dict[str, object] = dict(route.parameters)
 
@@ -41,6 +47,28 @@ class Reader:
             self.problems.append(f"{name} must be a text, not {found!r}")
             return ""
         return found
+
+    def path(self, name: str) -> str:
+        """An absolute path, or ""."""
+        found = self.text(name)
+        return os.path.join(self._folder, found) if found else ""
+
+    def table(self, name: str) -> "Reader | None":
+        """A table of its own, None where there is none; what is wrong in it is told by `close`."""
+        found = self._left.pop(name, None)
+        if found is None:
+            return None
+        if isinstance(found, Mapping):
+            found = tuple(found.items())
+        if not isinstance(found, tuple) or not all(isinstance(each, tuple) and len(each) == 2 for each in found):
+            self.problems.append(f"{name} must be a table")
+            return None
+        return Reader(Route(transport="", parameters=found), self._folder)
+
+    def close(self, name: str, inner: "Reader") -> None:
+        """Take over what is wrong in a table."""
+        self.problems += [f"{name}: {problem}" for problem in inner.problems]
+        self.problems += [f"{name}: unknown parameter {left!r}" for left in inner._left]
 
     def flag(self, name: str) -> bool:
         found = self._left.pop(name, False)
@@ -87,7 +115,7 @@ def read_hop(reader: Reader, egress: EgressConfig, tls: TlsMode) -> Hop:
     hop = Hop(
         port=reader.number("port", egress.port, 65535),
         tls=reader.word("tls", TlsMode, tls),
-        authorities=reader.text("ca_file"),
+        authorities=reader.path("ca_file"),
         eight_bit=reader.word("eight_bit", EightBit, EightBit.PASS),
         by_route=by_route,
         fingerprints=_fingerprints(reader),
@@ -112,7 +140,7 @@ def _fingerprints(reader: Reader) -> tuple[str, ...]:
 
 def _own(reader: Reader) -> Pair | None:
     """Our certificate, for servers that ask for one."""
-    certificate, private_key = reader.text("certificate"), reader.text("private_key")
+    certificate, private_key = reader.path("certificate"), reader.path("private_key")
     if bool(certificate) != bool(private_key):
         reader.problems.append("certificate and private_key belong together: one of them is missing")
     return Pair(certificate, private_key) if certificate and private_key else None
@@ -147,19 +175,6 @@ def families(hop: Hop, egress: EgressConfig) -> EgressConfig:
     six = any(":" in each for each in hop.sources)
     four = any(":" not in each for each in hop.sources)
     return attrs.evolve(egress, ipv6=egress.ipv6 and six, ipv4=egress.ipv4 and four)
-
-
-def read_login(reader: Reader) -> Login | None:
-    """`username` and `password_file` go together."""
-    username, password_file = reader.text("username"), reader.text("password_file")
-    in_clear = reader.flag("login_in_clear")
-    if bool(username) != bool(password_file):
-        reader.problems.append("username and password_file belong together: one of them is missing")
-    if "\0" in username or "\n" in username or "\r" in username:
-        reader.problems.append("username holds a character no login can carry")
-    if not username or not password_file:
-        return None
-    return Login(username=username, password_file=password_file, in_clear=in_clear)
 
 
 def manners(hostname: str, egress: EgressConfig) -> Manners:

@@ -12,10 +12,11 @@ from relaygw.core.mx import Found, Locality, Refusal, Target, targets_for_domain
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Route
 from relaygw.dns import consult
+from relaygw.egress.credentials import read_login
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
-from relaygw.egress.locality import locality, refused
-from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop, read_login, with_implicit_tls
+from relaygw.egress.locality import folder_of, locality, refused
+from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop, with_implicit_tls
 from relaygw.egress.tls import is_address
 from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Services
 
@@ -33,7 +34,7 @@ class Plan:
 @implementer(ITransport, IRouteChecker)
 class SmarthostTransport:
     """Route parameters: `host` (and `port`) or `hosts` ("host:port", tried in order), `mx` (look up their MX),
-    `username`, `password_file`, `login_in_clear`, `implicit_tls`, `lmtp`, and those of `read_hop`."""
+    those of `read_login` and `read_hop`, `implicit_tls`, `lmtp`."""
 
     def __init__(self, options: Options, services: Services) -> None:
         if options:
@@ -85,7 +86,7 @@ class SmarthostTransport:
         return self._plans[route]
 
     def _read(self, route: Route) -> Plan:
-        reader = Reader(route)
+        reader = Reader(route, folder_of(self._services))
         login = read_login(reader)
         # A password goes only to a host that proved its name, unless the route asks for less by name.
         tls = TlsMode.VERIFY if login is not None and not login.in_clear else TlsMode(self._egress.tls)

@@ -47,13 +47,16 @@ TLSA = (f"_25._tcp.{HOST}", "TLSA")
             DaneUnknown("the TLSA records of mx.example.org cannot be found out: SERVFAIL"),
         ),
         # What is signed under an address that is not does not count (RFC 7672 2.2.2).
-        ({(HOST, "A"): found("192.0.2.1", ad=False), TLSA: found(EE)}, NoDane(why="its addresses are not signed", ttl=60)),
+        (
+            {(HOST, "A"): found("192.0.2.1", ad=False), TLSA: found(EE)},
+            NoDane(why="its addresses are not signed", ttl=60),
+        ),
         (
             {(HOST, "A"): found("192.0.2.1"), (HOST, "AAAA"): found("2001:db8::1", ad=False), TLSA: found(EE)},
             NoDane(why="its addresses are not signed", ttl=60),
         ),
     ],
-)  # fmt: skip
+)
 def test_what_counts_is_signed_all_the_way(zone: dict[tuple[str, str], Answer], expected: object) -> None:
     assert ask(zone) == expected
 
@@ -150,7 +153,11 @@ def test_of_two_hashes_of_one_kind_the_stronger_counts_and_whole_data_always() -
 @pytest.mark.parametrize("selector", [0, 1])
 @pytest.mark.parametrize("matching", [0, 1, 2])
 def test_a_record_means_the_certificate_or_the_key_it_was_made_from(selector: int, matching: int) -> None:
-    of = {0: lambda data: data, 1: lambda data: hashlib.sha256(data).digest(), 2: lambda data: hashlib.sha512(data).digest()}  # fmt: skip
+    of = {
+        0: lambda data: data,
+        1: lambda data: hashlib.sha256(data).digest(),
+        2: lambda data: hashlib.sha512(data).digest(),
+    }
     record = Tlsa(3, selector, matching, of[matching]((SERVER.certificate, SERVER.key)[selector]))
     assert dane.means(record, SERVER)
     assert not dane.means(record, AUTHORITY)

@@ -19,6 +19,7 @@ from relaygw.core.question import Answer, AnswerStatus, Question
 from relaygw.core.record import RecipientState, Record, Route
 from relaygw.egress.client import Session
 from relaygw.egress.hop import Hop, Manners, TlsMode
+from relaygw.egress.keyring import make_keyring
 from relaygw.egress.message import in_thread, prepare
 from relaygw.egress.opener import Opener
 from relaygw.egress.transaction import send
@@ -327,7 +328,7 @@ async def converse(
 ) -> tuple[Session, tuple[Outcome, ...]]:
     """A whole conversation with one next hop: open, send."""
     held = BytesContent(content) if isinstance(content, bytes) else content
-    session = await Opener(reactor, manners).open(TARGET, hop)
+    session = await make_opener(reactor, manners).open(TARGET, hop)
     message = await prepare(record.envelope, b"", held, in_thread(reactor))
     return session, await send(session, message, record.envelope.recipients, manners)
 
@@ -338,6 +339,10 @@ def outcomes_with(server: Server, record: Record | None = None, **facts: Any) ->
     found = result(run(reactor, converse(reactor, record or make_record(), **facts)))
     outcomes: tuple[Outcome, ...] = found[1]
     return outcomes
+
+
+def make_opener(reactor: Any, manners: Manners = MANNERS) -> Opener:
+    return Opener(reactor, manners, make_keyring(make_services(reactor)))
 
 
 class DictResolver:

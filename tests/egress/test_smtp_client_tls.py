@@ -9,7 +9,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from egress_support import CLOSE, MANNERS, Server, make_record
+from egress_support import CLOSE, MANNERS, Server, make_opener, make_record
 from OpenSSL import SSL
 from stock_client import StockClient
 from twisted.internet import reactor
@@ -28,7 +28,7 @@ from relaygw.egress.broken import Broken, Phase
 from relaygw.egress.client import Session
 from relaygw.egress.hop import Hop, Login, TlsMode
 from relaygw.egress.message import in_thread, prepare
-from relaygw.egress.opener import Opener
+from relaygw.egress.secrets import Secret
 from relaygw.egress.transaction import send
 
 NAME = "mx.example.org"
@@ -150,7 +150,7 @@ class TlsTests(TestCase):
                 yield closed
 
     async def open(self, hop: Hop, host: str = NAME) -> Session:
-        session = await Opener(reactor, MANNERS).open(Target(host=host, address="127.0.0.1"), hop)
+        session = await make_opener(reactor).open(Target(host=host, address="127.0.0.1"), hop)
         self.sessions.append(session)
         return session
 
@@ -272,7 +272,7 @@ class TlsTests(TestCase):
     @inlineCallbacks
     def test_a_login_goes_inside(self) -> Any:
         (self.folder / "password").write_text("secret")
-        login = Login(username="me", password_file=str(self.folder / "password"))
+        login = Login(username="me", password=Secret("file", str(self.folder / "password")))
         yield self.opened(self.hop(TlsMode.VERIFY, login=login))
         assert self.inside[0].commands == ["EHLO relay.example", "AUTH PLAIN AG1lAHNlY3JldA=="]
 

@@ -26,6 +26,7 @@ from relaygw.core.record import Record, Route
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, Login, TlsMode
 from relaygw.egress.parameters import manners
+from relaygw.egress.secrets import Secret
 from relaygw.egress.suitability import another_may
 
 BINARY = ("PIPELINING", "SIZE 0", "8BITMIME", "CHUNKING", "BINARYMIME")
@@ -253,7 +254,7 @@ def test_who_logged_in_with_us_is_nobody_to_the_next_hop(tmp_path: Path) -> None
     """RFC 4954 5."""
     password = tmp_path / "password"
     password.write_text("secret\n")
-    hop = Hop(tls=TlsMode.NONE, login=Login(username="me", password_file=str(password), in_clear=True))
+    hop = Hop(tls=TlsMode.NONE, login=Login(username="me", password=Secret("file", str(password)), in_clear=True))
     server = Server(("AUTH PLAIN",), auth=b"235 ok\r\n")
     reactor = MemoryReactor(lambda address, port: server)
     result(run(reactor, converse(reactor, make_record(login="somebody"), hop=hop)))

@@ -11,6 +11,7 @@ from egress_support import (
     TARGET,
     MemoryReactor,
     Server,
+    make_opener,
     pending,
     result,
     run,
@@ -19,7 +20,7 @@ from egress_support import (
 from relaygw.egress.broken import Broken, Phase
 from relaygw.egress.client import Session
 from relaygw.egress.hop import Hop, Login, TlsMode
-from relaygw.egress.opener import Opener
+from relaygw.egress.secrets import Secret
 
 CLEAR = Hop(tls=TlsMode.NONE)
 PASSWORD = "pä55 word"
@@ -30,7 +31,7 @@ def open_with(*servers: Server | None, hop: Hop = CLEAR, reactor: MemoryReactor 
     """The session that opening against these servers, one per connection, comes to."""
     waiting = list(servers)
     reactor = reactor or MemoryReactor(lambda address, port: waiting.pop(0))
-    session = result(run(reactor, Opener(reactor, MANNERS).open(TARGET, hop)))
+    session = result(run(reactor, make_opener(reactor).open(TARGET, hop)))
     assert isinstance(session, Session)
     return session
 
@@ -101,7 +102,7 @@ def test_a_temporary_answer_to_ehlo_is_no_reason_for_helo(reply: bytes) -> None:
 @pytest.mark.parametrize(("verb", "limit"), [("greeting", MANNERS.greeting_timeout), ("ehlo", MANNERS.command_timeout)])
 def test_a_silent_server_is_given_up_in_time(verb: str, limit: float) -> None:
     reactor = MemoryReactor(lambda address, port: Server(**{verb: SILENCE}))
-    opening = run(reactor, Opener(reactor, MANNERS).open(TARGET, CLEAR))
+    opening = run(reactor, make_opener(reactor).open(TARGET, CLEAR))
     reactor.pass_time(limit - 1)
     assert pending(opening)
     reactor.pass_time(1)
@@ -112,7 +113,7 @@ def test_a_silent_server_is_given_up_in_time(verb: str, limit: float) -> None:
 
 def test_a_slow_trickle_does_not_stretch_the_time() -> None:
     reactor = MemoryReactor(lambda address, port: Server(greeting=SILENCE))
-    opening = run(reactor, Opener(reactor, MANNERS).open(TARGET, CLEAR))
+    opening = run(reactor, make_opener(reactor).open(TARGET, CLEAR))
     for _ in range(int(MANNERS.greeting_timeout)):
         reactor.wires[0].feed(b"2" if pending(opening) else b"")
         reactor.pass_time(1)
@@ -171,7 +172,7 @@ def login(tmp_path: Path, password: str = PASSWORD + "\n", *, in_clear: bool = T
     (tmp_path / "password").write_text(password, encoding="utf-8")
     return Hop(
         tls=TlsMode.NONE,
-        login=Login(username="me", password_file=str(tmp_path / "password"), in_clear=in_clear),
+        login=Login(username="me", password=Secret("file", str(tmp_path / "password")), in_clear=in_clear),
     )
 
 

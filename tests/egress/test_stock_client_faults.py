@@ -12,6 +12,7 @@ from egress_support import (
     MemoryReactor,
     Server,
     converse,
+    make_opener,
     make_record,
     outcomes_with,
     result,
@@ -31,7 +32,6 @@ from relaygw.core.outcome import Status
 from relaygw.core.stuffing import BareLineEnd
 from relaygw.egress.broken import Broken, Phase
 from relaygw.egress.hop import Hop, TlsMode
-from relaygw.egress.opener import Opener
 from relaygw.egress.tls import ClientCreator
 
 SMUGGLED = b".\nMAIL FROM:<smuggled@example.net>\nRCPT TO:<v@example.org>\nDATA\nSubject: evil\n\nx\n"
@@ -194,7 +194,7 @@ def test_a_server_that_hangs_up_on_ehlo_is_never_asked_with_helo() -> None:
     second = Server()
     servers = [Server(ehlo=CLOSE), second]
     reactor = MemoryReactor(lambda address, port: servers.pop(0))
-    result(run(reactor, Opener(reactor, MANNERS).open(TARGET, CLEAR)))
+    result(run(reactor, make_opener(reactor).open(TARGET, CLEAR)))
     assert second.commands == ["HELO relay.example"]
 
 
@@ -203,7 +203,7 @@ def test_a_silent_server_is_waited_for_without_end() -> None:
     client.clock.advance(10 * 24 * 3600)
     assert not wire.closed
     reactor = MemoryReactor(lambda address, port: Server(greeting=SILENCE))
-    opening = run(reactor, Opener(reactor, MANNERS).open(TARGET, CLEAR))
+    opening = run(reactor, make_opener(reactor).open(TARGET, CLEAR))
     reactor.pass_time(MANNERS.greeting_timeout)
     with pytest.raises(Broken, match="silent"):
         result(opening)

@@ -22,11 +22,17 @@ ELSEWHERE = parse_policy(b"version: STSv1\nmode: enforce\nmx: other.example\nmax
 TESTING = parse_policy(b"version: STSv1\nmode: testing\nmx: mx.example.org\nmax_age: 86400\n")
 RULES = (
     TlsRule(label="tls_policy[1]", policy="verify", domains=("bank.example",), authorities="/ca.pem"),
-    TlsRule(label="tls_policy[2]", policy="fingerprint", hosts=("mx.example.org",), fingerprints=("ab",), domains=("pin.example",)),
+    TlsRule(
+        label="tls_policy[2]",
+        policy="fingerprint",
+        hosts=("mx.example.org",),
+        fingerprints=("ab",),
+        domains=("pin.example",),
+    ),
     TlsRule(label="tls_policy[3]", policy="dane", domains=("dane.example",)),
     TlsRule(label="tls_policy[4]", policy="sts", domains=("sts.example",)),
     TlsRule(label="tls_policy[5]", policy="none", domains=(".old.example",)),
-)  # fmt: skip
+)
 
 
 class Zone:
@@ -150,8 +156,11 @@ def test_a_lookup_that_fails_closes_the_host() -> None:
 def test_an_enforced_policy_verifies_the_hosts_it_names() -> None:
     ruling = rule(Zone(signed=False), StsFound(policy=STS, why="w"))
     assert (ruling.hop.tls, ruling.kind, ruling.patterns, ruling.refusal) == (
-        TlsMode.VERIFY, "sts", ("mx.example.org",), "",
-    )  # fmt: skip
+        TlsMode.VERIFY,
+        "sts",
+        ("mx.example.org",),
+        "",
+    )
 
 
 def test_an_enforced_policy_closes_the_hosts_it_does_not_name() -> None:

@@ -121,11 +121,31 @@ CASES: list[tuple[str, str, Hop, str]] = [
     ("TA, expired", "expired", dane(Tlsa(2, 0, 1, sha256(der(MIDDLE)))), "certificate-expired"),
     ("TA, the domain's name", "domain", dane(Tlsa(2, 0, 1, sha256(der(MIDDLE))), names=("example.org",)), ""),
     ("TA, unsigned MX", "domain", dane(Tlsa(2, 0, 1, sha256(der(MIDDLE)))), "certificate-host-mismatch"),
-    ("TA fails, EE fits", "wrong name", dane(Tlsa(2, 0, 1, sha256(der(MIDDLE))), Tlsa(3, 0, 1, sha256(der(SERVERS["wrong name"])))), ""),
-    ("fingerprint", "self-signed", Hop(tls=TlsMode.FINGERPRINT, fingerprints=(sha256(der(SERVERS["self-signed"])).hex(),)), ""),
-    ("fingerprint of the key", "expired", Hop(tls=TlsMode.FINGERPRINT, fingerprints=("00", sha256(key(SERVERS["expired"])).hex())), ""),
-    ("another fingerprint", "good", Hop(tls=TlsMode.FINGERPRINT, fingerprints=(sha256(der(MIDDLE)).hex(),)), "validation-failure"),
-]  # fmt: skip
+    (
+        "TA fails, EE fits",
+        "wrong name",
+        dane(Tlsa(2, 0, 1, sha256(der(MIDDLE))), Tlsa(3, 0, 1, sha256(der(SERVERS["wrong name"])))),
+        "",
+    ),
+    (
+        "fingerprint",
+        "self-signed",
+        Hop(tls=TlsMode.FINGERPRINT, fingerprints=(sha256(der(SERVERS["self-signed"])).hex(),)),
+        "",
+    ),
+    (
+        "fingerprint of the key",
+        "expired",
+        Hop(tls=TlsMode.FINGERPRINT, fingerprints=("00", sha256(key(SERVERS["expired"])).hex())),
+        "",
+    ),
+    (
+        "another fingerprint",
+        "good",
+        Hop(tls=TlsMode.FINGERPRINT, fingerprints=(sha256(der(MIDDLE)).hex(),)),
+        "validation-failure",
+    ),
+]
 
 
 @pytest.mark.parametrize(("server", "hop", "verdict"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
