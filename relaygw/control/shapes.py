@@ -5,6 +5,7 @@ from typing import Any
 
 from relaygw.control.collaborators import Done, Listed
 from relaygw.core.envelope import path
+from relaygw.core.lanes import Standing
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Progress, RecipientState
 from relaygw.journal.line import timestamp
@@ -52,6 +53,7 @@ def details(listed: Listed, now: float) -> Json:
         "hello": record.hello,
         "listener": record.listener,
         "header_from": record.header_from,
+        "findings": list(record.findings),
         "body": envelope.body.value,
         "smtputf8": envelope.smtputf8,
         "envid": envelope.envid,
@@ -88,3 +90,19 @@ def outcome(last: Outcome) -> Json:
 def done(answer: Done) -> Json:
     """What an order came to."""
     return {"id": answer.queue_id, "done": answer.done, "message": answer.message}
+
+
+def destination(standing: Standing) -> Json:
+    """How one destination stands."""
+    transport, name = standing.destination
+    return {
+        "destination": name,
+        "transport": transport,
+        "running": standing.running,
+        "waiting": standing.waiting,
+        "limit": standing.limit,
+        "resting_until": time_or_none(standing.resting_until or None),
+        "probing": standing.probing,
+        "shaping": list(standing.layers),
+        "why": standing.why,
+    }

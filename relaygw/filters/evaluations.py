@@ -1,9 +1,10 @@
 """The evaluations of DMARC, kept for aggregate reports: one file of JSON lines a day, written by a thread.
 
 Mail never waits for it, and it never grows beyond its bounds: a day's file takes so many octets, days are kept for so
-long, and what cannot be written is lost and told once.
+long. What cannot be written is lost, and the journal says why.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -71,11 +72,12 @@ class EvaluationLog:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / f"{day}.jsonl"
         new = not path.exists()
-        with path.open("a", encoding="ascii") as file:
+        # Unbuffered: one call writes all, so that after a reload two logs may share the file.
+        with path.open("ab", buffering=0) as file:
             if file.tell() > self._day_limit:
                 self.lost += len(lines)
                 return
-            file.write("".join(f"{line}\n" for line in lines))
+            file.write("".join(f"{line}\n" for line in lines).encode("ascii"))
         if new:
             path.chmod(0o600)
             self._forget(before=f"{datetime.fromisoformat(day) - self._keep:%Y-%m-%d}")
@@ -94,4 +96,5 @@ def read_evaluations(folder: Path, day: str) -> Iterator[dict[str, Any]]:
     with path.open(encoding="ascii") as file:
         for line in file:
             if line.endswith("}\n"):
-                yield json.loads(line)
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
