@@ -1,7 +1,8 @@
 """Who may relay: the one place that says so (contract 3).
 
 Four ways lead in, and no other: the recipient's domain is local, it is a relay domain, the session has logged in, or
-the client is in a trusted network. Whether the mail is *wanted* is asked elsewhere and grants nothing here.
+the client is trusted: in a network that is, or on a UNIX socket that its listener trusts by name. Whether the mail is
+*wanted* is asked elsewhere and grants nothing here.
 
 An address that carries a route inside its local part (`user%other@ours`, `other!user@ours`, `"user@other"@ours`) is
 never taken from strangers, not even for our domains: whoever stands behind us may still read it as a route. A source
@@ -67,9 +68,12 @@ class Permission:
     relay: Domains = Domains()
     trusted: tuple[Network, ...] = ()
 
-    def trusts(self, client: str) -> bool:
-        """Whether this client may relay without a login; `client` is an IP address, "" on a UNIX socket."""
-        if not client or not self.trusted:
+    def trusts(self, client: str, socket: bool = False) -> bool:
+        """Whether this client may relay without a login; `client` is an IP address, "" on a UNIX socket, and `socket`
+        tells whether the listener's is trusted: its file lets in whom it should."""
+        if not client:
+            return socket
+        if not self.trusted:
             return False
         address = _parsed(client)
         return any(address in network for network in self.trusted)

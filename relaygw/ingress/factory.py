@@ -99,7 +99,7 @@ class IngressFactory(SMTPFactory):
             role=self._house.role,
             client=client,
             port=port,
-            trusted=self._house.permission.trusts(client) or (self._config.trust_socket and not client),
+            trusted=self._house.permission.trusts(client, self._config.trust_socket),
             lmtp=self._config.protocol == "lmtp",
         )
         protocol = RelayESMTP(self._house, Conversation(self._house, session), self._ended)

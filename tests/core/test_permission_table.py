@@ -108,3 +108,10 @@ def test_no_text_makes_a_relay_for_strangers(text: str) -> None:
     if isinstance(decision, Destination):
         assert address.domain in ("here.test", "relayed.test") or address.domain.endswith(".below.test")
         assert not set(address.local) & set("@%!")
+
+
+def test_a_socket_is_trusted_by_name_and_an_address_never_for_it() -> None:
+    for permission in (Permission(local=domains_of([])), Permission(local=domains_of([]), trusted=PERMISSION.trusted)):
+        assert permission.trusts("", socket=True)
+        assert not permission.trusts("")
+        assert not permission.trusts("192.0.2.1", socket=True)
