@@ -14,6 +14,8 @@ Life of a message, in the order of the folders (a test fails where a name below 
     relaygw.core        pure: values and decisions; time, randomness and DNS are arguments
     relaygw.interfaces  the plug points, on one page
     relaygw.dns         dnspython's resolver driven by Twisted
+    relaygw.sasl        logins, the same for SMTP, POP3 and IMAP4: relaygw.realm and relaygw.tables say who exists,
+                        relaygw.channel what TLS proves, relaygw.bans who may not even try
     relaygw.tap, relaygw.gateway, relaygw.config   the only places that know every part
 
 Layers point downwards only: ingress, filters, queue, egress, mailbox, control → core, interfaces; siblings meet in

@@ -17,7 +17,7 @@ from ldaptor.protocols.ldap.ldapclient import LDAPClient
 from OpenSSL.crypto import X509
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
-from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.internet.protocol import connectionDone
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.python.failure import Failure
@@ -104,7 +104,7 @@ class _Wire(LDAPClient):  # type: ignore[misc]  # the library has no types
         self.alive = False
         if not self.secured.called:
             self.secured.errback(reason)
-        # Nobody may be waiting: the end is told by the requests under way.
+            # Nobody may be waiting: the end is told by the requests under way.
             _ = self.secured.addErrback(lambda _: None)
         LDAPClient.connectionLost(self, reason)
 
@@ -238,6 +238,7 @@ class Pool:
         self._prepare = prepare
         self._turns = DeferredSemaphore(size)
         self._free: list[tuple[Connection, float]] = []
+        self._timer: IDelayedCall | None = None
 
     @deferred
     async def use(self, work: "Callable[[Connection], Awaitable[T]]") -> T:
@@ -269,7 +270,22 @@ class Pool:
             raise
         if connection.alive:
             self._free.append((connection, self._reactor.seconds()))
+            self._arm()
         return answer
+
+    def _arm(self) -> None:
+        if self._timer is None and self._free:
+            self._timer = self._reactor.callLater(self._idle, self._reap)
+
+    def _reap(self) -> None:
+        """Let go of what nobody has used for long: a pool that a reload has replaced ends like this, too."""
+        self._timer = None
+        now = self._reactor.seconds()
+        for connection, since in self._free:
+            if now - since >= self._idle or not connection.alive:
+                connection.abort()
+        self._free = [kept for kept in self._free if kept[0].alive]
+        self._arm()
 
     def _kept(self) -> Connection | None:
         while self._free:
@@ -310,6 +326,9 @@ class Pool:
 
     def close(self) -> None:
         """Let go of what is idle."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for connection, _ in self._free:
             connection.abort()
         self._free.clear()

@@ -5,7 +5,9 @@ import imaplib
 import json
 import poplib
 import smtplib
+import socket
 import ssl
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,6 +146,36 @@ def test_pop3_by_scram_bound_to_the_certificate(gateway: Gateway) -> None:
     assert client.trusts(base64.b64decode(server._getline()[0][2:]))  # type: ignore[attr-defined]
     assert ask("").startswith(b"+OK")
     server.quit()
+
+
+def test_smtp_by_scram_bound_to_the_handshake_of_tls_1_2(gateway: Gateway) -> None:
+    old = unchecked()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with smtplib.SMTP("127.0.0.1", gateway.port(587)) as smtp:
+        smtp.starttls(context=old)
+        smtp.ehlo()
+        assert smtp.esmtp_features["auth"].split()[:2] == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]
+        wire: Any = smtp.sock
+        for bound, code in ((b"x" * 12, 535), (wire.get_channel_binding("tls-unique"), 235)):
+            client = ScramClient("alice", PASSWORD, binding=("tls-unique", bound))
+            said = smtp.docmd("AUTH", "SCRAM-SHA-256-PLUS " + base64.b64encode(client.first).decode())
+            said = smtp.docmd(base64.b64encode(client.final(base64.b64decode(said[1]))).decode())
+            if code == 235:
+                assert client.trusts(base64.b64decode(said[1]))
+                said = smtp.docmd("")
+            assert said[0] == code
+
+
+def test_a_client_that_vanishes_in_an_exchange_under_tls_leaves_no_session(gateway: Gateway) -> None:
+    before = len(journal(gateway, "disconnected"))
+    imap: Any = imaplib.IMAP4("127.0.0.1", gateway.port(143))
+    imap.starttls(unchecked())
+    imap.send(b"a AUTHENTICATE SCRAM-SHA-256\r\n")
+    assert imap.readline() == b"+ \r\n"
+    imap.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    imap.sock.close()
+    imap.file.close()
+    eventually(lambda: len(journal(gateway, "disconnected")) > before)
 
 
 def context(gateway: Gateway) -> ssl.SSLContext:

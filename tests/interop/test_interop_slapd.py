@@ -16,6 +16,7 @@ from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from relaygw.core.address import Address
@@ -268,5 +269,18 @@ class SlapdTests(TestCase):
             waiting = [directory.named(name) for name in ("alice", "bob", "nobody") * 20]
             found = [await each for each in waiting]
             assert [account is not None for account in found] == [True, True, False] * 20
+
+        return self.run_all(work)
+
+    def test_connections_nobody_uses_are_let_go_of(self) -> Any:
+        async def work() -> None:
+            directory = self.directory(idle_timeout=0.2)
+            assert await directory.named("alice") is not None
+            (connection, _) = directory._searchers._free[0]
+            assert connection.alive
+            await deferLater(reactor, 0.6, lambda: None)
+            assert directory._searchers._free == []
+            assert not connection.alive
+            assert await directory.named("alice") is not None
 
         return self.run_all(work)
