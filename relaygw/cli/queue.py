@@ -24,6 +24,10 @@ ORDERS = {
 }
 
 
+_DESTINATIONS = """The destinations mail goes to: attempts that run, messages that wait, how many attempts it bears at
+once, and what holds it back."""
+
+
 class Queue(Protocol):
     """The queue, near or far; documents as in relaygw.control.queue."""
 
@@ -32,6 +36,8 @@ class Queue(Protocol):
     def show(self, queue_id: str) -> Json | None: ...
 
     def why(self, queue_id: str) -> Json | None: ...
+
+    def destinations(self, given: asked.Asked) -> Json: ...
 
     def order(self, verb: str, given: asked.Asked) -> Json: ...
 
@@ -42,10 +48,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     listing.set_defaults(run=list_)
     _add_conditions(listing)
     listing.add_argument("--limit", type=int, default=0, metavar="N", help="at most N messages (default: all)")
-    for name, sentence, run in (("show", "everything about messages", show), ("why", "what messages wait for", why)):
+    for name, sentence, run, what in (
+        ("show", "everything about messages", show, "ID"),
+        ("why", "what messages or destinations wait for", why, "ID|DESTINATION"),
+    ):
         verb = verbs.add_parser(name, help=sentence, description=f"{sentence.capitalize()}.")
         verb.set_defaults(run=run)
-        verb.add_argument("ids", nargs="+", metavar="ID")
+        verb.add_argument("ids", nargs="+", metavar=what)
+    places = verbs.add_parser("destinations", help="where mail goes, and what holds it back", description=_DESTINATIONS)
+    places.set_defaults(run=destinations)
+    places.add_argument("--all", action="store_true", help="also those with nothing to do")
     for name, sentence in ORDERS.items():
         verb = verbs.add_parser(name, help=f"{sentence}", description=f"{sentence.capitalize()}.")
         verb.set_defaults(run=order, order=name)
@@ -90,7 +102,41 @@ def show(options: argparse.Namespace, context: Context) -> Answer:
 
 
 def why(options: argparse.Namespace, context: Context) -> Answer:
-    return _each(options.ids, context, lambda there, queue_id: there.why(queue_id), _reason)
+    """Of messages, and of destinations where there is no message of that id."""
+    with _queue(context) as there:
+        found = {name: _why(there, name) for name in dict.fromkeys(options.ids)}
+    documents = [document for each in found.values() for document in each]
+    missing = [
+        f"there is no message and no destination {name!r} in the queue" for name, each in found.items() if not each
+    ]
+    text = "\n\n".join(_standing(each) if "destination" in each else _reason(each) for each in documents)
+    return Answer(document=documents, text=text, notes="\n".join(missing), status=NO if missing else DONE)
+
+
+def _why(there: Queue, name: str) -> list[Json]:
+    message = there.why(name)
+    return [message] if message is not None else list(there.destinations({"name": name})["destinations"])
+
+
+def destinations(options: argparse.Namespace, context: Context) -> Answer:
+    with _queue(context) as there:
+        answer = there.destinations({"all": "true" if options.all else "", "limit": asked.MAX_LIMIT})
+    rows = [
+        (
+            each["destination"],
+            each["transport"],
+            each["running"],
+            each["waiting"],
+            each["limit"],
+            (each["resting_until"] or "")[:19],
+            each["why"],
+        )
+        for each in answer["destinations"]
+    ]
+    titles = ("DESTINATION", "BY", "RUNNING", "WAITING", "LIMIT", "RESTS UNTIL", "WHY")
+    text = table(titles, rows) if rows else "Nothing is on its way, and nothing is held back."
+    notes = f"{answer['left_off']} more" if answer["left_off"] else ""
+    return Answer(document=answer["destinations"], text=text, notes=notes)
 
 
 def order(options: argparse.Namespace, context: Context) -> Answer:
@@ -171,6 +217,10 @@ class FarQueue:
     def why(self, queue_id: str) -> Json | None:
         return self._found("queue", queue_id, "why")
 
+    def destinations(self, given: asked.Asked) -> Json:
+        document: Json = self._client.get("destinations", **given)
+        return document
+
     def order(self, verb: str, given: asked.Asked) -> Json:
         document: Json = self._client.post("queue", verb, body=given)
         return document
@@ -197,6 +247,9 @@ class NearQueue:
 
     def why(self, queue_id: str) -> Json | None:
         return _now(queue.why(self._operations, queue_id))
+
+    def destinations(self, given: asked.Asked) -> Json:
+        return queue.destinations(self._operations, given)
 
     def order(self, verb: str, given: asked.Asked) -> Json:
         return _now(queue.order(self._operations, verb, given))
@@ -257,3 +310,9 @@ def _shown(message: Json) -> str:
 
 def _reason(document: Json) -> str:
     return f"{document['id']} ({document['state']}): {printable(document['why'])}"
+
+
+def _standing(document: Json) -> str:
+    numbers = f"{document['running']} attempts run, {document['waiting']} wait, at most {document['limit']} at once."
+    why = printable(document["why"]) or "Nothing holds it back."
+    return f"{printable(document['destination'])} (by {document['transport']}): {why} {numbers}"

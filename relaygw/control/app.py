@@ -39,6 +39,7 @@ class ControlApp:
             ("GET", "/queue/<queue_id>", self.show),
             ("GET", "/queue/<queue_id>/why", self.why),
             ("POST", "/queue/<verb>", self.order),
+            ("GET", "/destinations", self.destinations),
             ("GET", "/trace", self.trace),
             ("GET", "/route", self.route),
             ("GET", "/filters", self.filters),
@@ -61,6 +62,9 @@ class ControlApp:
 
     async def why(self, request: Request, queue_id: str) -> bytes:
         return as_json(request, _found(await queue.why(self._parts.queue, queue_id), queue_id))
+
+    async def destinations(self, request: Request) -> bytes:
+        return as_json(request, queue.destinations(self._parts.queue, asked.query(request.args)))
 
     async def order(self, request: Request, verb: str) -> bytes:
         return as_json(request, await queue.order(self._parts.queue, verb, asked.body(_content(request))))

@@ -8,6 +8,7 @@ import attrs
 from relaygw.config.schema import Config
 from relaygw.core.address import Address
 from relaygw.core.bans import Ban
+from relaygw.core.lanes import Standing
 from relaygw.core.lifecycle import Order
 from relaygw.core.record import Record
 from relaygw.core.selection import Selection
@@ -55,6 +56,8 @@ class QueueOperations(Protocol):
     def show(self, queue_id: str) -> Awaitable[Listed | None]: ...
 
     def why(self, queue_id: str) -> Awaitable[str]: ...
+
+    def destinations(self, name: str = "") -> Sequence[Standing]: ...
 
     def order(self, queue_id: str, order: Order) -> Awaitable[Done]: ...
 

@@ -5,7 +5,7 @@ Knows nothing of HTTP: `Asked` in, JSON documents out, BadRequest for what canno
 
 from relaygw.control.asked import FILTERS, MAX_LIMIT, Asked, BadRequest, known, meant, number, text, texts, yes_or_no
 from relaygw.control.collaborators import QueueOperations
-from relaygw.control.shapes import Json, details, done, summary
+from relaygw.control.shapes import Json, destination, details, done, summary
 from relaygw.core.lifecycle import Order, Verb
 
 DEFAULT_LIMIT = 1000
@@ -34,6 +34,16 @@ async def why(queue: QueueOperations, queue_id: str) -> Json | None:
     if listed is None:
         return None
     return {"id": queue_id, "state": listed.state, "why": await queue.why(queue_id)}
+
+
+def destinations(queue: QueueOperations, asked: Asked) -> Json:
+    """The destinations that do something or are held back, the busiest first; with `all`, every one in memory; with
+    `name` those of that name, host or domain, whatever they do."""
+    known(asked, "name", "all", "limit")
+    name, limit = text(asked, "name"), number(asked, "limit", DEFAULT_LIMIT, MAX_LIMIT) or DEFAULT_LIMIT
+    every = bool(name) or yes_or_no(asked, "all")
+    found = [each for each in queue.destinations(name) if every or each.running or each.waiting or each.why]
+    return {"destinations": [destination(each) for each in found[:limit]], "left_off": max(0, len(found) - limit)}
 
 
 async def order(queue: QueueOperations, verb: str, asked: Asked) -> Json:

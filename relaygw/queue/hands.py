@@ -10,8 +10,10 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from relaygw.core.address import Address, AddressError, normalize_domain
+from relaygw.core.envelope import Envelope, Recipient
 from relaygw.core.lanes import Lanes, Standing
-from relaygw.core.lifecycle import Order
+from relaygw.core.lifecycle import Order, begin
 from relaygw.core.record import Record
 from relaygw.core.shaping import Destination
 from relaygw.queue.parking import Parking
@@ -90,6 +92,14 @@ class QueueHands:
         now = self._clock.seconds()
         standings = ((place, self._lanes.standing(place, now)) for place in self._places(record))
         return " ".join(f"{place[1]}: {each.why}" for place, each in standings if each is not None and each.why)
+
+    def places(self, domain: str) -> Sequence[Destination]:
+        """As for a message that somebody would send there."""
+        try:
+            recipient = Recipient(address=Address("postmaster", normalize_domain(domain)))
+        except AddressError:
+            return ()
+        return self._places(begin(queue_id="", envelope=Envelope(sender=None, recipients=(recipient,)), now=0.0))
 
     def destinations(self) -> Sequence[Standing]:
         """All destinations of which something is known, and what waits for them here."""

@@ -16,6 +16,7 @@ from relaygw.core.lifecycle import Order, Verb, operate
 from relaygw.core.record import Progress, Record
 from relaygw.core.retry import Schedules
 from relaygw.core.selection import Selection
+from relaygw.core.shaping import Destination
 from relaygw.interfaces import ISpool, Settlement, SpoolError
 from relaygw.queue.reports import Reports
 from relaygw.queue.work import Effect, Request
@@ -76,6 +77,9 @@ class Hands(Protocol):
     def destinations(self) -> Sequence[Standing]:
         """The destinations of which something is known."""
 
+    def places(self, domain: str) -> Sequence[Destination]:
+        """Where mail for a domain goes, as far as that is known."""
+
 
 class NoHands:
     """Where no queue runs."""
@@ -99,6 +103,9 @@ class NoHands:
         return ""
 
     def destinations(self) -> Sequence[Standing]:
+        return ()
+
+    def places(self, domain: str) -> Sequence[Destination]:
         return ()
 
 
@@ -160,11 +167,16 @@ class Operations:
             return in_hand or waits_for(record, self._now())
         return " ".join(filter(None, (waits_for(record, self._now()), self._hands.throttles(record))))
 
-    def destinations(self) -> tuple[Standing, ...]:
-        """The destinations of which something is known, the busiest first."""
+    def destinations(self, name: str = "") -> tuple[Standing, ...]:
+        """The destinations of which something is known, the busiest first; with a `name` those of this name, with a
+        host of it, or where mail for a domain of it goes."""
+        found = self._hands.destinations()
+        if name:
+            places = self._hands.places(name)
+            found = [each for each in found if _is_named(each, name) or each.destination in places]
         return tuple(
             sorted(
-                self._hands.destinations(),
+                found,
                 key=lambda each: (-each.waiting, -each.running, not each.why, str(each.destination)),
             )
         )
@@ -232,6 +244,11 @@ class Operations:
             self._write_event(event)
         self._hands.changed(min([step.record.due, *(new.record.due for new in added)]))
         return Effect(step.record, _reached(record, step.record))
+
+
+def _is_named(standing: Standing, name: str) -> bool:
+    destination = standing.destination[1]
+    return name == destination or name in destination.split(",")
 
 
 def _answer(record: Record, order: Order, reached: int, busy: int) -> Done:

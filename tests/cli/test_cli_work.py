@@ -239,3 +239,11 @@ def test_root_works_as_the_owner_of_the_spool(tmp_path: Path) -> None:
     assert (os.geteuid(), os.getegid()) == (0, os.getgid())
     with as_owner(str(tmp_path)):
         assert os.geteuid() == 0
+
+
+def test_destinations_are_asked_of_the_service_and_none_is_known_without_it(run: Run, folder: Path) -> None:
+    fill(folder, message("0a", reply="try later"))
+    assert run("queue", "destinations")[:2] == (0, [])
+    status, documents, told = run("queue", "why", "0a", "mx.example")
+    assert (status, [each["id"] for each in documents]) == (1, ["0a"])
+    assert told == "there is no message and no destination 'mx.example' in the queue\n"

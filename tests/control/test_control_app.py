@@ -233,3 +233,9 @@ def test_a_body_up_to_the_limit_is_read_and_one_octet_more_is_not(site: Site) ->
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
     assert send(site, head + chunk * 15 + b"c\r\n" + b'{"id": "zz"}' + b"\r\n0\r\n\r\n").status == 200
     assert send(site, head + chunk * 16 + b"1\r\n \r\n0\r\n\r\n").status == 413
+
+
+def test_destinations_are_listed_and_found_by_name_and_what_cannot_be_meant_is_refused(site: Site) -> None:
+    assert ask(site, "GET", "/destinations?all=true").document == {"destinations": [], "left_off": 0}
+    assert ask(site, "GET", "/destinations?name=example.com").document["destinations"] == []
+    assert ask(site, "GET", "/destinations?nmae=x").status == 400

@@ -465,3 +465,14 @@ def test_every_message_of_a_busy_mix_ends_once() -> None:
         if event.next_due is None:
             ends.setdefault(event.queue_id, []).append(event.outcome.status)
     assert all(len(statuses) == 1 for statuses in ends.values())
+
+
+def test_a_destination_is_found_by_its_name_its_hosts_and_the_domains_that_go_there() -> None:
+    transport = Located()
+    transport.sites = {"a.example": "mx1.p.example,mx2.p.example"}
+    kit = make_kit(transport)
+    kit.send("x@a.example")
+    for name in ("mx1.p.example,mx2.p.example", "mx2.p.example", "a.example", "A.EXAMPLE"):
+        assert [each.running for each in kit.queue.operations.destinations(name)] == [1], name
+    for name in ("b.example", "p.example", "not a domain", "@"):
+        assert kit.queue.operations.destinations(name) == (), name
