@@ -15,7 +15,7 @@ from relaygw.core.session import Role
 from relaygw.core.verdict import Phase, reject
 from relaygw.ingress.conversation import FREE_ERRORS, MAX_PENALTY
 from relaygw.ingress.crowd import MAX_KEYS, Crowd
-from relaygw.ingress.factory import MAX_TURNED_AWAY, TURNED_AWAY
+from relaygw.ingress.factory import MAX_TURNED_AWAY, TURNED_AWAY, IngressFactory
 from relaygw.ingress.protocol import LINGER
 
 # Greeting
@@ -282,3 +282,22 @@ def test_a_greeting_that_waits_is_no_silence_of_the_client() -> None:
     assert client.heard().startswith("220 ")
     rig.clock.advance(59)
     assert client.open
+
+
+def test_sessions_of_before_a_reload_are_still_counted() -> None:
+    crowd = Crowd()
+    rig = Rig()
+    config = attrs.evolve(rig.factory._config, max_connections=1)
+    before, after = (IngressFactory(rig.house, config, crowd) for _ in range(2))
+
+    def comes(factory: IngressFactory) -> Wire:
+        address = IPv4Address("TCP", "192.0.2.1", 1)
+        wire = Wire(address)
+        wire.protocol = factory.buildProtocol(address)
+        wire.protocol.makeConnection(wire)
+        return wire
+
+    old = comes(before)
+    assert comes(after).value().startswith(b"421 ")
+    old.loseConnection()
+    assert comes(after).value().startswith(b"220 ")
