@@ -169,6 +169,7 @@ def finding_document(finding: Finding) -> dict[str, Any]:
         "found": list(finding.found),
         "expected": finding.expected,
         "message": finding.message,
+        "answered": finding.answered,
         "publish": [_record(record) for record in finding.publish],
     }
 
@@ -211,7 +212,9 @@ def _place(finding: Finding) -> str:
 
 def _finding_lines(finding: Finding) -> list[str]:
     lines = [f"  {finding.level.value:<8}{finding.check:<8} {printable(finding.message)}"]
-    if finding.level in (Level.WARNING, Level.ERROR):
+    if not finding.answered:
+        lines.append(f"{'':19}at {printable(finding.name)} {finding.type}")
+    elif finding.level in (Level.WARNING, Level.ERROR):
         found = " | ".join(map(_short, finding.found)) or "nothing"
         lines.append(f"{'':19}at {printable(finding.name)} {finding.type}: {found}")
         if finding.expected:

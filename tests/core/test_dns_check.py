@@ -70,6 +70,12 @@ def test_what_is_found(path: Path) -> None:
     assert records == case.get("publish", [])
 
 
+def test_where_the_dns_fails_nothing_is_claimed() -> None:
+    found = findings_of(read(FOLDER / "dns_fails.yaml"))
+    assert all(finding.answered == (finding.level is not Level.ERROR) for finding in found)
+    assert not any(finding.publish or finding.found for finding in found if not finding.answered)
+
+
 def test_there_are_cases_for_every_check() -> None:
     checks = {line.split()[1] for path in CASES for line in read(path)["expected"]}
     assert checks == {"address", "ptr", "mx", "spf", "dkim", "dmarc", "mta-sts", "tlsrpt", "tlsa"}

@@ -30,7 +30,8 @@ class Published:
 class Finding:
     """`check` is the kind (mx, address, ptr, spf, dkim, dmarc, mta-sts, tlsrpt, tlsa); `about` the domain or host.
 
-    `name` and `type` are what was asked; `found` and `expected` are data as text; `publish` makes it right.
+    `name` and `type` are what was asked; `found` and `expected` are data as text; `publish` makes it right. Where the
+    DNS failed, it was not `answered`: then nothing is known of what stands there.
     """
 
     level: Level
@@ -42,6 +43,7 @@ class Finding:
     found: tuple[str, ...] = ()
     expected: str = ""
     publish: tuple[Published, ...] = ()
+    answered: bool = True
 
 
 @attrs.frozen(kw_only=True)
@@ -69,7 +71,8 @@ class Subject:
 
     def unknown(self, answer: Answer) -> Finding:
         """The DNS failed: nothing is known, and others will not know it either."""
-        return self.error(f"the DNS does not answer: {answer.reason or 'no reason given'}")
+        failure = self.error(f"the DNS does not answer: {answer.reason or 'no reason given'}")
+        return attrs.evolve(failure, answered=False)
 
     def seen(self, records: Iterable[Data], expected: str = "") -> "Subject":
         return attrs.evolve(self, found=tuple(map(text_of, records)), expected=expected or self.expected)
