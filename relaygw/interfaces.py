@@ -187,8 +187,9 @@ class IScramDirectory(Interface):
     def scram_keys(login: str) -> ScramKeys | None | Awaitable[ScramKeys | None]:
         """The keys of whoever logs in under this name, now or later; None: nobody, or somebody without keys."""
 
-    def offers_scram() -> bool:
-        """Whether everybody who has a password has keys: clients that see an offer try nothing else."""
+    def scram_rounds() -> tuple[int, ...]:
+        """The iteration counts that keys have, each once; empty where somebody who has a password has no keys: clients
+        that see an offer try nothing else."""
 
 
 class IAccount(Interface):

@@ -173,6 +173,16 @@ def test_somebody_who_is_not_there_looks_like_somebody_at_every_question() -> No
     assert len(base64.b64decode(salt[2:])) == len(KEYS.salt)
 
 
+def test_somebody_who_is_not_there_has_as_many_rounds_as_somebody_who_is() -> None:
+    found = set()
+    for number in range(40):
+        setting = Setting(secret=lambda: b"kept", rounds=lambda: (4096, 50_000))
+        exchange = setting.logins.begin("SCRAM-SHA-256")
+        step = setting.step(exchange, ScramClient(f"nobody{number}", "x").first, first=True)
+        found.add(base64.b64decode(step.data).rpartition(b",")[2])
+    assert found == {b"i=4096", b"i=50000"}
+
+
 @pytest.mark.parametrize("last", [b"c=biws,r=rOprNGfwEbeRWgbNEkqOother,p=", b"c=biws,r=,p="])
 def test_another_nonce_is_refused(last: bytes) -> None:
     setting = Setting()
@@ -205,7 +215,7 @@ def test_what_is_offered_follows_from_the_channel_the_keys_and_the_certificate()
     table = (CertificateLogin(login="user", fingerprint=CERTIFICATE.fingerprint),)
     mapped = {"certificate_login": lambda certificate: login_of(table, certificate)}
     assert Setting(keys=None).logins.mechanisms == ("PLAIN", "LOGIN")
-    assert Setting(offers_scram=lambda: False).logins.mechanisms == ("PLAIN", "LOGIN")
+    assert Setting(rounds=lambda: ()).logins.mechanisms == ("PLAIN", "LOGIN")
     assert Setting().logins.mechanisms == ("SCRAM-SHA-256", "PLAIN", "LOGIN")
     assert Setting(Tls()).logins.mechanisms == ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
     assert Setting(Tls(), keys=None, **mapped).logins.mechanisms == ("PLAIN", "LOGIN")

@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 
 import attrs
 
@@ -107,14 +108,15 @@ def parse_keys(text: str) -> ScramKeys:
     return ScramKeys(iterations=iterations, salt=salt, stored_key=stored, server_key=server)
 
 
-def fake_keys(secret: bytes, username: str, iterations: int = ITERATIONS) -> ScramKeys:
-    """Keys for somebody who is not there: the same at every question, so that asking twice tells nothing.
+def fake_keys(secret: bytes, username: str, rounds: Sequence[int] = (ITERATIONS,)) -> ScramKeys:
+    """Keys for somebody who is not there: the same at every question, so that asking twice tells nothing. `rounds` are
+    the iteration counts of those who are.
 
     No password fits them, as nobody has seen the client key of which the stored key would be the hash.
     """
     name = username.encode("utf-8", "replace")
     return ScramKeys(
-        iterations=iterations,
+        iterations=rounds[_hmac(secret, b"rounds\0" + name)[0] % len(rounds)],
         salt=_hmac(secret, b"salt\0" + name)[:16],
         stored_key=_hmac(secret, b"stored\0" + name),
         server_key=_hmac(secret, b"server\0" + name),

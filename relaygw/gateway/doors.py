@@ -221,7 +221,7 @@ def _authenticator(parts: Parts, behind: Behind, attempts: int) -> Authenticator
         journal=behind.write_event,
         attempts=attempts,
         keys=directory.scram_keys if scram else None,
-        offers_scram=directory.offers_scram if scram else lambda: False,
+        rounds=directory.scram_rounds if scram else lambda: (),
         secret=parts.secret,
         certificate_login=partial(login_of, table) if table else None,
         guard=parts.bans,

@@ -54,7 +54,8 @@ def _nonce() -> bytes:
 class Authenticator:
     """What all connections of a listener share. The portal is asked for IAccount (relaygw.realm).
 
-    `delay` is how many seconds a refusal takes. `keys` None: no SCRAM; `offers_scram` is asked at every offer.
+    `delay` is how many seconds a refusal takes. `keys` None: no SCRAM; `rounds` are the iteration counts
+    of the keys there are, asked at every offer, and without any there is none.
     `secret` makes up salts for users who do not exist; the same after a restart, so that nobody learns who they are.
     `certificate_login` None: no EXTERNAL.
     """
@@ -65,7 +66,7 @@ class Authenticator:
     attempts: int = 3
     delay: float = 2.0
     keys: Keys | None = None
-    offers_scram: Callable[[], bool] = lambda: True
+    rounds: Callable[[], tuple[int, ...]] = lambda: (scram.ITERATIONS,)
     secret: Callable[[], bytes] = lambda: _ANOTHER
     nonce: Callable[[], bytes] = _nonce
     certificate_login: Callable[[ClientCertificate], str] | None = None
@@ -77,7 +78,7 @@ class Authenticator:
 
     def offered(self, channel: SecureChannel | None) -> tuple[str, ...]:
         """The names of the mechanisms that work over this channel, the best first."""
-        scrams = self.keys is not None and self.offers_scram()
+        scrams = self.keys is not None and bool(self.rounds())
         able = {
             scram.PLUS: scrams and channel is not None,
             scram.NAME: scrams,
@@ -125,6 +126,7 @@ class Logins:
             keys=shared.keys or (lambda _: None),
             nonce=shared.nonce,
             secret=shared.secret,
+            rounds=shared.rounds(),
             plus=scram.PLUS in offered,
         )
 

@@ -68,6 +68,7 @@ class Setting:
     keys: Keys
     nonce: Callable[[], bytes]
     secret: Callable[[], bytes]
+    rounds: tuple[int, ...]
     plus: bool
 
 
@@ -116,7 +117,7 @@ async def _scram(plus: bool, setting: Setting, initial: bytes | None) -> Run:
         first = scram.parse_first((yield b"") if initial is None else initial)
         bound = _bound(first, setting, plus)
         found = await resolve(setting.keys(first.username))
-        keys = found or scram.fake_keys(setting.secret(), first.username.casefold())
+        keys = found or scram.fake_keys(setting.secret(), first.username.casefold(), setting.rounds)
         challenge = scram.server_first(keys, first.nonce, setting.nonce())
         final = scram.parse_final((yield challenge))
     except ScramError:

@@ -77,10 +77,10 @@ class FileDirectory:
         user = self._login(login)
         return user.scram if user is not None else None
 
-    def offers_scram(self) -> bool:
+    def scram_rounds(self) -> tuple[int, ...]:
         """A user whose password was set before there were keys could not log in any more: then nobody is offered it."""
         self._current()
-        return self._all_have_keys
+        return self._rounds
 
     def _receiver(self, local: str) -> User | None:
         users = self._current()
@@ -123,7 +123,8 @@ class FileDirectory:
     def _use(self, users: Sequence[User]) -> None:
         self._users = {user.name: user for user in users}
         proving = [user for user in users if user.password or user.scram]
-        self._all_have_keys = bool(proving) and all(user.scram for user in proving)
+        rounds = {user.scram.iterations if user.scram else 0 for user in proving}
+        self._rounds = () if 0 in rounds else tuple(sorted(rounds))
 
     def _reload(self) -> None:
         try:

@@ -77,7 +77,12 @@ LIMITS = {
 
 
 _KEYS = derive_keys("correct horse", b"0123456789abcdef", 4096)
-SCRAM = {"keys": lambda name: _KEYS if name == "user" else None, "nonce": lambda: b"servers", "secret": lambda: b"kept"}
+SCRAM = {
+    "keys": lambda name: _KEYS if name == "user" else None,
+    "rounds": lambda: (4096,),
+    "nonce": lambda: b"servers",
+    "secret": lambda: b"kept",
+}
 """For `scram=yes`: a user with keys, and nothing left to chance."""
 
 

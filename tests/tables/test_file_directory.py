@@ -10,6 +10,7 @@ from twisted.cred.error import UnauthorizedLogin
 from zope.interface.verify import verifyObject
 
 from relaygw.core.address import Address
+from relaygw.core.scram import ITERATIONS, derive_keys
 from relaygw.interfaces import IDirectory
 from relaygw.plugins import OptionsError
 from relaygw.tables.checker import Proven
@@ -227,3 +228,20 @@ def test_a_file_that_cannot_be_used_refuses_the_start(tmp_path: Path) -> None:
     (tmp_path / "users").chmod(0o644)
     with pytest.raises(UsersError):
         directory_for(tmp_path)
+
+
+def test_scram_is_offered_when_every_password_has_keys(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    add_user(str(users), "alice", "secret")
+    with users.open("a") as file:
+        file.write(f"bob {derive_keys('second', b'0123456789abcdef', 4096)}\ncarol\n")
+    directory = directory_for(tmp_path)
+    assert directory.scram_rounds() == (4096, ITERATIONS)
+    keys = directory.scram_keys("BOB@example.com")
+    assert keys is not None
+    assert keys.iterations == 4096
+    assert directory.scram_keys("carol") is None
+    assert directory.scram_keys("nobody") is None
+    with users.open("a") as file:
+        file.write("dora " + users.read_text().split()[1] + "\n")
+    assert directory_for(tmp_path).scram_rounds() == ()
