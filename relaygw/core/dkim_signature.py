@@ -1,11 +1,12 @@
 """DKIM signatures, all but the private key's part (RFC 6376): relaxed/relaxed, From oversigned, as bytes.
 
-Content has CRLF line ends; what leaves this host has no others. The body is hashed in pieces of any size, and copied
-only where the canonical form differs. Keys, threads and time are the caller's.
+Lines end with CRLF; a CR or LF that is none of these, as binary content may hold, is an octet like others. The body is
+hashed in pieces of any size, and copied only where the canonical form differs. Keys, threads and time are the caller's.
 """
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -24,6 +25,7 @@ SIGNED_FIELDS = (
 
 _WANTED = frozenset(SIGNED_FIELDS)
 _WIDTH = 74
+_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 _BLANK = b"\r\n" * 4096
 
 
@@ -49,6 +51,9 @@ class RelaxedBody:
         if carriage:
             data = data[:-1]
         text = data.rstrip(b" \t\r\n")
+        pairs = data.count(b"\r\n", len(text))
+        if data.count(b"\n", len(text)) != pairs or data.count(b"\r", len(text)) != pairs:
+            text = data[: len(text) + _after_bare(data[len(text) :])]
         if text:
             self._hash_lines()
             self._hash.update(_relaxed(text))
@@ -59,6 +64,10 @@ class RelaxedBody:
 
     def finish(self) -> None:
         """The body has ended, its last line too. Call it once."""
+        if self._carry.endswith(b"\r"):  # which no LF followed: only binary content has it
+            self._hash_lines()
+            self._hash.update(self._carry)
+            self._empty = False
         if not self._empty:
             self._hash.update(b"\r\n")
 
@@ -67,6 +76,11 @@ class RelaxedBody:
             now = min(self._lines, 4096)
             self._hash.update(_BLANK[: 2 * now])
             self._lines -= now
+
+
+def _after_bare(tail: bytes) -> int:
+    """Where white space and line ends begin behind the last CR or LF that is no part of one."""
+    return max((found.end() for found in _BARE.finditer(tail)), default=0)
 
 
 def _relaxed(text: bytes) -> bytes:
