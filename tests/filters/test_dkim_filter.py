@@ -1,16 +1,20 @@
 """The filter `dkim` asks for keys together, hashes large bodies elsewhere, and refuses only what its table says."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import attrs
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dkim_signer import sign
-from twisted.internet.defer import Deferred
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
+from relaygw.core.content import BytesContent
 from relaygw.core.dkim import Findings, Result
 from relaygw.core.question import Answer, AnswerStatus, Question
 from relaygw.core.reply import Reply
@@ -139,3 +143,29 @@ class WaitingTests(SynchronousTestCase):
         clock.advance(0.1)
         assert [each.result for each in self.successResultOf(waiting).auth] == ["pass", "temperror"]
         assert clock.getDelayedCalls() == []
+
+
+class Watched:
+    """Content that remembers in which threads it was read, and how long each piece was."""
+
+    def __init__(self, data: bytes) -> None:
+        self._inner = BytesContent(data)
+        self.size, self.head = self._inner.size, self._inner.head
+        self.threads: set[int] = set()
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        self.threads.add(threading.get_ident())
+        return self._inner.chunks(start)
+
+
+class ThreadTests(TestCase):
+    @inlineCallbacks
+    def test_a_large_body_is_never_read_by_the_reactors_thread(self) -> Any:
+        large = MESSAGE + b"A line of text.\r\n" * 10_000
+        for message, in_the_reactor in ((MESSAGE, True), (large, False)):
+            content = Watched(sign(message, KEY, {}) + message)
+            filter_ = DkimFilter({}, make_services(resolver=ZONE, clock=reactor))
+            transaction = attrs.evolve(make_transaction(), content=content)
+            verdict = yield filter_.check(Phase.DATA, transaction)
+            assert verdict.auth[0].result == "pass"
+            assert (content.threads == {threading.get_ident()}) is in_the_reactor
