@@ -113,7 +113,9 @@ class Courier:
     async def _visit(self, visit: _Visit, message: Message, not_talked: Failed) -> tuple[Outcome, ...]:
         """A kept session first. That it died meanwhile is no fault of the message: then a fresh one, once."""
         first = visit.stops[0]
-        ruling = await ruling_of(self.policies, first.domain, first.target.host, first.hop)
+        whereto = first.domain, first.target.host, first.hop
+        waived = self.policies.waived(*whereto) if message.waives_tls else None
+        ruling = waived or await ruling_of(self.policies, *whereto)
         hop = _proven(ruling.hop) if message.envelope.requiretls else ruling.hop
         if ruling.refusal:
             self._refused(visit, ruling, not_talked)

@@ -14,7 +14,10 @@ from twisted.internet.threads import deferToThreadPool
 
 from relaygw.core.content import Content
 from relaygw.core.envelope import Body, Envelope
+from relaygw.core.headers import values
 from relaygw.core.stuffing import BareLineEnd, Stuffer, stuff, survey
+
+_WAIVER = b"TLS-Required"
 
 SMALL = 256 * 1024
 """Octets up to which a content is handled whole."""
@@ -58,6 +61,13 @@ class Message:
     def size(self) -> int:
         """Octets as SIZE counts them (RFC 1870 3): line ends included, stuffing not."""
         return len(self.prefix) + self.content.size
+
+    @property
+    def waives_tls(self) -> bool:
+        """Whether its author would rather have it delivered than protected (RFC 8689 5), and nobody asked for more."""
+        return not self.envelope.requiretls and [value.lower() for value in values(self.content.head, _WAIVER)] == [
+            b"no"
+        ]
 
     @property
     def head_is_ascii(self) -> bool:

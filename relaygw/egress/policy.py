@@ -76,6 +76,14 @@ class TlsPolicies:
         """For mail to `domain` ("" where the operator named the host) by `host`; now or later."""
         return self.known(domain, host, hop) or self._remembered(domain, host, hop)
 
+    def waived(self, domain: str, host: str, hop: Hop) -> "Ruling | None":
+        """The ruling where the message wants nothing that the destination has published (RFC 8689 4.2.2), unless the
+        operator has a word of his own; None: as for any other message."""
+        hop, why = self._asked_for(domain, host, hop)
+        if hop.tls is not TlsMode.MAY:
+            return None
+        return Ruling(domain=domain or host, hop=hop, why=f"{why}, and the message says TLS-Required: No")
+
     async def _remembered(self, domain: str, host: str, hop: Hop) -> Ruling:
         ruling = await self._rule(domain, host, hop)
         if ruling.ttl > 0:

@@ -8,10 +8,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from relaygw.config.schema import EgressConfig
+from relaygw.core.content import BytesContent
+from relaygw.core.envelope import Envelope
 from relaygw.core.question import Answer, AnswerStatus, Exchange, Question, Tlsa
 from relaygw.core.sts import parse_policy
 from relaygw.core.tls_policy import TlsRule
 from relaygw.egress.hop import Hop, TlsMode
+from relaygw.egress.message import prepare
 from relaygw.egress.policy import Ruling, TlsPolicies, ruling_of
 from relaygw.egress.sts import StsFound
 
@@ -124,6 +127,39 @@ def test_without_anything_published_it_is_opportunistic() -> None:
         ruling.why
         == "the default is may; no DANE: there are no signed TLSA records; MTA-STS: the domain announces none"
     )
+
+
+@pytest.mark.parametrize(
+    ("head", "requiretls", "waives"),
+    [
+        (b"TLS-Required: No\r\n", False, True),
+        (b"Subject: x\r\ntls-required:\r\n NO \r\n", False, True),
+        (b"TLS-Required: No\r\n", True, False),
+        (b"TLS-Required: No\r\nTLS-Required: No\r\n", False, False),
+        (b"TLS-Required: Not\r\n", False, False),
+        (b"X-TLS-Required: No\r\n", False, False),
+        (b"Subject: x\r\n\r\nTLS-Required: No\r\n", False, False),
+    ],
+)
+def test_which_messages_want_nothing_published(head: bytes, requiretls: bool, waives: bool) -> None:
+    """RFC 8689 5: one field with the one value it has, and REQUIRETLS counts for more."""
+    envelope = Envelope(sender=None, requiretls=requiretls)
+    prepared = result(
+        Deferred.fromCoroutine(prepare(envelope, b"", BytesContent(head + b"\r\n"), lambda _: Deferred()))
+    )
+    assert prepared.waives_tls is waives
+
+
+def test_for_them_dane_and_mta_sts_are_not_asked_but_the_operator_is() -> None:
+    zone, sts = Zone([EE]), Policies(StsFound(policy=STS))
+    policies = TlsPolicies(zone, EgressConfig(), RULES, Clock(), sts)  # type: ignore[arg-type]  # stand-ins
+    ruling = policies.waived(DOMAIN, HOST, Hop())
+    assert ruling is not None
+    assert (ruling.hop.tls, ruling.kind, ruling.refusal) == (TlsMode.MAY, "no-policy-found", "")
+    assert "TLS-Required: No" in ruling.why
+    assert (zone.asked, sts.asked) == ([], [])
+    for domain in ("bank.example", "dane.example", "sts.example"):
+        assert policies.waived(domain, "mx.other.example", Hop()) is None
 
 
 def test_tlsa_records_make_dane_and_mta_sts_is_not_asked() -> None:
