@@ -42,6 +42,8 @@ def channel(transport: Handled) -> Tls:
 class Channel:
     """The TLS around a session, for its mechanisms. It may be made before the handshake."""
 
+    __slots__ = ("_transport",)
+
     def __init__(self, transport: Handled) -> None:
         self._transport = transport
 

@@ -11,6 +11,7 @@ import hmac
 import math
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -41,10 +42,6 @@ from relaygw.sasl.mechanisms import (
 from relaygw.sasl.proof import ProvenName
 from relaygw.sasl.steps import MAX_CREDENTIAL, MAX_RESPONSE, Authenticated, Challenge, Refusal, Refused, Step
 
-_ANOTHER = secrets.token_bytes(32)
-"""For a process without a secret of its own: salts of users who do not exist differ after its end."""
-_ATTEMPTS = secrets.token_bytes(32)
-
 
 def _nonce() -> bytes:
     return secrets.token_urlsafe(18).encode("ascii")
@@ -67,7 +64,7 @@ class Authenticator:
     delay: float = 2.0
     keys: Keys | None = None
     rounds: Callable[[], tuple[int, ...]] = lambda: (scram.ITERATIONS,)
-    secret: Callable[[], bytes] = lambda: _ANOTHER
+    secret: Callable[[], bytes] = attrs.field(factory=lambda: partial(bytes, secrets.token_bytes(32)), repr=False)
     nonce: Callable[[], bytes] = _nonce
     certificate_login: Callable[[ClientCertificate], str] | None = None
     guard: Guard = attrs.field(factory=Nobody)
@@ -150,7 +147,7 @@ class Logins:
             return await self._enter(ProvenName(found.username), attempt)
         if not _acceptable(found.username) or not _acceptable(found.password):
             return await self._wrong(attempt, "empty, too long or not UTF-8")
-        attempt = attrs.evolve(attempt, digest=_digest(found))
+        attempt = attrs.evolve(attempt, digest=_digest(self._shared.secret(), found))
         return await self._enter(UsernamePassword(found.username, found.password), attempt)
 
     async def _enter(self, credentials: ICredentials, attempt: "_Attempt") -> Authenticated | Refused:
@@ -291,9 +288,9 @@ def _typed(found: Found) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)[:128]
 
 
-def _digest(found: Password) -> bytes:
-    """To tell a password tried again from another one; of no use to anybody but this process."""
-    return hmac.digest(_ATTEMPTS, found.username + b"\0" + found.password, hashlib.sha256)[:16]
+def _digest(secret: bytes, found: Password) -> bytes:
+    """To tell a password tried again from another one; kept in memory alone, and of no use without the secret."""
+    return hmac.digest(secret, b"attempt\0" + found.username + b"\0" + found.password, hashlib.sha256)[:16]
 
 
 def _nothing() -> None:

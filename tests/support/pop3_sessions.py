@@ -68,7 +68,9 @@ class Session:
 class House:
     """Our server with one user, alice, and the messages given."""
 
-    def __init__(self, folder: Path, *messages: bytes, portal: Portal | None = None, logins: Any = None, **listener: Any) -> None:
+    def __init__(
+        self, folder: Path, *messages: bytes, portal: Portal | None = None, logins: Any = None, **listener: Any
+    ) -> None:
         users = folder / "users"
         if not users.exists():
             users.touch(0o600)
