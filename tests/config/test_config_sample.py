@@ -23,8 +23,8 @@ EXAMPLES = {
     "hostname", "state", "listener.name", "listener.endpoint", "filter.use", "filter.name", "route.name",
     "route.transport", "dkim.domain", "dkim.selector", "dkim.private_key", "tls.certificate", "tls.private_key",
     "tls_policy.policy", "tls.certificates.certificate", "tls.certificates.private_key", "directory.certificates.login",
-    "directory.certificates.fingerprint", "quota.name", "rewriter.use", "rewriter.name", "rewriter.listeners", "rewriter.options",
-    "shaping.name", "reply.code", "reply.text", "retry.name",
+    "directory.certificates.fingerprint", "quota.name", "rewriter.use", "rewriter.name", "rewriter.listeners",
+    "rewriter.options", "shaping.name", "reply.code", "reply.text", "retry.name",
 }  # fmt: skip
 
 
