@@ -1,17 +1,15 @@
 """People in a real OpenLDAP server: found by search, proven by bind, and never lost to a fault."""
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from certificates import Issued, issue
 from mailboxes import services_for
-from real import eventually, free_port
+from slapd import Slapd, spawn, start
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet import reactor
@@ -26,102 +24,6 @@ from relaygw.tables.ldap import LdapDirectory
 from relaygw.tables.ldap_client import LdapFailure
 
 pytestmark = pytest.mark.interop
-
-CONFIG = """
-include /etc/ldap/schema/core.schema
-include /etc/ldap/schema/cosine.schema
-include /etc/ldap/schema/inetorgperson.schema
-modulepath /usr/lib/ldap
-moduleload back_mdb
-TLSCertificateFile {folder}/server.pem
-TLSCertificateKeyFile {folder}/server.key
-TLSCACertificateFile {folder}/authority.pem
-database mdb
-suffix "dc=example,dc=com"
-rootdn "cn=admin,dc=example,dc=com"
-rootpw hunter2
-directory {folder}/db
-access to attrs=userPassword by anonymous auth by * none
-access to * by dn.base="cn=reader,dc=example,dc=com" read by anonymous auth by * none
-"""
-
-PEOPLE = """
-dn: dc=example,dc=com
-objectClass: dcObject
-objectClass: organization
-dc: example
-o: example
-
-dn: cn=reader,dc=example,dc=com
-objectClass: organizationalRole
-objectClass: simpleSecurityObject
-cn: reader
-userPassword: reading
-
-dn: uid=Alice,dc=example,dc=com
-objectClass: inetOrgPerson
-uid: Alice
-cn: Alice
-sn: Smith
-mail: alice@example.com
-mail: a.smith@example.com
-mail: alice@elsewhere.test
-userPassword: wonderland
-
-dn: uid=bob,dc=example,dc=com
-objectClass: inetOrgPerson
-uid: bob
-cn: Bob
-sn: Builder
-mail: shared@example.com
-userPassword:: cMOkc3N3b3JkKik=
-
-dn: uid=carol,dc=example,dc=com
-objectClass: inetOrgPerson
-uid: carol
-cn: Carol
-sn: Builder
-mail: shared@example.com
-"""
-
-
-@attrs.define
-class Slapd:
-    """A server; `ldap` and `ldaps` are its URIs."""
-
-    process: Any
-    ldap: str
-    ldaps: str
-
-
-def start(program: str, folder: Path, authority: Issued, name: str = "localhost") -> Slapd:
-    issue(name, name, issuer=authority).write(folder, "server")
-    authority.write(folder, "authority")
-    (folder / "db").mkdir(exist_ok=True)
-    (folder / "slapd.conf").write_text(CONFIG.format(folder=folder))
-    ports = free_port(), free_port()
-    uris = f"ldap://127.0.0.1:{ports[0]}/ ldaps://127.0.0.1:{ports[1]}/"
-    add = [program, "-T", "add", "-f", str(folder / "slapd.conf")]
-    subprocess.run(add, input=PEOPLE.encode(), check=True, capture_output=True)
-    return Slapd(spawn(program, folder, uris), f"ldap://localhost:{ports[0]}", f"ldaps://localhost:{ports[1]}")
-
-
-def spawn(program: str, folder: Path, uris: str) -> Any:
-    process = subprocess.Popen(
-        [program, "-f", str(folder / "slapd.conf"), "-h", uris, "-d", "0"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    port = int(uris.split()[-1].rstrip("/").rpartition(":")[2])
-    eventually(lambda: _listens(port))
-    return process
-
-
-def _listens(port: int) -> bool:
-    import socket
-
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
