@@ -13,8 +13,8 @@ from relaygw.core.record import Origin, Progress, Record
 class Selection:
     """All given conditions must hold; none given selects every record.
 
-    `logins` and `clients` are those that sent it. `recipient` is about recipients that still wait. Ages are seconds since arrival; `reply` is a part of the last
-    reply of a waiting recipient, in any case.
+    `logins` and `clients` are those that sent it. `recipient` is about recipients that still wait. Ages are seconds
+    since arrival; `reply` is a part of the last reply of a waiting recipient, in any case.
     """
 
     ids: frozenset[str] = frozenset()

@@ -2,8 +2,8 @@
 And what follows BDAT: the octets as they are, as many as were announced (RFC 3030 2).
 
 Only CRLF.CRLF ends the data of DATA. Bare CR, bare LF and NUL are noticed, never acted on: the message is refused once
-it has ended (servers disagree on what they mean, and mail is smuggled through the disagreement; NUL is no part of 7BIT or
-8BITMIME content, RFC 2045 2.7 and 2.8). Line lengths are not looked at: long lines are real, and harm nobody here.
+it has ended (servers disagree on what they mean, and mail is smuggled through the disagreement; NUL is no part of 7BIT
+or 8BITMIME content, RFC 2045 2.7 and 2.8). Line lengths are not looked at: long lines are real, and harm nobody here.
 No work is done per line, and what is held back between two pieces is at most four octets.
 """
 

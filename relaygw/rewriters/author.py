@@ -19,8 +19,8 @@ from zope.interface import implementer
 
 from relaygw.config.kinds import Domain
 from relaygw.core.address import Address, parse_address
-from relaygw.core.from_field import Author, AuthorsError, read_authors
 from relaygw.core.envelope import Envelope
+from relaygw.core.from_field import Author, AuthorsError, read_authors
 from relaygw.core.headers import fields
 from relaygw.core.permission import domains_of
 from relaygw.interfaces import IRewriter, Options, Services

@@ -1,4 +1,4 @@
-"""A real gateway keeps its house: quotas over a restart, bound senders, old devices fenced and repaired, a full disk."""
+"""A real gateway keeps its house: quotas over a restart, bound senders, old devices fenced, repaired; a full disk."""
 
 import json
 import smtplib
