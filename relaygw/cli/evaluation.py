@@ -1,6 +1,6 @@
 """The whole evaluation of one message, as the filters make it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -10,16 +10,15 @@ from relaygw.bridge import as_deferred
 from relaygw.config.schema import Config
 from relaygw.core import arc, dkim, dmarc
 from relaygw.core.address import Address
-from relaygw.core.arc.finding import vouched
 from relaygw.core.author import Authors, read_authors
-from relaygw.core.client import IPAddress, Network, is_in
+from relaygw.core.client import IPAddress
 from relaygw.core.content import Content
 from relaygw.core.dkim.check import DEFAULT_POLICY
-from relaygw.core.dmarc.policy import DEFAULT_ACTIONS
+from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Trust, override
 from relaygw.core.dmarc.policy import Case as DmarcCase
 from relaygw.core.dmarc.policy import case as case_of
 from relaygw.core.iprev import IprevFinding, check_iprev
-from relaygw.core.permission import Domains, domains_of
+from relaygw.core.permission import domains_of
 from relaygw.core.question import Inquiry
 from relaygw.core.spf import Finding as SpfFinding
 from relaygw.core.spf import check_hello, check_mail_from
@@ -36,8 +35,7 @@ class Policies:
 
     signatures: dkim.Policy = DEFAULT_POLICY
     actions: Mapping[DmarcCase, Action] = DEFAULT_ACTIONS
-    forwarders: Sequence[Network] = ()
-    sealers: Domains = attrs.field(factory=Domains)
+    trust: Trust = attrs.field(factory=Trust)
 
 
 @attrs.frozen(kw_only=True)
@@ -92,8 +90,7 @@ def policies(config: Config | None) -> Policies:
             signatures=signing.signatures, partial_body=signing.partial_body, clock_skew=int(signing.clock_skew)
         ),
         actions={**DEFAULT_ACTIONS, **judging.actions},
-        forwarders=judging.forwarders,
-        sealers=domains_of(judging.sealers),
+        trust=Trust(forwarders=judging.forwarders, sealers=domains_of(judging.sealers)),
     )
 
 
@@ -114,10 +111,10 @@ async def evaluate(case: Case, resolver: IResolver) -> Evaluation:
     assert chain is not None
     authors = read_authors(case.content.head)
     judged = await consult(dmarc.evaluate(authors, found_mail_from or found_hello, signatures), resolver)
-    override = _override(case, judged, chain)
+    spared = override(judged, case.client, chain, case.policies.trust)
     return Evaluation(
-        action=Action.PASS if override else case.policies.actions[case_of(judged)],
-        override=override,
+        action=Action.PASS if spared is not None else case.policies.actions[case_of(judged)],
+        override=spared.comment if spared is not None else "",
         authors=authors,
         signatures=signatures,
         judged=judged,
@@ -126,16 +123,6 @@ async def evaluate(case: Case, resolver: IResolver) -> Evaluation:
         mail_from=found_mail_from,
         iprev=found_reverse,
     )
-
-
-def _override(case: Case, judged: dmarc.Evaluation, chain: arc.Findings) -> str:
-    """Whom we trust more than the policy, as filter `dmarc` does."""
-    if case_of(judged) not in (DmarcCase.REJECT, DmarcCase.QUARANTINE):
-        return ""
-    if case.client is not None and is_in(case.client, case.policies.forwarders):
-        return f"{case.client} is one of our forwarders"
-    sealer = vouched(chain, case.policies.sealers, judged.author)
-    return f"arc=pass, and {sealer} saw dmarc=pass" if sealer else ""
 
 
 def _begin(inquiry: Inquiry[T] | None, resolver: IResolver) -> Deferred[T | None]:

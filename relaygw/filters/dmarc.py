@@ -16,12 +16,11 @@ from zope.interface import implementer
 
 from relaygw.config.kinds import AnyNetwork, DomainOrBelow, Duration
 from relaygw.core import arc, dkim, spf
-from relaygw.core.arc.finding import vouched
 from relaygw.core.author import read_authors
 from relaygw.core.client import parse_client
 from relaygw.core.content import Content
 from relaygw.core.dmarc import Evaluation, evaluate
-from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, auth_result, case, reply_for, summary
+from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, Trust, auth_result, case, override, reply_for, summary
 from relaygw.core.dmarc.record import Policy
 from relaygw.core.dmarc.report import Circumstances, Override, OverrideType, entry
 from relaygw.core.permission import domains_of
@@ -77,7 +76,7 @@ class DmarcFilter:
         self._options = structure_options(DmarcOptions, options)
         self._services = services
         self._actions = {**DEFAULT_ACTIONS, **self._options.actions}
-        self._sealers = domains_of(self._options.sealers)
+        self._trust = Trust(forwarders=self._options.forwarders, sealers=domains_of(self._options.sealers))
         self._log = None
         if self._options.record and services.state:
             self._log = EvaluationLog(Path(services.state) / FOLDER, services, self._options.keep)
@@ -93,10 +92,10 @@ class DmarcFilter:
         found = await self._find(transaction, content, resolver)
         inquiry = evaluate(read_authors(content.head), found.spf, found.signatures)
         evaluation = await consult(inquiry, resolver)
-        overrides = self._overrides(evaluation, found, transaction.session.client)
-        action = Action.PASS if overrides else self._actions[case(evaluation)]
-        self._keep(evaluation, found, transaction, action, overrides)
-        return self._verdict(evaluation, action, overrides)
+        spared = override(evaluation, parse_client(transaction.session.client), found.chain, self._trust)
+        action = Action.PASS if spared is not None else self._actions[case(evaluation)]
+        self._keep(evaluation, found, transaction, action, spared)
+        return self._verdict(evaluation, action, spared)
 
     async def _find(self, transaction: Transaction, content: Content, resolver: IResolver) -> _Found:
         signatures = _result(transaction, dkim.Findings)
@@ -123,26 +122,13 @@ class DmarcFilter:
             inquiry = check_mail_from(client=client, sender=sender, hello=session.hello, receiver=receiver, now=now)
         return await consult(inquiry, resolver)
 
-    def _overrides(self, evaluation: Evaluation, found: _Found, client: str) -> tuple[Override, ...]:
-        """Why a message that fails is let through all the same."""
-        if case(evaluation) not in (Case.REJECT, Case.QUARANTINE):
-            return ()
-        address = parse_client(client)
-        if address is not None and any(address in network for network in self._options.forwarders):
-            return (Override(OverrideType.TRUSTED_FORWARDER, f"{client} is one of our forwarders"),)
-        sealer = vouched(found.chain, self._sealers, evaluation.author) if found.chain is not None else ""
-        if sealer:
-            # RFC 9990 has no type of its own for it.
-            return (Override(OverrideType.LOCAL_POLICY, f"arc=pass, and {sealer} saw dmarc=pass"),)
-        return ()
-
     def _keep(
         self,
         evaluation: Evaluation,
         found: _Found,
         transaction: Transaction,
         action: Action,
-        overrides: tuple[Override, ...],
+        spared: Override | None,
     ) -> None:
         if self._log is None or evaluation.record is None:
             return
@@ -155,7 +141,7 @@ class DmarcFilter:
             envelope_from=sender.domain if sender is not None else "",
             envelope_to=tuple(recipient.address.domain for recipient in transaction.envelope.recipients),
             disposition=_disposition(action),
-            overrides=overrides or self._deviation(evaluation, action),
+            overrides=(spared,) if spared is not None else self._deviation(evaluation, action),
         )
         self._log.add(now, entry(evaluation, around, found.spf, found.signatures))
 
@@ -170,10 +156,10 @@ class DmarcFilter:
             return (Override(OverrideType.POLICY_TEST_MODE),)
         return ()
 
-    def _verdict(self, evaluation: Evaluation, action: Action, overrides: tuple[Override, ...]) -> Verdict:
+    def _verdict(self, evaluation: Evaluation, action: Action, spared: Override | None) -> Verdict:
         reason = f"dmarc {summary(evaluation)}"
-        if overrides:
-            reason += f"; let through: {overrides[0].comment}"
+        if spared is not None:
+            reason += f"; let through: {spared.comment}"
         return Verdict(
             action=action,
             reply=reply_for(evaluation, action),

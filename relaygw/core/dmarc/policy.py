@@ -1,10 +1,17 @@
 """What a DMARC evaluation leads to: the operator's table of actions, the reply, and how it is told."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+import attrs
+
+from relaygw.core import arc
+from relaygw.core.arc.finding import vouched
+from relaygw.core.client import IPAddress, Network, is_in
 from relaygw.core.dmarc.record import Policy
+from relaygw.core.dmarc.report import Override, OverrideType
 from relaygw.core.dmarc.result import Evaluation, Result
+from relaygw.core.permission import Domains
 from relaygw.core.reply import Reply
 from relaygw.core.verdict import Action, AuthResult
 
@@ -42,6 +49,27 @@ def case(evaluation: Evaluation) -> Case:
     if evaluation.result is Result.NONE:
         return Case.ABSENT if evaluation.author else Case.UNREADABLE
     return Case(evaluation.result.value)
+
+
+@attrs.frozen(kw_only=True)
+class Trust:
+    """Who may send on what fails: clients in `forwarders`, and chains sealed by `sealers`."""
+
+    forwarders: Collection[Network] = ()
+    sealers: Domains = attrs.field(factory=Domains)
+
+
+def override(
+    evaluation: Evaluation, client: IPAddress | None, chain: arc.Findings | None, trust: Trust
+) -> Override | None:
+    """Why a message that fails is let through all the same, None where it is not."""
+    if case(evaluation) not in (Case.REJECT, Case.QUARANTINE):
+        return None
+    if client is not None and is_in(client, trust.forwarders):
+        return Override(OverrideType.TRUSTED_FORWARDER, f"{client} is one of our forwarders")
+    sealer = vouched(chain, trust.sealers, evaluation.author) if chain is not None else ""
+    # RFC 9990 has no type of its own for it.
+    return Override(OverrideType.LOCAL_POLICY, f"arc=pass, and {sealer} saw dmarc=pass") if sealer else None
 
 
 def reply_for(evaluation: Evaluation, action: Action) -> Reply | None:
