@@ -76,11 +76,11 @@ class Ledger:
         found = (_charge(windows, span, getattr(limits, span), used, now) for span in SPANS)
         return tuple(excess for excess in found if excess is not None)
 
-    def told(self, key: str, span: str, since: float) -> None:
-        """Somebody was told of this window."""
+    def told(self, key: str, span: str, since: float, told: bool = True) -> None:
+        """Somebody was told of this window, or was not after all."""
         window = self._windows.get(key, {}).get(span)
         if window is not None and window.since == since:
-            window.told = True
+            window.told = told
 
     def sweep(self, now: float) -> None:
         """Forget what is over."""

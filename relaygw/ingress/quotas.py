@@ -117,9 +117,20 @@ class Quotas:
             )
         )
         if told:
-            for excess in held.untold:
-                self._ledger.told(f"{held.quota}\0{held.key}", excess.span, excess.since)
-            office.spawn("tell about a quota", self._alert(record, held))
+            self._mark(held, True)
+            office.spawn("tell about a quota", self._tell(record, held))
+
+    def _mark(self, held: Held, told: bool) -> None:
+        for excess in held.untold:
+            self._ledger.told(f"{held.quota}\0{held.key}", excess.span, excess.since, told)
+
+    async def _tell(self, record: Record, held: Held) -> None:
+        """What cannot be stored now is told with the next message beyond the quota."""
+        try:
+            await self._alert(record, held)
+        except BaseException:
+            self._mark(held, False)
+            raise
 
     async def _alert(self, record: Record, held: Held) -> None:
         """One message of ours to the owner of the login and to the postmaster."""

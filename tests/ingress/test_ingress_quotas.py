@@ -16,7 +16,7 @@ from relaygw.core.quota import Amounts, Ledger, Limits
 from relaygw.core.record import Origin
 from relaygw.core.session import Role, Session
 from relaygw.ingress.quotas import LedgerFile, Quotas, _key
-from relaygw.interfaces import Account
+from relaygw.interfaces import Account, SpoolError
 
 TRUSTED = "203.0.113.9"
 
@@ -97,17 +97,25 @@ def test_owner_and_postmaster_are_told_once_in_each_window() -> None:
     assert len([record for record in rig.records() if record.origin is Origin.LOCAL]) == 2
 
 
-def test_an_alert_that_cannot_be_stored_loses_no_mail() -> None:
+def test_an_alert_that_cannot_be_stored_loses_no_mail_and_is_made_up_for() -> None:
     rig = rig_with(quota(messages_per_hour=1))
     client = log_in(rig)
     send(client)
+    good = rig.spool.commit
+
+    async def commit(record: Any, *rest: Any) -> Any:
+        if record.origin is Origin.LOCAL:
+            raise SpoolError("disk full")
+        return await good(record, *rest)
+
+    rig.spool.commit = commit  # type: ignore[method-assign]
+    assert send(client)[-1] == 250
+    assert [event.task for event in rig.said(TaskFailed)] == ["tell about a quota"]
+    assert len(held(rig)) == 2
+    rig.spool.commit = good  # type: ignore[method-assign]
     send(client)
-    rig.spool.commit = None  # type: ignore[assignment]
-    rig.events.clear()
-    rig.clock.advance(3601)
-    client = log_in(rig)
-    assert send(client)[-1] == 451
-    assert [event.task for event in rig.said(TaskFailed)] == ["commit"]
+    send(client)
+    assert len([record for record in rig.records() if record.origin is Origin.LOCAL]) == 1
 
 
 def test_a_directory_that_cannot_be_asked_leaves_the_postmaster() -> None:
