@@ -61,7 +61,10 @@ def _domains(value: bytes) -> tuple[list[str], str]:
         raw = [(plain[1] or plain[2]).decode("ascii")]
         flaw = ""
     else:
-        raw, flaw = _Mailboxes(value[:MAX_VALUE].decode("utf-8", "replace")).read()
+        text = value[:MAX_VALUE].decode("utf-8", "replace")
+        raw, flaw = _Mailboxes(text).read()
+        # Nothing where an address belongs: then what looks like one anywhere, as some program will show it.
+        raw = raw or ["".join(name.split()) for name in _AT_DOMAIN.findall(text)]
     found = []
     for name in raw:
         try:
