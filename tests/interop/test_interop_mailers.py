@@ -207,10 +207,11 @@ def test_exim_by_bdat_over_tls(tmp_path: Path, peer: Callable[[str], str]) -> No
         configuration.write_text(_EXIM.format(folder=folder, port=gateway.port(25), user=EXIM_USER, program=program))
         for path in (folder, folder / "spool"):
             os.chown(path, EXIM_USER, EXIM_USER)
+        command = [*_runnable(program, folder, "Debian-exim"), "-C", str(configuration), "-odf", "-oi"]
+        message = b"Subject: by BDAT\n\n" + LINES.replace(b"\r\n", b"\n")
         done = subprocess.run(
-            [*_runnable(program, folder, "Debian-exim"), "-C", str(configuration), "-odf", "-oi", "-f", "a@client.test", "b@elsewhere.test"],
-            input=b"Subject: by BDAT\n\n" + LINES.replace(b"\r\n", b"\n"), capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
+            [*command, "-f", "a@client.test", "b@elsewhere.test"], input=message, capture_output=True, timeout=60
+        )
         log = "".join(path.read_text() for path in folder.glob("*log"))
         assert done.returncode == 0, (done.stderr, log)
         eventually(lambda: hop.contents)
