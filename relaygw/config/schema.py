@@ -188,8 +188,9 @@ class MatchConfig:
     """All given conditions must hold; each is a list of which one must match. None given: matches everything.
 
     A domain pattern is a domain, ".example.com" (any depth below), or "local" / "relay" (the configured domains);
-    an address pattern is an address or a domain pattern. `sender` "<>" is the null reverse-path. `finding` is what
-    filters found out about the sender, in the words of Authentication-Results.
+    an address pattern is an address or a domain pattern. `sender` "<>" is the null reverse-path; `header_from` looks at
+    the domain of the From field; sizes are octets, 0 is not asked. `finding` is what filters found out about the
+    sender, in the words of Authentication-Results.
     """
 
     recipient: tuple[str, ...] = ()
@@ -198,6 +199,10 @@ class MatchConfig:
     listener: tuple[str, ...] = ()
     client: tuple[AnyNetwork, ...] = ()
     finding: tuple[Finding, ...] = ()
+    header_from: tuple[str, ...] = ()
+    larger_than: Size = 0
+    smaller_than: Size = 0
+    quarantined: Literal["any", "yes", "no"] = "any"
 
 
 @attrs.frozen(kw_only=True)

@@ -29,9 +29,12 @@ class Patterns:
         """The pattern that matches, as it was written; "" where none does."""
         if address is None:
             return "<>" if self.null else ""
-        domain = address.domain
         if self.addresses and (found := self.addresses.get(_key(address))):
             return found
+        return self.match_domain(address.domain)
+
+    def match_domain(self, domain: str) -> str:
+        """The same where only a domain is known: patterns that are addresses do not match."""
         if found := self.domains.get(domain):
             return found
         return next((suffix for suffix in self.suffixes if domain.endswith(suffix)), "")

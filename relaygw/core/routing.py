@@ -34,6 +34,14 @@ class Match(Protocol):
     def client(self) -> tuple[Network, ...]: ...
     @property
     def finding(self) -> tuple[str, ...]: ...
+    @property
+    def header_from(self) -> tuple[str, ...]: ...
+    @property
+    def larger_than(self) -> int: ...
+    @property
+    def smaller_than(self) -> int: ...
+    @property
+    def quarantined(self) -> str: ...
 
 
 class Entry(Protocol):
@@ -61,6 +69,10 @@ class Rule:
     listener: frozenset[str] = frozenset()
     client: tuple[Network, ...] = ()
     finding: frozenset[str] = frozenset()
+    header_from: Patterns | None = None
+    larger_than: int = 0
+    smaller_than: int = 0
+    quarantined: str = "any"
     unconditional: bool = False
 
 
@@ -117,6 +129,10 @@ def _matches(rule: Rule, record: Record, recipient: Address) -> bool:
         and (not rule.listener or record.listener in rule.listener)
         and (not rule.client or _network(rule.client, record.client) is not None)
         and (not rule.finding or not rule.finding.isdisjoint(record.findings))
+        and (rule.header_from is None or rule.header_from.match_domain(record.header_from) != "")
+        and (not rule.larger_than or record.size > rule.larger_than)
+        and (not rule.smaller_than or record.size < rule.smaller_than)
+        and (rule.quarantined == "any" or record.quarantined == (rule.quarantined == "yes"))
     )
 
 
@@ -144,6 +160,19 @@ def _conditions(rule: Rule, record: Record, recipient: Address) -> Iterable[tupl
     if rule.finding:
         found = next((each for each in record.findings if each in rule.finding), "")
         yield _worded("finding", found or ", ".join(record.findings) or "(none)", found)
+    if rule.header_from is not None:
+        yield _worded("From", record.header_from or "(none)", rule.header_from.match_domain(record.header_from))
+    if rule.larger_than:
+        yield _compared(record.size > rule.larger_than, record.size, f"larger than {rule.larger_than}")
+    if rule.smaller_than:
+        yield _compared(record.size < rule.smaller_than, record.size, f"smaller than {rule.smaller_than}")
+    if rule.quarantined != "any":
+        state = "in quarantine" if record.quarantined else "not in quarantine"
+        yield record.quarantined == (rule.quarantined == "yes"), f"the message is {state}"
+
+
+def _compared(matched: bool, size: int, words: str) -> tuple[bool, str]:
+    return matched, f"size {size} is {'' if matched else 'not '}{words}"
 
 
 def _worded(noun: str, value: str, matched: str) -> tuple[bool, str]:
@@ -172,9 +201,14 @@ def _rule(number: int, config: Entry, groups: Groups) -> Rule:
         listener=frozenset(match.listener),
         client=match.client,
         finding=frozenset(match.finding),
+        header_from=compile_patterns(match.header_from, groups) if match.header_from else None,
+        larger_than=match.larger_than,
+        smaller_than=match.smaller_than,
+        quarantined=match.quarantined,
         unconditional=not any(
-            (match.recipient, match.sender, match.login, match.listener, match.client, match.finding)
-        ),
+            (match.recipient, match.sender, match.login, match.listener, match.client, match.finding, match.header_from)
+        )
+        and not (match.larger_than or match.smaller_than or match.quarantined != "any"),
     )
 
 
@@ -216,7 +250,7 @@ def _ambiguities(rules: Sequence[Rule]) -> Iterable[str]:
 def _dead(rules: Sequence[Rule]) -> Iterable[str]:
     """Rules that no message can ever reach."""
     for position, rule in enumerate(rules):
-        if any(patterns is not None and patterns.empty for patterns in (rule.recipient, rule.sender)):
+        if any(patterns is not None and patterns.empty for patterns in (rule.recipient, rule.sender, rule.header_from)):
             continue  # "local" or "relay" without such domains: harmless, and alive when one is added
         earlier = next((other for other in rules[:position] if _covers(other, rule)), None)
         if earlier is not None:
@@ -237,7 +271,16 @@ def _covers(wide: Rule, narrow: Rule) -> bool:
         and _covers_names(wide.listener, narrow.listener)
         and _covers_clients(wide.client, narrow.client)
         and _covers_names(wide.finding, narrow.finding)
+        and _covers_addresses(wide.header_from, narrow.header_from)
+        and _covers_sizes(wide, narrow)
+        and (wide.quarantined in ("any", narrow.quarantined))
     )
+
+
+def _covers_sizes(wide: Rule, narrow: Rule) -> bool:
+    lower = not wide.larger_than or narrow.larger_than >= wide.larger_than
+    upper = not wide.smaller_than or 0 < narrow.smaller_than <= wide.smaller_than
+    return lower and upper
 
 
 def _covers_addresses(wide: Patterns | None, narrow: Patterns | None) -> bool:

@@ -131,11 +131,11 @@ class Https:
             page: Page = await started
         except HttpsError:
             raise
-        except CancelledError:
-            if timer.active():
-                raise
-            raise HttpsError(f"no answer within {timeout:g} seconds") from None
         except Exception as error:
+            if not timer.active():
+                raise HttpsError(f"no answer within {timeout:g} seconds") from None
+            if _is_cancelled(error):
+                raise CancelledError from None
             raise _why(error) from None
         finally:
             if timer.active():
@@ -166,6 +166,12 @@ class Https:
         await treq.collect(response, collect)
         kind = (response.headers.getRawHeaders("content-type") or [""])[0]
         return Page(status=response.code, kind=kind.partition(";")[0].strip().lower(), body=b"".join(pieces))
+
+
+def _is_cancelled(error: Exception) -> bool:
+    """Whether somebody gave up waiting; the agent has words of its own for it."""
+    reasons = error.reasons if isinstance(error, ResponseNeverReceived | ResponseFailed) else ()
+    return isinstance(error, CancelledError) or any(each.check(CancelledError) for each in reasons)
 
 
 def _why(error: BaseException | None) -> HttpsError:

@@ -58,12 +58,10 @@ class Reader:
         found = self._left.pop(name, None)
         if found is None:
             return None
-        if isinstance(found, Mapping):
-            found = tuple(found.items())
-        if not isinstance(found, tuple) or not all(isinstance(each, tuple) and len(each) == 2 for each in found):
+        if not _is_table(found):
             self.problems.append(f"{name} must be a table")
             return None
-        return Reader(Route(transport="", parameters=found), self._folder)
+        return self._inner(found)
 
     def close(self, name: str, inner: "Reader") -> None:
         """Take over what is wrong in a table."""
@@ -102,11 +100,33 @@ class Reader:
             return ()
         return tuple(found)
 
+    def entries(self, name: str) -> "tuple[str | Reader, ...]":
+        """A list of texts and of tables of their own; what is wrong in a table is told by `close`."""
+        found = self._left.pop(name, ())
+        found = (found,) if isinstance(found, str) else found
+        if not isinstance(found, list | tuple) or not all(isinstance(each, str) or _is_table(each) for each in found):
+            self.problems.append(f"{name} must be a list of texts, not {found!r}")
+            return ()
+        return tuple(each if isinstance(each, str) else self._inner(each) for each in found)
+
+    def _inner(self, table: object) -> "Reader":
+        pairs = table.items() if isinstance(table, Mapping) else table
+        return Reader(Route(transport="", parameters=tuple(pairs)), self._folder)  # type: ignore[arg-type]  # asked before
+
     def finish(self) -> None:
         """Raises ParameterError when anything was wrong or is left over."""
         self.problems += [f"unknown parameter {name!r}" for name in self._left]
         if self.problems:
             raise ParameterError(self.problems)
+
+
+def _is_table(value: object) -> bool:
+    """A table as the configuration gives it, or as routes have it: pairs, to be hashable."""
+    if isinstance(value, Mapping):
+        return True
+    return isinstance(value, tuple) and all(
+        isinstance(each, tuple) and len(each) == 2 and isinstance(each[0], str) for each in value
+    )
 
 
 def read_hop(reader: Reader, egress: EgressConfig, tls: TlsMode) -> Hop:

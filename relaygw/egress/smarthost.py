@@ -11,6 +11,7 @@ from relaygw.core.address import Address, AddressError, normalize_domain
 from relaygw.core.mx import Found, Locality, Refusal, Target, targets_for_domain, targets_for_host
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Route
+from relaygw.core.turn import Weighted, in_turn
 from relaygw.dns import consult
 from relaygw.egress.credentials import read_login
 from relaygw.egress.delivery import Courier, Stop
@@ -25,7 +26,7 @@ from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Serv
 class Plan:
     """One route, read: where to go, in order, and what concurrency is counted by."""
 
-    hosts: tuple[tuple[str, Hop], ...]
+    hosts: tuple[Weighted[tuple[str, Hop]], ...]
     by_mx: bool
     destination: str
     here: Locality
@@ -33,8 +34,8 @@ class Plan:
 
 @implementer(ITransport, IRouteChecker)
 class SmarthostTransport:
-    """Route parameters: `host` (and `port`) or `hosts` ("host:port", tried in order), `mx` (look up their MX),
-    those of `read_login` and `read_hop`, `implicit_tls`, `lmtp`."""
+    """Route parameters: `host` (and `port`) or `hosts` ("host:port", or tables with priority and weight), `mx` (look up
+    their MX), those of `read_login` and `read_hop`, `implicit_tls`, `lmtp`."""
 
     def __init__(self, options: Options, services: Services) -> None:
         if options:
@@ -46,13 +47,13 @@ class SmarthostTransport:
         self._random = random.SystemRandom()
 
     def destination(self, route: Route, recipient: Address) -> str:
-        return self._plan(route).destination
+        return self.plan(route).destination
 
     async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
-        plan = self._plan(attempt.route)
+        plan = self.plan(attempt.route)
         stops: list[Stop] = []
         refusals: list[Refusal] = []
-        for place, (host, hop) in enumerate(plan.hosts):
+        for place, (host, hop) in enumerate(in_turn(plan.hosts, self._random.random)):
             found = await self._find(host, plan)
             if isinstance(found, Refusal):
                 refusals.append(found)
@@ -79,7 +80,7 @@ class SmarthostTransport:
             return await consult(targets_for_domain(host, plan.here), self._services.resolver)
         return await consult(targets_for_host(host, plan.here), self._services.resolver)
 
-    def _plan(self, route: Route) -> Plan:
+    def plan(self, route: Route) -> Plan:
         """Read once: routes are few and messages many."""
         if route not in self._plans:
             self._plans[route] = self._read(route)
@@ -98,7 +99,7 @@ class SmarthostTransport:
             reader.problems.append('a login needs TLS: say tls = "encrypt" or "verify", or login_in_clear = true')
         reader.finish()
         here = locality(self._services, families(hop, self._egress), hop.port, self._random)
-        names = ",".join(f"{host}:{each.port}" for host, each in hosts)
+        names = ",".join(f"{host}:{each.port}" for host, each in (entry.item for entry in hosts))
         return Plan(hosts=hosts, by_mx=by_mx, destination=names, here=here)
 
 
@@ -107,25 +108,42 @@ def _placed(target: Target, place: int) -> Target:
     return attrs.evolve(target, preference=place * 65536 + target.preference)
 
 
-def _hosts(reader: Reader, hop: Hop) -> tuple[tuple[str, Hop], ...]:
-    """From `host` with the common port, or `hosts` each with its own where it says one."""
-    single, several = reader.text("host"), reader.texts("hosts")
+def _hosts(reader: Reader, hop: Hop) -> tuple[Weighted[tuple[str, Hop]], ...]:
+    """From `host` with the common port, or `hosts`: texts, or tables with `host`, `port`, `priority` and `weight`."""
+    single, several = reader.text("host"), reader.entries("hosts")
     if bool(single) == bool(several):
         reader.problems.append("either host or hosts must be given")
         return ()
-    found = [(single, hop.port)] if single else [split_host(text, hop.port) for text in several]
-    checked = []
-    for host, port in found:
-        try:
-            name = host if is_address(host) else normalize_domain(host.rstrip("."))
-        except AddressError as error:
-            reader.problems.append(f"the host {host!r} is {error}")
-            continue
-        if not 1 <= port <= 65535:
-            reader.problems.append(f"the port of the host {host!r} must be a number from 1 to 65535")
-            continue
-        checked.append((name, attrs.evolve(hop, port=port)))
-    return tuple(checked)
+    if single:
+        name = _name(reader, single, hop.port)
+        return (Weighted((name, hop)),) if name else ()
+    found = [_entry(reader, place, each, hop) for place, each in enumerate(several, 1)]
+    return tuple(entry for entry in found if entry is not None)
+
+
+def _entry(reader: Reader, place: int, entry: "str | Reader", hop: Hop) -> Weighted[tuple[str, Hop]] | None:
+    """One of `hosts`. What says no priority comes in the order of the list."""
+    if isinstance(entry, str):
+        host, port = split_host(entry, hop.port)
+        name = _name(reader, host, port)
+        return Weighted((name, attrs.evolve(hop, port=port)), place) if name else None
+    host, port = entry.text("host"), entry.number("port", hop.port, 65535)
+    priority, weight = entry.number("priority", place, 65535), entry.number("weight", 1, 65535)
+    reader.close(f"hosts[{place}]", entry)
+    name = _name(reader, host, port)
+    return Weighted((name, attrs.evolve(hop, port=port)), priority, weight) if name else None
+
+
+def _name(reader: Reader, host: str, port: int) -> str:
+    """The host as the DNS knows it, "" after a complaint."""
+    if not 1 <= port <= 65535:
+        reader.problems.append(f"the port of the host {host!r} must be a number from 1 to 65535")
+        return ""
+    try:
+        return host if is_address(host) else normalize_domain(host.rstrip("."))
+    except AddressError as error:
+        reader.problems.append(f"the host {host!r} is {error}")
+        return ""
 
 
 def split_host(text: str, default: int) -> tuple[str, int]:
