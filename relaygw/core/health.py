@@ -41,7 +41,9 @@ class Health:
 
     def limit(self, care: Care) -> int:
         """Attempts at once, now that it does not rest."""
-        return 1 if self.probing else max(1, min(int(self.window), care.most))
+        if self.probing:
+            return 1
+        return int(self.window) if self.window < care.most else care.most
 
     def answered(self, care: Care, running: int) -> None:
         """The destination lives, whatever it said about the message. `running` counts the attempt that ended.

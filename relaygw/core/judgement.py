@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from relaygw.core.outcome import Outcome
+from relaygw.core.outcome import Outcome, Status
 from relaygw.core.remote_rules import Action, RemoteRules, ReplyRule, changed
 from relaygw.core.trouble import UNREACHABLE, Trouble, trouble_of
 
@@ -37,9 +37,9 @@ NO_WAITS: Mapping[int, float] = {}
 
 def judge(destination: str, outcomes: Outcomes, rules: RemoteRules, *, wants_proof: bool = False) -> Judgement:
     """`wants_proof`: this message asks for more TLS than others (RFC 8689), so that its lack says nothing of them."""
-    troubles = [trouble_of(outcome) for _, outcome in outcomes]
-    if not any(trouble is not Trouble.NONE for trouble in troubles):  # all went well, as nearly always
+    if all(outcome.status is Status.DELIVERED for _, outcome in outcomes):  # as nearly always
         return Judgement(outcomes=outcomes, waits=NO_WAITS, answered=bool(outcomes))
+    troubles = [trouble_of(outcome) for _, outcome in outcomes]
     found = [rules.rule(destination, outcome) for _, outcome in outcomes]
     return Judgement(
         outcomes=tuple(

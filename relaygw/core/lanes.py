@@ -22,7 +22,10 @@ from relaygw.core.turns import Turns
 J = TypeVar("J")
 
 REMEMBERED = 10_000
-"""Destinations without anything to do whose health is remembered."""
+"""Destinations that are remembered; beyond it those with nothing to do are forgotten."""
+
+LOOKS = 8
+"""Destinations looked at for each that is new, whether they can be forgotten."""
 
 RESERVE = 10
 """One of so many attempts in all is for owners for whom nothing runs."""
@@ -35,7 +38,8 @@ _SMOOTH = 0.2
 
 @attrs.define(eq=False, kw_only=True)
 class Lane:
-    """One destination. `tokens` at the moment `since` are what its pace allows; `seconds` is how long attempts take."""
+    """One destination. `tokens` at the moment `since` are what its pace allows; `seconds` is how long attempts take.
+    `used`: something has entered since it was last looked whether it may be forgotten."""
 
     shape: Shape
     health: Health
@@ -46,6 +50,7 @@ class Lane:
     slow_reason: str = ""
     seconds: float = 1.0
     alarm: bool = False
+    used: bool = True
 
     @property
     def pace(self) -> float:
@@ -54,7 +59,8 @@ class Lane:
 
     def earliest(self, now: float) -> float:
         """When the next attempt may start, but for those that run."""
-        return max(self.health.resting_until, self._paced(now))
+        resting = self.health.resting_until
+        return max(resting, self._paced(now)) if self.shape.messages_per_minute else resting
 
     def _paced(self, now: float) -> float:
         pace = self.pace
@@ -98,8 +104,7 @@ class Lanes(Generic[J]):
         self.running = 0
         self._shape_of = shape_of
         self._remembered = remembered
-        self._lanes: dict[Destination, Lane] = {}
-        self._quiet: OrderedDict[Destination, Lane] = OrderedDict()
+        self._lanes: OrderedDict[Destination, Lane] = OrderedDict()
         self._turns: Turns[Destination, J] = Turns()
         self._alarms: list[tuple[float, int, Destination]] = []
         self._alarm = 0
@@ -107,10 +112,9 @@ class Lanes(Generic[J]):
     def reshape(self, shape_of: Callable[[Destination], Shape], now: float) -> None:
         """Other shapes from now on; what was learnt of each destination stays."""
         self._shape_of = shape_of
-        for lanes in (self._lanes, self._quiet):
-            for destination, lane in lanes.items():
-                lane.shape = shape_of(destination)
-                self._adjust(destination, lane, now)
+        for destination, lane in self._lanes.items():
+            lane.shape = shape_of(destination)
+            self._adjust(destination, lane, now)
 
     # Coming and going
 
@@ -143,16 +147,15 @@ class Lanes(Generic[J]):
         lane.running -= 1
         self.running -= 1
         self._turns.ended(owner)
-        self._adjust(destination, lane, now)
-        started = self._start(now)
-        self._put_away(destination, lane)
-        return started
+        if self._turns.waiting(destination):
+            self._adjust(destination, lane, now)
+        return self._start(now) if self._turns.offered else []
 
     def wake(self, now: float) -> list[J]:
         """Time has passed: what may start now, from now on runs."""
         while self._alarms and self._alarms[0][0] <= now:
             _, _, destination = heapq.heappop(self._alarms)
-            lane = self._known(destination)
+            lane = self._lanes.get(destination)
             if lane is not None:
                 lane.alarm = False
                 self._adjust(destination, lane, now)
@@ -164,10 +167,11 @@ class Lanes(Generic[J]):
 
     def _lane(self, destination: Destination, now: float) -> Lane:
         lane = self._lanes.get(destination)
-        if lane is not None:
-            return lane
-        lane = self._quiet.pop(destination, None) or self._fresh(destination, now)
-        self._lanes[destination] = lane
+        if lane is None:
+            if len(self._lanes) >= self._remembered:
+                self._forget_some()
+            lane = self._lanes[destination] = self._fresh(destination, now)
+        lane.used = True
         return lane
 
     def _fresh(self, destination: Destination, now: float) -> Lane:
@@ -176,14 +180,16 @@ class Lanes(Generic[J]):
         lane.tokens = max(1.0, lane.pace * BURST)
         return lane
 
-    def _put_away(self, destination: Destination, lane: Lane) -> None:
-        """A destination with nothing to do is remembered for what it taught us, as long as there is room for that."""
-        if lane.running or self._turns.waiting(destination):
-            return
-        self._lanes.pop(destination, None)
-        self._quiet[destination] = lane
-        if len(self._quiet) > self._remembered:
-            self._quiet.popitem(last=False)
+    def _forget_some(self) -> None:
+        """Those with nothing to do, of the oldest that were not used since they were last looked at; a few are looked
+        at for each one that is new, so that this costs the same however many are busy."""
+        for _ in range(LOOKS):
+            destination, lane = self._lanes.popitem(last=False)
+            if lane.used or lane.running or self._turns.waiting(destination):
+                lane.used = False
+                self._lanes[destination] = lane
+            if len(self._lanes) < self._remembered:
+                return
 
     def _fits(self, owner: str) -> bool:
         return self.running < self.total - self.total // RESERVE or (
@@ -259,7 +265,6 @@ class Lanes(Generic[J]):
         lane = self._lane(destination, now)
         lane.health.rest(now, seconds, reason)
         self._adjust(destination, lane, now)
-        self._put_away(destination, lane)
 
     def slow(self, destination: Destination, now: float, seconds: float, reason: str) -> None:
         """Half as much at once, and no more than that for a time."""
@@ -269,15 +274,10 @@ class Lanes(Generic[J]):
         lane.slow_until = max(lane.slow_until, now + seconds)
         lane.slow_reason = reason
         self._adjust(destination, lane, now)
-        self._put_away(destination, lane)
 
     def send_home(self, destination: Destination) -> list[J]:
         """Those who wait for it, taken out: it rests for longer than anybody should wait here."""
-        home = self._turns.drain(destination)
-        lane = self._lanes.get(destination)
-        if lane is not None:
-            self._put_away(destination, lane)
-        return home
+        return self._turns.drain(destination)
 
     # Questions
 
@@ -287,23 +287,33 @@ class Lanes(Generic[J]):
 
     def resting(self, destination: Destination, now: float) -> tuple[float, str]:
         """Until when it rests, and why; (0, "") when it does not."""
-        lane = self._known(destination)
+        lane = self._lanes.get(destination)
         if lane is None or lane.health.resting_until <= now:
             return 0.0, ""
         return lane.health.resting_until, lane.health.reason
 
+    def outlook(self, destination: Destination, now: float) -> tuple[float, str, int]:
+        """Until when it rests (0: it does not) and why, and how many recipients it takes in one message (0: any)."""
+        lane = self._lanes.get(destination)
+        if lane is None:
+            return 0.0, "", self._shape_of(destination).recipients_per_message
+        health = lane.health
+        if health.resting_until > now:
+            return health.resting_until, health.reason, lane.shape.recipients_per_message
+        return 0.0, "", lane.shape.recipients_per_message
+
     def most(self, destination: Destination) -> int:
         """Attempts at once that it bears."""
-        lane = self._known(destination)
+        lane = self._lanes.get(destination)
         return lane.limit if lane is not None else self._shape_of(destination).care.initial
 
     def shape(self, destination: Destination) -> Shape:
-        lane = self._known(destination)
+        lane = self._lanes.get(destination)
         return lane.shape if lane is not None else self._shape_of(destination)
 
     def throughput(self, destination: Destination) -> float:
         """About how many attempts a second it has lately taken."""
-        lane = self._known(destination)
+        lane = self._lanes.get(destination)
         if lane is None:
             return 1.0
         rate = lane.limit / max(lane.seconds, 0.01)
@@ -320,18 +330,17 @@ class Lanes(Generic[J]):
 
     def remembered(self) -> int:
         """Destinations of which anything is in memory."""
-        return len(self._lanes) + len(self._quiet)
+        return len(self._lanes)
 
     def standing(self, destination: Destination, now: float) -> Standing | None:
         """How one destination stands; None where nothing is known of it."""
-        lane = self._known(destination)
+        lane = self._lanes.get(destination)
         return None if lane is None else self._standing(destination, lane, now)
 
     def standings(self, now: float) -> Iterator[Standing]:
-        """All of which something is known: those with something to do first."""
-        for lanes in (self._lanes, self._quiet):
-            for destination, lane in lanes.items():
-                yield self._standing(destination, lane, now)
+        """All of which something is known."""
+        for destination, lane in self._lanes.items():
+            yield self._standing(destination, lane, now)
 
     def _standing(self, destination: Destination, lane: Lane, now: float) -> Standing:
         resting = lane.health.resting_until if lane.health.resting_until > now else 0.0
@@ -345,9 +354,6 @@ class Lanes(Generic[J]):
             why=" ".join(_reasons(lane, now)),
             layers=lane.shape.layers,
         )
-
-    def _known(self, destination: Destination) -> Lane | None:
-        return self._lanes.get(destination) or self._quiet.get(destination)
 
     def clear(self) -> list[J]:
         """Send all home that wait."""

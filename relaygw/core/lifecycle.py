@@ -15,7 +15,7 @@ from relaygw.core.events import Completed, Event, Operated, Unreported
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import Origin, Progress, RecipientState, Record
 from relaygw.core.reply import Reply
-from relaygw.core.retry import Schedules, next_due
+from relaygw.core.retry import Schedule, Schedules, next_due
 from relaygw.core.session import Session
 
 
@@ -133,42 +133,46 @@ def fold(
     changes: list[Change] = []
     for position, outcome in outcomes:
         before = states[position]
-        if before.progress is Progress.WAITING:
-            wait = schedule.chosen(record, before, outcome).wait(before.attempts + 1, random)
-            until = now + waits.get(position, wait)
-            after = _after(record, before, outcome, now, until, schedule, before.attempts + 1)
-            states[position] = after
-            changes.append((before, after))
+        if before.progress is not Progress.WAITING:
+            continue
+        attempts = before.attempts + 1
+        if outcome.status is Status.DELIVERED:
+            after = _ended(before, Progress.DELIVERED, attempts, outcome)
+        elif outcome.status is Status.FAILED:
+            after = _ended(before, Progress.REPORTED, attempts, outcome)
+        else:
+            chosen = schedule.chosen(record, before, outcome)
+            wait = waits.get(position)
+            until = now + (chosen.wait(attempts, random) if wait is None else wait)
+            after = _deferred(record, before, outcome, now, until, chosen, attempts)
+        states[position] = after
+        changes.append((before, after))
     for late in postponed:
         before = states[late.position]
         if before.progress is Progress.WAITING:
-            after = _after(record, before, late.outcome, now, late.until, schedule, before.attempts)
+            chosen = schedule.chosen(record, before, late.outcome)
+            after = _deferred(record, before, late.outcome, now, late.until, chosen, before.attempts)
             states[late.position] = after
             changes.append((before, after))
     return _step(record, states, changes, now)
 
 
-def _after(
+def _deferred(
     record: Record,
     state: RecipientState,
     outcome: Outcome,
     now: float,
     until: float,
-    schedule: Schedules,
+    schedule: Schedule,
     attempts: int,
 ) -> RecipientState:
-    """The recipient with this outcome, to be tried again at `until`. A deferral at or after the expiry is final."""
-    if outcome.status is Status.DELIVERED:
-        return _ended(state, Progress.DELIVERED, attempts, outcome)
-    if outcome.status is Status.FAILED:
-        return _ended(state, Progress.REPORTED, attempts, outcome)
-    chosen = schedule.chosen(record, state, outcome)
-    expiry = chosen.expiry(record.arrived, record.envelope.sender is None)
+    """The recipient to be tried again at `until`. A deferral at or after the expiry is final."""
+    expiry = schedule.expiry(record.arrived, record.envelope.sender is None)
     if now >= expiry:
         return _ended(state, Progress.REPORTED, attempts, outcome)
     warned, warning = state.warned, float("inf")
     if warned is None and tells(record, state, Kind.DELAY):
-        warning = chosen.warning(record.arrived)
+        warning = schedule.warning(record.arrived)
         warned = now if now >= warning else None
     return RecipientState(
         recipient=state.recipient,

@@ -1,8 +1,10 @@
 """Whose mail a message is, for fairness: the login, or else the sender without what differs from message to message."""
 
+import re
+
 from relaygw.core.record import Origin, Record
 
-_TAGS = "+=#"
+_STEM = re.compile(r"[^+=#]+")
 
 
 def owner_of(record: Record) -> str:
@@ -12,7 +14,6 @@ def owner_of(record: Record) -> str:
     sender = record.envelope.sender
     if sender is None:
         return "<>" if record.origin is Origin.REPORT else f"<> from {record.client}"
-    local = sender.local
-    for tag in _TAGS:
-        local = local.partition(tag)[0] or local
+    stem = _STEM.match(sender.local)
+    local = stem[0] if stem is not None else sender.local
     return f"{local.rstrip('0123456789-_.') or local}@{sender.domain}".lower()

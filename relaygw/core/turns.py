@@ -44,6 +44,11 @@ class Turns(Generic[L, J]):
     def __len__(self) -> int:
         return sum(lane.size for lane in self._lanes.values())
 
+    @property
+    def offered(self) -> bool:
+        """Whether any lane with something in it is open."""
+        return bool(self._offers)
+
     def waiting(self, lane: L) -> int:
         found = self._lanes.get(lane)
         return found.size if found is not None else 0

@@ -47,6 +47,7 @@ class Deliveries:
     ) -> None:
         self.lanes = lanes
         self.transports = transports
+        self.locators = locators(transports)
         self.rules = rules
         self._rests = rests
         self._unused = unused
@@ -109,7 +110,7 @@ class Deliveries:
             return
         try:
             delivery.transport = self.transports[group.route.transport]
-            if not delivery.asked and self._finds_another_way(delivery, delivery.transport):
+            if group.route.transport in self.locators and self._finds_another_way(delivery, delivery.transport):
                 return
             self._attempt(delivery, delivery.transport)
         except Exception:
@@ -136,16 +137,17 @@ class Deliveries:
 
     def _finds_another_way(self, delivery: Delivery, transport: ITransport) -> bool:
         """Whether the start waits: it is found out where mail for this domain goes, or that is another lane."""
+        if delivery.asked:
+            return False
         delivery.asked = True
         group = delivery.group
         address = delivery.active.record.recipients[group.positions[0]].address
-        if ILocator.providedBy(transport):
-            located = ILocator(transport).locate(group.route, address)
-            if located is not None:
-                self._running.add(delivery)
-                delivery.running = as_deferred(located)
-                _ = delivery.running.addBoth(self._located, delivery)
-                return True
+        located = ILocator(transport).locate(group.route, address)
+        if located is not None:
+            self._running.add(delivery)
+            delivery.running = as_deferred(located)
+            _ = delivery.running.addBoth(self._located, delivery)
+            return True
         return self._moves(delivery, (group.route.transport, transport.destination(group.route, address)))
 
     def _located(self, _: object, delivery: Delivery) -> None:
@@ -265,6 +267,7 @@ class Deliveries:
         kept = list(transports.values())
         self._retired += [old for old in self.transports.values() if not any(old is new for new in kept)]
         self.transports = transports
+        self.locators = locators(transports)
         self._part_with_unused()
 
     def _part_with_unused(self) -> None:
@@ -326,3 +329,8 @@ class Deliveries:
         for delivery in list(self._running):
             if delivery.running is not None:
                 delivery.running.cancel()
+
+
+def locators(transports: Mapping[str, ITransport]) -> frozenset[str]:
+    """The names of those that find out where mail goes before it is attempted."""
+    return frozenset(name for name, transport in transports.items() if ILocator.providedBy(transport))

@@ -12,8 +12,8 @@ from relaygw.core.lifecycle import Postponed
 from relaygw.core.outcome import Outcome, deferred
 from relaygw.core.record import Progress, Record, Route
 from relaygw.core.routing import Routing
-from relaygw.core.shaping import Destination, Shape
-from relaygw.interfaces import ILocator, ITransport
+from relaygw.core.shaping import Destination
+from relaygw.interfaces import ITransport
 from relaygw.queue.work import Group
 
 NO_ROUTE = Route(transport="", name="")
@@ -22,11 +22,8 @@ NO_ROUTE = Route(transport="", name="")
 class Destinations(Protocol):
     """What a plan must know of destinations (relaygw.core.lanes)."""
 
-    def resting(self, destination: Destination, now: float) -> tuple[float, str]:
-        """Until when it rests, and why; (0, "") when it does not."""
-
-    def shape(self, destination: Destination) -> Shape:
-        """How mail to it is shaped."""
+    def outlook(self, destination: Destination, now: float) -> tuple[float, str, int]:
+        """Until when it rests (0: it does not) and why, and how many recipients it takes in one message (0: any)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -45,9 +42,12 @@ def make_plan(
     planned: Set[int],
     routing: Routing,
     transports: Mapping[str, ITransport],
+    locators: Set[str],
     destinations: Destinations,
 ) -> Plan:
-    """The plan for all that wait, are due, and are not `planned` already. A held record has none."""
+    """The plan for all that wait, are due, and are not `planned` already. A held record has none.
+
+    `locators` names the transports of which recipients of two domains never travel together."""
     if record.held:
         return Plan(groups=())
     grouped: dict[tuple[Route, Destination, str], list[int]] = {}
@@ -68,16 +68,18 @@ def make_plan(
             stuck.append((position, deferred(state.address, "4.3.0", "the mail system failed; it tries again")))
             errors.append(f"destination of {state.address} by {route.transport}: {type(error).__name__}: {error}")
             continue
-        domain = state.address.domain if ILocator.providedBy(transport) else ""
+        domain = state.address.domain if route.transport in locators else ""
         grouped.setdefault((route, (route.transport, destination), domain), []).append(position)
     groups: list[Group] = []
     postponed: list[Postponed] = []
     for (route, place, _), positions in grouped.items():
-        until, reason = destinations.resting(place, now)
+        until, reason, most = destinations.outlook(place, now)
         if until > now:
             postponed += postpone(record, positions, until, f"{place[1]} is not tried for now: {reason}")
+        elif not most or len(positions) <= most:
+            groups.append(Group(tuple(positions), route, place))
         else:
-            groups += _parts(positions, route, place, destinations.shape(place).recipients_per_message)
+            groups += _parts(positions, route, place, most)
     return Plan(groups=tuple(groups), stuck=tuple(stuck), postponed=tuple(postponed), errors=tuple(errors))
 
 
@@ -94,5 +96,4 @@ def postpone(record: Record, positions: Sequence[int], until: float, reason: str
 
 
 def _parts(positions: list[int], route: Route, place: Destination, most: int) -> list[Group]:
-    size = most or len(positions)
-    return [Group(tuple(positions[at : at + size]), route, place) for at in range(0, len(positions), size)]
+    return [Group(tuple(positions[at : at + most]), route, place) for at in range(0, len(positions), most)]

@@ -251,6 +251,7 @@ class QueueService(Service):
             planned,
             self._routing,
             self._deliveries.transports,
+            self._deliveries.locators,
             self._deliveries.lanes,
         )
 

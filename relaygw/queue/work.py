@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from relaygw.core.content import Content
-from relaygw.core.lifecycle import Order, Postponed
+from relaygw.core.lifecycle import NO_WAITS, Order, Postponed
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Record, Route
 from relaygw.core.shaping import Destination
@@ -52,7 +52,7 @@ class Result:
     route: Route
     outcomes: tuple[tuple[int, Outcome], ...]
     seconds: float = 0.0
-    waits: Mapping[int, float] = attrs.Factory(dict)
+    waits: Mapping[int, float] = NO_WAITS
     postponed: tuple[Postponed, ...] = ()
 
 

@@ -179,7 +179,7 @@ def test_memory_of_destinations_is_bounded() -> None:
         lanes.rest(("mx", str(number)), 0.0, 60.0, "told so")
         lanes.enter(("mx", f"x{number}"), "o", "x", 0.0)
         lanes.leave(("mx", f"x{number}"), "o", 0.0)
-    assert lanes.remembered() == 50
+    assert lanes.remembered() <= 60
 
 
 def test_those_in_line_can_be_sent_home() -> None:
@@ -258,7 +258,7 @@ class Scheduler(RuleBasedStateMachine):
         assert all(counts[place] == self.lanes.at_work(place) <= PLACES[place].care.most for place in PLACES)
         paced = [at for at, place in self.starts if place == B and at > self.now - 10.0]
         assert len(paced) <= 1 + max(1.0, 2.0 * BURST) + 2.0 * 10.0
-        assert self.lanes.remembered() <= len(PLACES) + 2
+        assert self.lanes.remembered() <= len(PLACES)
 
     def teardown(self) -> None:
         """Given time and answers, every job ends exactly once."""

@@ -1,6 +1,6 @@
 """A queue on a Clock with a spool in memory and transports that do what the test says."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -77,6 +77,7 @@ class Kit:
     spool: ISpool
     events: list[Event]
     queue: QueueService
+    ids: Iterator[int]
     made: int = 0
 
     def commit(self, record: Record, content: bytes = CONTENT, *, claimed: bool = True) -> Content:
@@ -113,14 +114,17 @@ def make_kit(
     start: bool = True,
     clock: Clock | None = None,
     random: Callable[[], float] = lambda: 0.0,
+    ids: Iterator[int] | None = None,
     **more: Any,
 ) -> Kit:
-    """A running queue in which every message goes to the transport "mx", unless `routes` say otherwise."""
+    """A running queue in which every message goes to the transport "mx", unless `routes` say otherwise.
+
+    `ids` are those of the kit before it, where one follows another on the same spool in the same moment."""
     if clock is None:
         clock = Clock()
         clock.advance(START)
     events: list[Event] = []
-    count = iter(range(1 << 30, 1 << 31))
+    count = ids or iter(range(1 << 30, 1 << 31))
     spool = spool if spool is not None else MemorySpool()
     queue = QueueService(
         spool=spool,
@@ -137,4 +141,4 @@ def make_kit(
     )
     if start:
         queue.startService()
-    return Kit(clock, spool, events, queue)
+    return Kit(clock, spool, events, queue, count)

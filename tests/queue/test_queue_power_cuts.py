@@ -130,8 +130,8 @@ class World:
             run(self.spool.release(record.queue_id))
         self.spool.latency = latency
         self.transport = WatchedTransport(self.spool)
-        made = self.kit.made
-        self.kit = make_kit(self.transport, spool=self.spool, config=CONFIG, clock=self.clock)
+        made, ids = self.kit.made, self.kit.ids
+        self.kit = make_kit(self.transport, spool=self.spool, config=CONFIG, clock=self.clock, ids=ids)
         self.kit.made = made
 
 
