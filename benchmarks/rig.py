@@ -32,7 +32,8 @@ def program(name: str) -> str:
     """The path of a peer's program; ends the benchmark with a clear word where it is missing."""
     found = shutil.which(name, path=_SEARCH)
     if found is None:
-        sys.exit(f"the benchmark needs {name!r}: install Debian's postfix, opendkim, opendkim-tools and strace")
+        packages = "postfix, opendkim, postfix-policyd-spf-python, nsd, unbound and strace"
+        sys.exit(f"the benchmark needs {name!r}: install Debian's {packages}")
     return found
 
 
@@ -300,6 +301,7 @@ def verifying_postfix(sink_port: int, nameserver: int, key: str) -> Iterator[Ser
     """The same with OpenDKIM verifying and policyd-spf, which asks this port of 127.0.0.1.
 
     OpenDKIM's resolver asks nobody on loopback: it is spared the question and reads `key` ("name record") in a file."""
+    program("policyd-spf")
     with _postfix_folder() as folder:
         (folder / "keys").write_text(f"{key}\n")
         (folder / "policyd-spf.conf").write_text(_POLICYD)
