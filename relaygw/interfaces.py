@@ -87,6 +87,13 @@ class IRouteChecker(Interface):
         """What is wrong with the route's parameters, one sentence each; empty when nothing is."""
 
 
+class IRehearser(Interface):
+    """What a transport may provide besides ITransport: it tells how it would hand mail on, and hands none on."""
+
+    def rehearse(route: Route, recipient: Address, connect: bool) -> "Awaitable[Rehearsal]":
+        """The hosts it would try now; with `connect` it talks to them as far as EHLO and TLS."""
+
+
 class ISigner(Interface):
     """Signs our own mail at every attempt (DKIM); the content itself stays as it is."""
 
@@ -223,6 +230,17 @@ class Attempt:
     content: Content
     started: float
     messages_per_connection: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Rehearsal:
+    """`hosts` are documents for operators (docs/cli.md), in the order of attempts. `credentials` names a login, never
+    its secret. Where there is no host, `refusal` says why; `permanent` whether mail would fail and not wait."""
+
+    hosts: tuple[Mapping[str, Any], ...] = ()
+    credentials: str = ""
+    refusal: str = ""
+    permanent: bool = False
 
 
 @attrs.frozen(kw_only=True)

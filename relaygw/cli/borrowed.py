@@ -3,7 +3,7 @@
 The reactor runs once in a process, for one question.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -13,9 +13,11 @@ from twisted.internet.defer import Deferred
 from relaygw.bridge import deferred
 from relaygw.cli.answer import CommandError
 from relaygw.config.schema import Config
+from relaygw.control.collaborators import Rehearse
 from relaygw.core.address import Address
 from relaygw.dns import ZoneError, make_resolver
-from relaygw.interfaces import Account, IResolver, Services
+from relaygw.gateway.rehearsing import rehearse
+from relaygw.interfaces import Account, IResolver, ITransport, Services
 from relaygw.plugins import PluginError, load_plugin
 
 T = TypeVar("T")
@@ -30,6 +32,7 @@ class Parts:
 
     resolver: IResolver
     account: Callable[[Address], Account | None | Awaitable[Account | None]]
+    rehearse: Rehearse
 
 
 def services(config: Config, reactor: Any) -> Services:
@@ -87,7 +90,21 @@ def run_with_reactor(ask: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
 def _parts(config: Config, reactor: Any) -> Parts:
     made = services(config, reactor)
-    return Parts(resolver=made.resolver, account=lambda address: _account(config, made, address))
+    return Parts(
+        resolver=made.resolver,
+        account=lambda address: _account(config, made, address),
+        rehearse=lambda route, recipient, connect: rehearse(
+            _transports(route.transport, made), route, recipient, connect
+        ),
+    )
+
+
+def _transports(name: str, made: Services) -> Mapping[str, ITransport]:
+    """The transport of a route, where it can be made without a service around it."""
+    try:
+        return {name: load_plugin("relaygw.transports", name, {}, made, where=f"transport {name!r}")}
+    except PluginError:
+        return {}
 
 
 def _account(config: Config, made: Services, address: Address) -> Account | None | Awaitable[Account | None]:

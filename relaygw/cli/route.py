@@ -1,6 +1,7 @@
 """`relaygw route SENDER RECIPIENT`: where a message would go, and why; asked of the service, or worked out here."""
 
 import argparse
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from relaygw.cli.answer import DONE, NO, Answer, NotRunningError, UsageError, printable
@@ -22,10 +23,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("client", "as if it came from this IP address"),
     ):
         parser.add_argument(f"--{name}", default="", help=sentence)
+    parser.add_argument("--size", type=int, default=0, help="as if it had so many octets")
+    parser.add_argument("--connect", action="store_true", help="talk to the hosts as far as EHLO and TLS")
 
 
 def run(options: argparse.Namespace, context: Context) -> Answer:
     given = {name: getattr(options, name) for name in ("sender", "recipient", "login", "listener", "client")}
+    given |= {"size": str(options.size)} if options.size else {}
+    given |= {"connect": "yes"} if options.connect else {}
     case = _case(given)
     notes = ""
     try:
@@ -52,7 +57,9 @@ def _work_out(case: "Case", config: "Config") -> Json:
     from relaygw.cli.borrowed import run_with_parts
     from relaygw.control.explain import explain_route
 
-    return run_with_parts(config, lambda parts: explain_route(case, config, parts.resolver, parts.account))
+    return run_with_parts(
+        config, lambda parts: explain_route(case, config, parts.resolver, parts.account, parts.rehearse)
+    )
 
 
 def _text(document: Json) -> str:
@@ -63,9 +70,41 @@ def _text(document: Json) -> str:
     lines.append(
         f"action: {document['action']}" + (f" ({printable(document['reason'])})" if document["reason"] else "")
     )
-    for key in ("transport", "mailbox", "tls"):
+    for key in ("transport", "mailbox", "credentials"):
         if document.get(key):
             lines.append(f"{key}: {printable(document[key])}")
-    lines += [f"host: {host['host']} [{host['address']}]:{host['port']}" for host in document["hosts"]]
+    lines += [line for host in document["hosts"] for line in _host(host)]
+    if document["tls"] and not any("tls" in host for host in document["hosts"]):
+        lines.append(f"tls: {document['tls']}")
     lines += [f"signed: {key['selector']}._domainkey.{key['domain']}" for key in document["signing"]]
     return "\n".join(lines)
+
+
+def _host(host: Json) -> Iterator[str]:
+    """One host, its policy, and what talking to it came to."""
+    yield f"host: {host['host']} [{host['address']}]:{host['port']}"
+    if "tls" in host:
+        yield f"  tls: {host['tls']} ({printable(host['tls_why'])})"
+    if host.get("avoided"):
+        yield "  it did not answer lately, and is tried after the others"
+    if host.get("refused"):
+        yield f"  not used: {printable(host['refused'])}"
+    connection = host.get("connection")
+    if connection:
+        yield from _connection(connection)
+
+
+def _connection(connection: Json) -> Iterator[str]:
+    if connection["problem"]:
+        yield f"  no session: {printable(connection['problem'])}"
+        return
+    if not connection.get("tls"):
+        yield "  a session in clear"
+        return
+    proven = "proven" if connection["verified"] else "not proven"
+    yield f"  {connection['tls']} {connection['cipher']}, the host's name is {proven}"
+    shown = connection["certificate"]
+    if shown:
+        yield f"  certificate: {printable(shown['subject'])}, by {printable(shown['issuer'])}"
+        yield f"  names: {printable(', '.join(shown['names']))}; until {shown['not_after']}"
+        yield f"  SHA-256: {shown['sha256']}"

@@ -81,7 +81,9 @@ class ControlApp:
     async def route(self, request: Request) -> bytes:
         case = route_case(asked.query(request.args))
         parts = self._parts
-        return as_json(request, await explain_route(case, parts.settings(), parts.resolver, parts.account))
+        return as_json(
+            request, await explain_route(case, parts.settings(), parts.resolver, parts.account, parts.rehearse)
+        )
 
     async def filters(self, request: Request) -> bytes:
         return as_json(request, {"filters": filters_document(self._parts.settings())})
@@ -144,7 +146,7 @@ def mx_listeners(config: Config) -> list[str]:
 
 def route_case(given: asked.Asked) -> Case:
     """The message a query of `route` asks about."""
-    asked.known(given, "sender", "recipient", "login", "listener", "client")
+    asked.known(given, "sender", "recipient", "login", "listener", "client", "size", "connect")
     single = {name: _single(given, name) for name in ("sender", "recipient")}
     return Case(
         sender=asked.reverse_path(single, "sender"),
@@ -152,6 +154,8 @@ def route_case(given: asked.Asked) -> Case:
         login=asked.text(given, "login"),
         listener=asked.text(given, "listener"),
         client=asked.text(given, "client"),
+        size=asked.number(given, "size", 0, 2**40),
+        connect=asked.yes_or_no(given, "connect") or False,
     )
 
 

@@ -10,9 +10,9 @@ from relaygw.core.address import Address
 from relaygw.core.bans import Ban
 from relaygw.core.lanes import Standing
 from relaygw.core.lifecycle import Order
-from relaygw.core.record import Record
+from relaygw.core.record import Record, Route
 from relaygw.core.selection import Selection
-from relaygw.interfaces import Account, IResolver
+from relaygw.interfaces import Account, IResolver, Rehearsal
 
 
 class Listed(Protocol):
@@ -74,6 +74,10 @@ class BanOperations(Protocol):
     def lift(self, subject: str) -> Sequence[Ban]: ...
 
 
+Rehearse = Callable[[Route, Address, bool], Awaitable[Rehearsal] | None]
+"""How the transport of a route would hand mail on, with or without connecting; None where it does not tell."""
+
+
 @attrs.frozen(kw_only=True)
 class Collaborators:
     """The whole of it; everything is asked at every request, so that a reload shows at once.
@@ -82,6 +86,7 @@ class Collaborators:
     again and answers what is wrong with it; nothing wrong: it is in use. `status()` answers whatever the service wants
     to tell of itself (docs/cli.md names the keys), `counts()` is Journal.counts. `account(address)` finds who receives
     a local address (IDirectory.account). `clock()` is POSIX seconds.
+    `rehearse` asks the transports.
     """
 
     settings: Callable[[], Config]
@@ -94,3 +99,4 @@ class Collaborators:
     resolver: IResolver
     clock: Callable[[], float]
     bans: BanOperations
+    rehearse: Rehearse | None = None

@@ -11,6 +11,7 @@ import attrs
 
 from relaygw.bridge import resolve
 from relaygw.config.schema import Config
+from relaygw.control.collaborators import Rehearse
 from relaygw.control.shapes import Json
 from relaygw.core import routing
 from relaygw.core.address import Address
@@ -18,23 +19,30 @@ from relaygw.core.envelope import Envelope, Recipient, path
 from relaygw.core.mx import Found, Locality, Refusal, targets_for_domain, targets_for_host
 from relaygw.core.record import RecipientState, Record, Route
 from relaygw.dns import consult
-from relaygw.interfaces import Account, IResolver
+from relaygw.interfaces import Account, IResolver, Rehearsal
 
 Finder = Callable[[Address], Account | None | Awaitable[Account | None]]
 
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """The message that is asked about; "" where a condition of a route shall not be told."""
+    """The message that is asked about; "" where a condition of a route shall not be told.
+
+    `connect`: the hosts are talked to as far as EHLO and TLS.
+    """
 
     sender: Address | None
     recipient: Address
     login: str = ""
     listener: str = ""
     client: str = ""
+    size: int = 0
+    connect: bool = False
 
 
-async def explain_route(case: Case, config: Config, resolver: IResolver, account: Finder) -> Json:
+async def explain_route(
+    case: Case, config: Config, resolver: IResolver, account: Finder, rehearse: Rehearse | None = None
+) -> Json:
     """The answer of `relaygw route --json`."""
     table = routing.compile_routes(config.routes, config.domains, config.relay_domains)
     choice = table.explain(_record(case), Recipient(address=case.recipient))
@@ -52,12 +60,48 @@ async def explain_route(case: Case, config: Config, resolver: IResolver, account
     if choice.route is None:
         return {**answer, "reason": "no route matches"}
     answer |= {"transport": choice.route.transport, "parameters": _parameters(choice.route)}
+    answer |= _ceilings(config)
+    rehearsing = rehearse(choice.route, case.recipient, case.connect) if rehearse is not None else None
+    if rehearsing is not None:
+        return answer | _rehearsed(await rehearsing, choice.route, case, config)
     return answer | await _onward(choice.route, case, config, resolver, account)
+
+
+def _rehearsed(found: Rehearsal, route: Route, case: Case, config: Config) -> Json:
+    """The transport's own word."""
+    told = {
+        "action": "deliver",
+        "hosts": [dict(host) for host in found.hosts],
+        "tls": next((str(host["tls"]) for host in found.hosts), _tls(dict(route.parameters), config)),
+        "credentials": found.credentials,
+        "signing": _signing(case.sender, config),
+    }
+    if found.refusal:
+        return told | {"action": "fail" if found.permanent else "defer", "reason": found.refusal}
+    refused = [str(host["refused"]) for host in found.hosts if host.get("refused")]
+    if refused and len(refused) == len(found.hosts):
+        return told | {"action": "defer", "reason": refused[0]}
+    return told
+
+
+def _ceilings(config: Config) -> Json:
+    """How much goes out at once, and for how long it is tried again."""
+    queue = config.queue
+    return {
+        "ceilings": {
+            "concurrency": queue.concurrency,
+            "destination_concurrency": queue.destination_concurrency,
+            "messages_per_connection": config.egress.messages_per_connection,
+        },
+        "retry": {"waits": list(queue.retry), "expire": queue.expire},
+    }
 
 
 async def _onward(route: Route, case: Case, config: Config, resolver: IResolver, account: Finder) -> Json:
     if route.transport == "discard":
         return {"action": "discard"}
+    if route.transport == "reject":
+        return {"action": "fail", "reason": str(dict(route.parameters).get("reason", "")) or "the route says reject"}
     if route.transport == "maildir":
         return await _local(case.recipient, account)
     given = dict(route.parameters)
@@ -139,7 +183,7 @@ def _signing(sender: Address | None, config: Config) -> list[Json]:
 
 def _parameters(route: Route) -> Json:
     """The route's parameters but for what may be secret."""
-    return {name: value for name, value in route.parameters if "password" not in name}
+    return {name: value for name, value in route.parameters if "password" not in name and name != "oauth"}
 
 
 def _record(case: Case) -> Record:
@@ -149,6 +193,8 @@ def _record(case: Case) -> Record:
         envelope=Envelope(sender=case.sender, recipients=(recipient,)),
         arrived=0.0,
         recipients=(RecipientState(recipient=recipient),),
+        size=case.size,
+        header_from=case.sender.domain if case.sender else "",
         client=case.client,
         listener=case.listener,
         login=case.login,

@@ -68,7 +68,8 @@ class Courier:
         self.pool = Pool(services.reactor, manners)
         self.policies = make_policies(services)
         self.failing = FailingHosts(services.reactor)
-        self._opener = Opener(services.reactor, manners, make_keyring(services))
+        self.clock: Any = services.reactor
+        self.opener = Opener(services.reactor, manners, make_keyring(services))
         self._manners = manners
         self._signer: Any = services.signer
         self._write_event = services.write_event
@@ -138,7 +139,7 @@ class Courier:
 
         for stop in visit.stops:
             self.failing.probing((stop.target.address, hop.port))
-        session = await self._opener.open_any([stop.target for stop in visit.stops], hop, failed)
+        session = await self.opener.open_any([stop.target for stop in visit.stops], hop, failed)
         self.failing.answered((session.target.address, hop.port))
         if hop.tls is not TlsMode.NONE:
             self._write_event(tls_checked(visit.queue_id, ruling, session))

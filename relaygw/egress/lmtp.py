@@ -13,13 +13,14 @@ from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.locality import folder_of
 from relaygw.egress.parameters import ParameterError, Reader, manners, read_hop
+from relaygw.egress.rehearsal import rehearse
 from relaygw.egress.smarthost import SmarthostTransport
-from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Services
+from relaygw.interfaces import Attempt, IRehearser, IRouteChecker, ITransport, Options, Rehearsal, Services
 
 LOCAL = "localhost"
 
 
-@implementer(ITransport, IRouteChecker)
+@implementer(ITransport, IRouteChecker, IRehearser)
 class LmtpTransport:
     """Route parameters: `socket` (the path of a UNIX socket) and `eight_bit`, or those of smarthost over TCP."""
 
@@ -40,6 +41,11 @@ class LmtpTransport:
         if _is_local(attempt.route):
             return await self._courier.carry(attempt, [self._stop(attempt.route)])
         return await self._smarthost.deliver(attrs.evolve(attempt, route=_over_tcp(attempt.route)))
+
+    async def rehearse(self, route: Route, recipient: Address, connect: bool) -> Rehearsal:
+        if _is_local(route):
+            return Rehearsal(hosts=await rehearse(self._courier, [self._stop(route)], connect))
+        return await self._smarthost.rehearse(_over_tcp(route), recipient, connect)
 
     async def stop(self) -> None:
         await self._courier.pool.stop()

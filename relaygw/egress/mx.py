@@ -17,11 +17,12 @@ from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.locality import folder_of, locality, refused
 from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop
+from relaygw.egress.rehearsal import rehearse
 from relaygw.egress.sites import Sites
-from relaygw.interfaces import Attempt, ILocator, IRouteChecker, ITransport, Options, Services
+from relaygw.interfaces import Attempt, ILocator, IRehearser, IRouteChecker, ITransport, Options, Rehearsal, Services
 
 
-@implementer(ITransport, ILocator, IRouteChecker)
+@implementer(ITransport, ILocator, IRouteChecker, IRehearser)
 class MxTransport:
     """Route parameters: those of `read_hop`. It takes no options."""
 
@@ -57,6 +58,14 @@ class MxTransport:
         return await self._courier.carry(
             attempt, [Stop(target=target, hop=hop, domain=_domain(attempt)) for target in found.targets]
         )
+
+    async def rehearse(self, route: Route, recipient: Address, connect: bool) -> Rehearsal:
+        hop, here = self._known(route)
+        found: Found = await consult(targets_for_domain(recipient.domain, here), self._services.resolver)
+        if isinstance(found, Refusal):
+            return Rehearsal(refusal=f"{found.enhanced} {found.reason}", permanent=found.permanent)
+        stops = [Stop(target=target, hop=hop, domain=recipient.domain) for target in found.targets]
+        return Rehearsal(hosts=await rehearse(self._courier, stops, connect))
 
     def stop(self) -> Awaitable[None]:
         return self._courier.pool.stop()

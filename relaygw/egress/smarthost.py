@@ -1,7 +1,7 @@
 """The transport that hands everything to hosts named by the operator, in their order, with a login if one is given."""
 
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 import attrs
 from zope.interface import implementer
@@ -18,8 +18,9 @@ from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.locality import folder_of, locality, refused
 from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop, with_implicit_tls
+from relaygw.egress.rehearsal import credentials, rehearse
 from relaygw.egress.tls import is_address
-from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Services
+from relaygw.interfaces import Attempt, IRehearser, IRouteChecker, ITransport, Options, Rehearsal, Services
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +33,7 @@ class Plan:
     here: Locality
 
 
-@implementer(ITransport, IRouteChecker)
+@implementer(ITransport, IRouteChecker, IRehearser)
 class SmarthostTransport:
     """Route parameters: `host` (and `port`) or `hosts` ("host:port", or tables with priority and weight), `mx` (look up
     their MX), those of `read_login` and `read_hop`, `implicit_tls`, `lmtp`."""
@@ -50,7 +51,24 @@ class SmarthostTransport:
         return self.plan(route).destination
 
     async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
-        plan = self.plan(attempt.route)
+        stops, refusals = await self._stops(self.plan(attempt.route))
+        if not stops:
+            return refused(attempt, _reason(refusals))
+        return await self._courier.carry(attempt, stops)
+
+    async def rehearse(self, route: Route, recipient: Address, connect: bool) -> Rehearsal:
+        plan = self.plan(route)
+        stops, refusals = await self._stops(plan)
+        named = credentials(plan.hosts[0].item[1].login)
+        if not stops:
+            reason = _reason(refusals)
+            return Rehearsal(
+                credentials=named, refusal=f"{reason.enhanced} {reason.reason}", permanent=reason.permanent
+            )
+        return Rehearsal(hosts=await rehearse(self._courier, stops, connect), credentials=named)
+
+    async def _stops(self, plan: Plan) -> tuple[list[Stop], list[Refusal]]:
+        """Everything to try, in order, and why there is not more."""
         stops: list[Stop] = []
         refusals: list[Refusal] = []
         for place, (host, hop) in enumerate(in_turn(plan.hosts, self._random.random)):
@@ -60,10 +78,7 @@ class SmarthostTransport:
             else:
                 domain = host if plan.by_mx else ""
                 stops += [Stop(target=_placed(target, place), hop=hop, domain=domain) for target in found.targets]
-        if not stops:
-            temporary = [refusal for refusal in refusals if not refusal.permanent]
-            return refused(attempt, (temporary or refusals)[0])
-        return await self._courier.carry(attempt, stops)
+        return stops, refusals
 
     def stop(self) -> Awaitable[None]:
         return self._courier.pool.stop()
@@ -101,6 +116,11 @@ class SmarthostTransport:
         here = locality(self._services, families(hop, self._egress), hop.port, self._random)
         names = ",".join(f"{host}:{each.port}" for host, each in (entry.item for entry in hosts))
         return Plan(hosts=hosts, by_mx=by_mx, destination=names, here=here)
+
+
+def _reason(refusals: Sequence[Refusal]) -> Refusal:
+    """Why there is nothing to try: what may be better tomorrow counts first."""
+    return next((refusal for refusal in refusals if not refusal.permanent), refusals[0])
 
 
 def _placed(target: Target, place: int) -> Target:

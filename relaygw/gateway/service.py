@@ -33,6 +33,7 @@ from relaygw.gateway.doors import Behind, Door
 from relaygw.gateway.load import LoadWatch
 from relaygw.gateway.notify import notify
 from relaygw.gateway.parts import Lasting, Parts, PartsError, fresh_id, jitter, make_parts
+from relaygw.gateway.rehearsing import rehearse
 from relaygw.gateway.welcome import welcome
 from relaygw.ingress.pressure import Pressure
 from relaygw.ingress.quotas import LedgerFile
@@ -260,6 +261,7 @@ class Gateway(MultiService):
             resolver=_Current(lambda: self._parts),
             clock=self._reactor.seconds,
             bans=self.bans,
+            rehearse=lambda route, recipient, connect: rehearse(self._parts.transports, route, recipient, connect),
         )
 
     async def _status(self) -> Mapping[str, Any]:

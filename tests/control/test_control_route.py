@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import pytest
 from operators import CONFIG, NOW, Office, ask
 
@@ -9,6 +10,9 @@ from relaygw.config.load import parse
 from relaygw.config.schema import Config
 from relaygw.control.app import ControlApp
 from relaygw.control.web import make_site
+from relaygw.core.address import Address
+from relaygw.core.record import Route
+from relaygw.interfaces import Rehearsal
 
 
 def explain(recipient: str, sender: str = "a@example.com", config: Config | None = None) -> Any:
@@ -51,6 +55,54 @@ def test_a_smart_host_is_named_with_its_port_and_no_secret_is_told() -> None:
 def test_where_nothing_is_sent(recipient: str, expected: dict[str, object]) -> None:
     answer = explain(recipient)
     assert {name: answer[name] for name in expected} == expected
+
+
+HOST = {"host": "mx.world.example", "address": "192.0.2.1", "port": 25, "preference": 10, "tls": "dane", "tls_why": "w"}
+
+
+def rehearsed(found: Rehearsal, query: str = "") -> Any:
+    """The answer where the route's transport tells for itself; and what it was asked."""
+    office, asked = Office(), []
+
+    async def rehearse() -> Rehearsal:
+        return found
+
+    def answer(route: Route, recipient: Address, connect: bool) -> Any:
+        asked.append((route.transport, str(recipient), connect))
+        return rehearse() if route.transport == "mx" else None
+
+    parts = attrs.evolve(office.parts, rehearse=answer)
+    site = make_site(ControlApp(parts, NOW).app, office.clock)
+    document = ask(site, "GET", f"/route?sender=a@example.com&recipient=b@world.example{query}").document
+    return document, asked
+
+
+def test_a_transport_tells_for_itself_what_it_would_do() -> None:
+    document, asked = rehearsed(Rehearsal(hosts=(HOST,), credentials="we (password in the file secret)"))
+    assert asked == [("mx", "b@world.example", False)]
+    assert (document["hosts"], document["tls"]) == ([HOST], "dane")
+    assert document["credentials"] == "we (password in the file secret)"
+    assert document["ceilings"]["concurrency"] == 200
+    assert document["retry"]["expire"] == 432000.0
+    assert document["signing"] == [{"domain": "example.com", "selector": "s1"}]
+
+
+def test_connecting_is_asked_for_by_name() -> None:
+    assert rehearsed(Rehearsal(hosts=(HOST,)), "&connect=yes")[1] == [("mx", "b@world.example", True)]
+
+
+@pytest.mark.parametrize(
+    ("found", "action", "reason"),
+    [
+        (Rehearsal(refusal="5.1.2 none", permanent=True), "fail", "5.1.2 none"),
+        (Rehearsal(refusal="4.4.3 later"), "defer", "4.4.3 later"),
+        (Rehearsal(hosts=(HOST | {"refused": "no DANE"},)), "defer", "no DANE"),
+        (Rehearsal(hosts=(HOST | {"refused": "no DANE"}, HOST)), "deliver", ""),
+    ],
+)
+def test_what_would_become_of_the_mail(found: Rehearsal, action: str, reason: str) -> None:
+    document, _ = rehearsed(found)
+    assert (document["action"], document["reason"]) == (action, reason)
 
 
 def test_several_smart_hosts_are_told_in_their_order() -> None:
