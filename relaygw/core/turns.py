@@ -21,13 +21,15 @@ J = TypeVar("J")
 @attrs.define(eq=False)
 class _Lane(Generic[J]):
     """`offered` is the owner under whom the lane may be chosen, None while it is closed. `passer` is a newcomer who
-    went in front and waits; `passed` says that nobody may until an owner has started in the order of the lane."""
+    went in front and waits; `passed` says that nobody may until an owner has started in the order of the lane, and
+    `newcomers` are those who would."""
 
     owners: OrderedDict[str, deque[J]] = attrs.Factory(OrderedDict)
     size: int = 0
     offered: str | None = None
     passer: str | None = None
     passed: bool = False
+    newcomers: deque[str] = attrs.Factory(deque)
 
 
 class Turns(Generic[L, J]):
@@ -77,15 +79,24 @@ class Turns(Generic[L, J]):
     def _pass_in_front(self, lane: L, found: _Lane[J], owner: str) -> None:
         """A newcomer with less on offer than the one whose turn it is goes first, every second time."""
         holder = found.offered or next(iter(found.owners))
-        if holder == owner or found.passed:
+        if holder == owner:
             return
         fewer = found.offered is not None and len(self._offers.get(owner, ())) < len(self._offers[holder])
-        if fewer or self._more_runs(holder, owner):
-            found.owners.move_to_end(owner, last=False)
-            found.passer, found.passed = owner, True
-            if found.offered is not None:
-                self._withdraw(lane, found)
-                self._offer(lane, found, owner)
+        if not fewer and not self._more_runs(holder, owner):
+            return
+        if not found.passed:
+            self._pass(lane, found, owner)
+            return
+        found.newcomers.append(owner)
+        if found.offered is not None:  # who must go first goes soon, however much else it has on offer
+            self._offers[found.offered].move_to_end(lane, last=False)
+
+    def _pass(self, lane: L, found: _Lane[J], owner: str) -> None:
+        found.owners.move_to_end(owner, last=False)
+        found.passer, found.passed = owner, True
+        if found.offered is not None:
+            self._withdraw(lane, found)
+            self._offer(lane, found, owner)
 
     def _more_runs(self, one: str, other: str) -> bool:
         return self._running.get(one, 0) > self._running.get(other, 0)
@@ -109,6 +120,8 @@ class Turns(Generic[L, J]):
             offers = self._offers[owner] = OrderedDict()
             (self._busy if owner in self._running else self._idle)[owner] = None
         offers[lane] = None
+        if found.newcomers:
+            offers.move_to_end(lane, last=False)
 
     def _withdraw(self, lane: L, found: _Lane[J]) -> None:
         owner = found.offered
@@ -148,6 +161,10 @@ class Turns(Generic[L, J]):
             del found.owners[owner]
             if not found.owners:
                 del self._lanes[lane]
+        while found.newcomers and not found.passed:
+            newcomer = found.newcomers.popleft()
+            if newcomer in found.owners:
+                self._pass(lane, found, newcomer)
         return lane, owner, job
 
     def _choice(self, only_idle: bool) -> OrderedDict[str, None]:
