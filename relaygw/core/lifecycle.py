@@ -144,9 +144,12 @@ def fold(
             chosen = schedule.chosen(record, before, outcome)
             wait = waits.get(position)
             until = now + (chosen.wait(attempts, random) if wait is None else wait)
+            until = now if outcome.holds else until  # at once when it is released
             after = _deferred(record, before, outcome, now, until, chosen, attempts)
         states[position] = after
         changes.append((before, after))
+        if outcome.holds and after.progress is Progress.WAITING and not record.held:
+            record = attrs.evolve(record, held=outcome.reply.text)
     for late in postponed:
         before = states[late.position]
         if before.progress is Progress.WAITING:

@@ -20,7 +20,8 @@ class Outcome:
 
     `host` is the next hop's name, `address` its IP; "" where none was reached. `tls` such as "TLSv1.3", "" in clear.
     `uncertain` marks a lost answer after the end of data: the next hop may have taken the message (RFC 1047).
-    `relayed_dsn` tells that the next hop took over the DSN duty (RFC 3461 5.2.2).
+    `relayed_dsn` tells that the next hop took over the DSN duty (RFC 3461 5.2.2). `holds` (deferred): the message is
+    held for this reason until an operator releases it.
     """
 
     recipient: Address
@@ -32,6 +33,7 @@ class Outcome:
     tls: str = ""
     uncertain: bool = False
     relayed_dsn: bool = False
+    holds: bool = False
 
 
 def deferred(recipient: Address, enhanced: str, text: str) -> Outcome:

@@ -16,6 +16,9 @@ from relaygw.core.patterns import PatternError, Patterns, compile_patterns
 from relaygw.core.record import Record, Route
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+HOLD = "hold"
+"""The transport whose rules hold mail once."""
+
 Groups = dict[str, Collection[str]]
 
 
@@ -103,7 +106,7 @@ class Routing:
         """The route of one recipient; None where no rule matches."""
         address = recipient.address
         for rule in self.rules:
-            if rule.unconditional or _matches(rule, record, address):
+            if (rule.unconditional or _matches(rule, record, address)) and not _released(rule, record, recipient):
                 return rule.route
         return None
 
@@ -112,6 +115,8 @@ class Routing:
         tried: list[Tried] = []
         for rule in self.rules:
             conditions = list(_conditions(rule, record, recipient.address))
+            if _released(rule, record, recipient):
+                conditions.append((False, "it held the message before, and somebody released it"))
             missed = [why for matched, why in conditions if not matched]
             matched = [why for _, why in conditions]
             why = "; ".join(missed[:1] or matched) or "it matches everything"
@@ -119,6 +124,13 @@ class Routing:
             if not missed:
                 return Choice(route=rule.route, tried=tuple(tried))
         return Choice(route=None, tried=tuple(tried))
+
+
+def _released(rule: Rule, record: Record, recipient: Recipient) -> bool:
+    """Whether the rule has held this message before: who released it wants it to go on by the rules after it."""
+    if rule.route.transport != HOLD:
+        return False
+    return any(state.recipient == recipient and state.attempts for state in record.recipients)
 
 
 def _matches(rule: Rule, record: Record, recipient: Address) -> bool:

@@ -112,7 +112,7 @@ def _put_outcome(told: dict[str, object], outcome: Outcome) -> None:
         text = getattr(outcome, field)
         if text:
             _put(told, field, text)
-    for field in ("remote", "uncertain", "relayed_dsn"):
+    for field in ("remote", "uncertain", "relayed_dsn", "holds"):
         if getattr(outcome, field):
             told[field] = True
 

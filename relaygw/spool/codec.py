@@ -21,7 +21,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _Fields = dict[str, Any]
 _RECORD_TEXTS = ("session_id", "client", "hello", "listener", "login", "message_id", "header_from", "held")
 _OUTCOME_TEXTS = ("host", "address", "tls")
-_OUTCOME_FLAGS = ("remote", "uncertain", "relayed_dsn")
+_OUTCOME_FLAGS = ("remote", "uncertain", "relayed_dsn", "holds")
 
 
 class CodecError(ValueError):
