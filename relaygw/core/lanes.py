@@ -231,6 +231,12 @@ class Lanes(Generic[J]):
             self._alarm += 1
             heapq.heappush(self._alarms, (earliest, self._alarm, destination))
 
+    def forget(self, destination: Destination) -> None:
+        """It is known under another name now: nothing is remembered, unless something runs, waits or rests."""
+        lane = self._lanes.get(destination)
+        if lane is not None and not (lane.running or lane.health.rests or self._turns.waiting(destination)):
+            del self._lanes[destination]
+
     # What attempts taught us
 
     def answered(self, destination: Destination, now: float, seconds: float) -> None:

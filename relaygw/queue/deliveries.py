@@ -170,6 +170,7 @@ class Deliveries:
             return False
         now = self._clock.seconds()
         self._ready.extend(self.lanes.leave(delivery.lane, delivery.owner, now))
+        self.lanes.forget(delivery.lane)
         delivery.lane = delivery.group.destination = place
         if self._closing or self.lanes.resting(place, now)[0] > now:
             self._send_home(delivery)

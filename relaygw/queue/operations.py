@@ -292,6 +292,8 @@ def waits_for(record: Record, now: float) -> str:
     first = min(waiting, key=lambda state: state.due)
     if first.last is None:
         reason = "It has not been attempted yet."
+    elif not first.attempts:
+        reason = f"It has not been attempted yet, and was put off: {first.last.reply.text}"
     else:
         said = f"{first.last.host or 'the next hop'} said" if first.last.remote else "we found"
         reason = f"Attempt {first.attempts} for <{first.address}> was put off: {said}: {first.last.reply}"

@@ -75,7 +75,8 @@ def make_plan(
     for (route, place, _), positions in grouped.items():
         until, reason, most = destinations.outlook(place, now)
         if until > now:
-            postponed += postpone(record, positions, until, f"{place[1]} is not tried for now: {reason}")
+            # As if it had been tried in vain: rules on what cannot be reached hold for those who wait, too.
+            postponed += postpone(record, positions, until, "4.4.1", f"{place[1]} is not tried for now: {reason}")
         elif not most or len(positions) <= most:
             groups.append(Group(tuple(positions), route, place))
         else:
@@ -83,13 +84,13 @@ def make_plan(
     return Plan(groups=tuple(groups), stuck=tuple(stuck), postponed=tuple(postponed), errors=tuple(errors))
 
 
-def postpone(record: Record, positions: Sequence[int], until: float, reason: str) -> list[Postponed]:
+def postpone(record: Record, positions: Sequence[int], until: float, enhanced: str, reason: str) -> list[Postponed]:
     """These recipients, put off without an attempt."""
     return [
         Postponed(
             position=position,
             until=until,
-            outcome=deferred(record.recipients[position].address, "4.4.5", reason),
+            outcome=deferred(record.recipients[position].address, enhanced, reason),
         )
         for position in positions
     ]

@@ -455,5 +455,5 @@ class QueueService(Service):
 def _booked(plan: Plan, record: Record, until: float) -> Plan:
     """The plan, all that could travel being put off until then."""
     positions = [position for group in plan.groups for position in group.positions]
-    late = postpone(record, positions, until, "other messages to this destination are before it")
+    late = postpone(record, positions, until, "4.4.5", "other messages to this destination are before it")
     return attrs.evolve(plan, groups=(), postponed=(*plan.postponed, *late))

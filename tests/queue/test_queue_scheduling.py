@@ -394,6 +394,7 @@ class TestSites:
             transport.pending[0].finish()
         assert transport.started == 10
         assert kit.all_stored() == ()
+        assert [each.destination for each in kit.queue.operations.destinations()] == [("mx", "provider")]
 
     def test_recipients_of_two_domains_never_travel_together_although_their_site_is_one(self) -> None:
         transport = Located()
