@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, context: Context) -> Answer:
     except NotRunningError:
         document = _work_out(case, context.config)
         notes = "the service is not running: this is what the file says"
-    status = DONE if document["action"] in ("deliver", "discard") else NO
+    status = DONE if document["action"] in ("deliver", "discard", "hold") else NO
     return Answer(document=document, text=_text(document), notes=notes, status=status)
 
 
@@ -77,6 +77,12 @@ def _text(document: Json) -> str:
     if document["tls"] and not any("tls" in host for host in document["hosts"]):
         lines.append(f"tls: {document['tls']}")
     lines += [f"signed: {key['selector']}._domainkey.{key['domain']}" for key in document["signing"]]
+    if "ceilings" in document:
+        at_once = document["ceilings"]
+        lines.append(
+            f"at once: {at_once['destination_concurrency']} to one destination, {at_once['concurrency']} in all; "
+            f"{at_once['messages_per_connection']} messages per connection"
+        )
     return "\n".join(lines)
 
 

@@ -100,6 +100,8 @@ def _ceilings(config: Config) -> Json:
 async def _onward(route: Route, case: Case, config: Config, resolver: IResolver, account: Finder) -> Json:
     if route.transport == "discard":
         return {"action": "discard"}
+    if route.transport == "hold":
+        return {"action": "hold", "reason": str(dict(route.parameters).get("reason", "")) or f"held by {route.name}"}
     if route.transport == "reject":
         return {"action": "fail", "reason": str(dict(route.parameters).get("reason", "")) or "the route says reject"}
     if route.transport == "maildir":

@@ -23,13 +23,13 @@ _LENGTHS = {_SHA256: 32, _SHA512: 64}
 class Dane:
     """What a host has published at `_port._tcp.base`. `usable` may be empty: then TLS is a must, and proves nothing.
 
-    `ttl` is for how many seconds this holds.
+    `ttl` is for how many seconds this holds; the same records found later are the same, so that sessions are kept.
     """
 
     base: str
     records: tuple[Tlsa, ...]
     usable: tuple[Tlsa, ...]
-    ttl: int
+    ttl: int = attrs.field(eq=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +70,7 @@ def dane_for_host(host: str, port: int, *, ipv4: bool = True, ipv6: bool = True)
         answer = yield Question(f"_{port}._tcp.{base}", "TLSA")
         if answer.status is AnswerStatus.FAILED:
             return DaneUnknown(f"the TLSA records of {base} cannot be found out: {answer.reason or 'no answer'}")
-        records = tuple(record for record in answer.records if isinstance(record, Tlsa))
+        records = tuple(sorted((record for record in answer.records if isinstance(record, Tlsa)), key=text))
         if records and answer.authentic:
             return Dane(base=base, records=records, usable=usable(records), ttl=answer.ttl)
         lowest = answer.ttl

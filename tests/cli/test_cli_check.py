@@ -13,6 +13,7 @@ from operators import message
 
 from relaygw.cli.certificate import self_signed
 from relaygw.cli.checks import ports, relaying
+from relaygw.cli.checks.files import secrets
 from relaygw.cli.checks.finding import Finding
 from relaygw.cli.direct import run_now
 from relaygw.cli.main import main
@@ -254,3 +255,11 @@ def test_check_writes_nothing(check: Check, folder: Path) -> None:
     before = sorted(folder.rglob("*"))
     check()
     assert sorted(folder.rglob("*")) == before
+
+
+def test_the_secrets_of_routes_are_known_with_those_of_their_tokens() -> None:
+    path = Path(__file__).parents[2] / "etc" / "examples" / "relays-by-sender.toml"
+    found = dict(secrets(load(str(path))))
+    assert found["route[3].oauth.client_secret_file"] == str(path.parent / "gmail.secret")
+    assert found["route[3].oauth.refresh_token_file"] == str(path.parent / "gmail.refresh")
+    assert found["route[6].password_file"] == str(path.parent / "provider.password")

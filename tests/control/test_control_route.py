@@ -113,3 +113,20 @@ def test_several_smart_hosts_are_told_in_their_order() -> None:
     answer = explain("b@partner.example", config=parse(text, "/c.toml"))
     assert [(host["address"], host["port"]) for host in answer["hosts"]] == [("192.0.2.2", 2525), ("192.0.2.9", 26)]
     assert (answer["action"], answer["tls"]) == ("deliver", "encrypt")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "action", "reason"),
+    [
+        ('transport = "hold"', "hold", "held by world"),
+        ('transport = "hold"\nreason = "odd"', "hold", "odd"),
+        ('transport = "reject"', "fail", "the route says reject"),
+        ('transport = "reject"\nreason = "no"', "fail", "no"),
+    ],
+)
+def test_routes_that_hand_nothing_on(parameters: str, action: str, reason: str) -> None:
+    before, after = CONFIG.split('name = "world"')
+    text = before + 'name = "world"' + after.replace('transport = "mx"', parameters, 1)
+    assert text != CONFIG
+    answer = explain("b@world.example", config=parse(text, "/c.toml"))
+    assert (answer["action"], answer["reason"]) == (action, reason)

@@ -183,3 +183,13 @@ def test_any_records_come_to_a_choice_among_them(records: list[Tlsa]) -> None:
     for record in dane.usable(records):
         assert record in records
         assert not dane.means(record, Presented(b"", b"")) or not record.data
+
+
+def test_the_same_records_found_later_are_the_same() -> None:
+    """Sessions are kept by what was proven; the order and the time of an answer are no part of that."""
+    first, later = (Dane(base=HOST, records=(EE,), usable=(EE,), ttl=ttl) for ttl in (60, 5))
+    assert first == later
+    assert hash(first) == hash(later)
+    other = Tlsa(3, 1, 1, b"\2" * 32)
+    orders = [ask(SIGNED | {TLSA: found(*records)}) for records in ((EE, other), (other, EE))]
+    assert orders[0] == orders[1]

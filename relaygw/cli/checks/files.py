@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from relaygw.cli.checks.finding import Finding, error, warning
 from relaygw.config.schema import Config
@@ -32,9 +33,18 @@ def secrets(config: Config) -> Iterator[tuple[str, str]]:
     for number, key in enumerate(config.dkim, 1):
         yield f"dkim[{number}].private_key", key.private_key
     for number, route in enumerate(config.routes, 1):
-        file = route.parameters.get("password_file")
-        if isinstance(file, str):
-            yield f"route[{number}].password_file", os.path.join(os.path.dirname(config.path), file)
+        for name, file in _of_route(route.parameters):
+            yield f"route[{number}].{name}", os.path.join(os.path.dirname(config.path), file)
+
+
+def _of_route(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The secrets of a route in files, those of its [route.oauth] too."""
+    oauth = parameters.get("oauth")
+    for prefix, table in (("", parameters), ("oauth.", oauth if isinstance(oauth, Mapping) else {})):
+        for name in ("password_file", "private_key", "client_secret_file", "refresh_token_file"):
+            file = table.get(name)
+            if isinstance(file, str):
+                yield f"{prefix}{name}", file
 
 
 def _secret(option: str, path: str) -> Iterator[Finding]:
