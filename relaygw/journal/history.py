@@ -13,6 +13,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -37,7 +38,13 @@ _ADD_KEYS = (
 
 
 def _day(now: float) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(now))
+    return _name_of(int(now // 86400))
+
+
+@lru_cache(maxsize=8)
+def _name_of(day: int) -> str:
+    """The name of the day that is so many days after the epoch."""
+    return time.strftime("%Y-%m-%d", time.gmtime(day * 86400))
 
 
 class History:

@@ -1,4 +1,4 @@
-"""The Journal: takes events from the reactor's thread, writes them as lines and history in a thread of its own.
+"""The Journal: takes events from the reactor's thread, makes them lines and history in a thread of its own.
 
 `write` never raises and never waits. Lines reach the file within 0.2 seconds and at stop. Mail does not depend on the
 journal: where it cannot be written, lines are lost, counted, and said so in the log of the process once.
@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from relaygw.core.events import Event
 from relaygw.journal.file import LineFile
 from relaygw.journal.history import History, Told, lookup
-from relaygw.journal.line import Line, make_line
+from relaygw.journal.line import Line, count_of, make_line
 
 GATHER = 0.1
 """Seconds for which the thread lets lines gather before it writes them."""
@@ -29,6 +29,9 @@ MAX_WAITING = 100_000
 DAY = 86400.0
 
 _Job = Callable[[], None]
+_Taken = tuple[Event, float]
+"""An event, and when it happened."""
+
 _log = Logger()
 
 
@@ -54,7 +57,7 @@ class Journal:
         self._reactor = reactor
         self._file = LineFile(file)
         self._history = History(history, keep) if history else None
-        self._waiting: queue.SimpleQueue[Line | _Job | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Taken | _Job | None] = queue.SimpleQueue()
         self._hurry = threading.Event()
         self._ended: Deferred[None] = Deferred()
         self._thread: threading.Thread | None = None
@@ -68,10 +71,9 @@ class Journal:
     def write(self, event: Event) -> None:
         """Take an event. Never raises, never waits."""
         try:
-            line = make_line(event, self._reactor.seconds())
-            self.counts[line.kind, line.detail] += 1
+            self.counts[count_of(event)] += 1
             if self._waiting.qsize() < MAX_WAITING:
-                self._waiting.put(line)
+                self._waiting.put((event, self._reactor.seconds()))
             else:
                 self.lost += 1
         except Exception:
@@ -124,14 +126,24 @@ class Journal:
                 while True:
                     items.append(self._waiting.get_nowait())
             stopping = None in items
-            self._write([item for item in items if isinstance(item, Line)])
+            self._write(self._lines([item for item in items if isinstance(item, tuple)]))
             for item in items:
-                if item is not None and not isinstance(item, Line):
+                if item is not None and not isinstance(item, tuple):
                     self._guard("a question", item)
         self._guard("the file", self._file.close)
         if self._history is not None:
             self._guard("the history", self._history.close)
         self._reactor.callFromThread(self._ended.callback, None)
+
+    def _lines(self, events: list[_Taken]) -> list[Line]:
+        lines: list[Line] = []
+        for event, moment in events:
+            try:
+                lines.append(make_line(event, moment))
+            except Exception:
+                self.lost += 1
+                _log.failure("an event could not be written")
+        return lines
 
     def _write(self, lines: list[Line]) -> None:
         if not lines:
