@@ -77,7 +77,7 @@ def test_what_is_no_policy(body: bytes, reason: str) -> None:
 
 
 def test_what_is_lenient() -> None:
-    """Line ends of both kinds, unknown fields, spaces, the first of repeated fields, a very long age, no mx for none."""
+    """Line ends of both kinds, unknown fields, spaces, the first of repeated fields, a long age, no mx for none."""
     body = b"version:STSv1\nmode:\t testing \nmode: enforce\nfuture: thing\nmx: A.Example.COM.\nmax_age: 9999999999\n\n"
     assert parse_policy(body) == StsPolicy(mode=Mode.TESTING, mx=("a.example.com",), max_age=MAX_AGE)
     assert parse_policy(b"version: STSv1\nmode: none\nmax_age: 0").mx == ()
