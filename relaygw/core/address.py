@@ -89,7 +89,11 @@ def parse_address(text: str) -> Address:
         raise AddressError("there is no @ after the local part")
     if len(local.encode("utf-8", "replace")) > MAX_LOCAL:
         raise AddressError("the local part is longer than 64 octets")
-    return Address(local, normalize_domain(rest[1:]))
+    address = Address(local, normalize_domain(rest[1:]))
+    # A domain can grow when it is written in A-labels.
+    if len(address.domain) > len(rest) - 1 and len(str(address).encode("utf-8", "replace")) > MAX_PATH - 2:
+        raise AddressError("the address is longer than 254 octets once its domain is written in ASCII")
+    return address
 
 
 def _take_local(text: str) -> tuple[str, str]:

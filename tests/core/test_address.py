@@ -1,0 +1,27 @@
+"""An address is bounded in the form it travels in: written out it is the same address again."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relaygw.core.address import Address, AddressError, parse_address
+
+LABELS = "é." * 50
+"""Each label is "xn--9ca" in ASCII: two octets become seven."""
+
+
+def test_a_domain_may_grow_to_254_octets_and_no_further() -> None:
+    domain = LABELS[:60] + "example"
+    assert len(str(parse_address(f"{'a' * 6}@{domain}"))) == 254
+    with pytest.raises(AddressError, match="once its domain is written in ASCII"):
+        parse_address(f"{'a' * 7}@{domain}")
+
+
+@given(st.text(st.sampled_from('ab"\\ .@é[]:1-'), max_size=40).map(lambda text: f"{text}@" + LABELS[: len(text) * 2]))
+def test_an_address_written_out_is_the_same_address(text: str) -> None:
+    try:
+        address = parse_address(text.rstrip("."))
+    except AddressError:
+        return
+    assert isinstance(address, Address)
+    assert parse_address(str(address)) == address
