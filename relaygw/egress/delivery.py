@@ -108,8 +108,9 @@ class Courier:
             except Exception as error:
                 round_.stopped_by(error)
                 return
-            tried += len(visit.done)
-            left = [stop for stop in left if stop.target not in visit.done]
+            done = visit.done or {left[0].target}  # whatever happens, the list gets shorter
+            tried += len(done)
+            left = [stop for stop in left if stop.target not in done]
 
     async def _visit(self, visit: _Visit, message: Message, not_talked: Failed) -> tuple[Outcome, ...]:
         """A kept session first. That it died meanwhile is no fault of the message: then a fresh one, once."""
