@@ -64,7 +64,7 @@ def _domains(value: bytes) -> tuple[list[str], str]:
         text = value[:MAX_VALUE].decode("utf-8", "replace")
         raw, flaw = _Mailboxes(text).read()
         # Nothing where an address belongs: then what looks like one anywhere, as some program will show it.
-        raw = raw or ["".join(name.split()) for name in _AT_DOMAIN.findall(text)]
+        raw = raw or _named(text)
     found = []
     for name in raw:
         try:
@@ -79,7 +79,13 @@ def _domains(value: bytes) -> tuple[list[str], str]:
     return found, flaw
 
 
-_AT_DOMAIN = re.compile(r"@\s*(\[[^\]]*\]|(?:[^\s@<>()\",;:\[\]\\]|\s+(?=\.)|(?<=\.)\s+)+)")
+_AT_DOMAIN = re.compile(r"@\s*(\[[^\[\]]*\]|(?:[^\s@<>()\",;:\[\]\\]|\s+(?=\.)|(?<=\.)\s+)+)")
+
+
+def _named(text: str) -> list[str]:
+    """What follows each @. White space counts as one space: the time long runs of it take would grow with their
+    square."""
+    return ["".join(name.split()) for name in _AT_DOMAIN.findall(" ".join(text.split()))]
 
 
 class _Mailboxes:
@@ -183,7 +189,7 @@ class _Mailboxes:
         self._angles.clear()
 
     def _address(self, text: str) -> None:
-        named = _AT_DOMAIN.findall(text)
+        named = _named(text)
         if not named:
             self._flaw = self._flaw or f"From: {text.strip()[:80]!r} is no address"
-        self._domains += ["".join(name.split()) for name in named]
+        self._domains += named

@@ -1,5 +1,7 @@
 """The author's domain is found in every form From may take, and nothing hides one from us."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,19 @@ def test_several_fields_are_told_and_all_read() -> None:
 def test_octets_that_are_no_text_hide_no_author() -> None:
     assert read_authors(b'From: "\xff\\"" <a@b.test>\r\n') == Authors(domains=("b.test",), fields=1)
     assert read_authors(b"From: a@\xff.test\r\n").domains == ()
+
+
+@pytest.mark.parametrize("junk", ["@ ", " ", "()", "@[", ". ", "@.", "\\(", '\\"'])
+@pytest.mark.parametrize("start", ["a@", "<a@", "a@.", ""])
+def test_a_hostile_field_takes_little_time(start: str, junk: str) -> None:
+    value = start + junk * (20_000 // len(junk)) + "("
+    started = time.process_time()
+    read_authors(b"From: " + value.encode() + b"\r\n")
+    assert time.process_time() - started < 0.5
+
+
+def test_white_space_of_any_length_hides_no_author() -> None:
+    assert read_authors(b"From: a@" + b" \t" * 500 + b"b." + b" " * 500 + b"test\r\n").domains == ("b.test",)
 
 
 PIECES = st.lists(

@@ -18,6 +18,7 @@ _PARAMETER = re.compile(
     re.DOTALL,
 )
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_GAP = re.compile(rb"[\s;]+")
 
 
 def parse_type(value: bytes) -> tuple[bytes, bytes, Parameters] | None:
@@ -61,12 +62,18 @@ def _parameters(value: bytes, start: int) -> Parameters:
             break
         match = _PARAMETER.match(value, start)
         if match is None:
-            start += 1
+            start = _between(value, start)
             continue
         quoted, plain = match.group(2), match.group(3)
         found.append((match.group(1), plain if quoted is None else _ESCAPE.sub(rb"\1", quoted)))
         start = match.end()
     return tuple(found)
+
+
+def _between(value: bytes, start: int) -> int:
+    """Behind all of what stands between two parameters: from each semicolon in it the same would be tried again."""
+    gap = _GAP.match(value, start)
+    return gap.end() if gap is not None else start + 1
 
 
 def without_comments(value: bytes) -> bytes:

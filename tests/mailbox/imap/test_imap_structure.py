@@ -214,6 +214,8 @@ def test_the_number_of_parts_is_bounded() -> None:
         b"Content-Type: text/plain; a=" + b'"\\' * 15_000 + b"\r\n\r\n",
         b"Subject: " + b"=?utf-8?q?" * 10_000 + b"\r\n\r\n",
         b"Content-Type: message/rfc822\r\n\r\n" * 20_000,
+        b"Content-Type: text/plain" + b";" * 32_000 + b"\r\n\r\n",
+        b"Content-Type: text/plain" + b" ;\t" * 10_000 + b"\r\n\r\n",
     ],
     ids=[
         "delimiters",
@@ -226,6 +228,8 @@ def test_the_number_of_parts_is_bounded() -> None:
         "quotes",
         "words",
         "messages",
+        "semicolons",
+        "gaps",
     ],
 )
 def test_hostile_mime_takes_little_time(data: bytes) -> None:
