@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from relaygw.core.events import Event, TaskFailed
 from relaygw.core.record import Record
 from relaygw.interfaces import ISpool
+from relaygw.tasks import describe
 
 LEASE = 300.0
 """Seconds a claim lasts; it is lengthened three times as often for as long as the record is ours."""
@@ -112,10 +113,19 @@ class Claims:
             now = self._clock.seconds()
             records = await self._spool.claim(now, now + LEASE, limit)
             for record in records:
-                self._arrived(record)
+                self._hand_over(record)
             if len(records) < limit:
                 # What is due already and still was not given is another's: no hurry.
                 return max(await self._spool.next_due(), now + FIRST_PAUSE)
+
+    def _hand_over(self, record: Record) -> None:
+        """One record with which something is wrong holds up nobody: it comes again when its claim has ended."""
+        try:
+            self._arrived(record)
+        except Exception as error:
+            self._write_event(
+                TaskFailed(queue_id=record.queue_id, session=record.session_id, task="plan", error=describe(error))
+            )
 
     def keep(self) -> None:
         """Something is ours now: lengthen its claim in time."""

@@ -5,7 +5,7 @@ back is told to the lanes, which learn from it.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -15,9 +15,10 @@ from relaygw.bridge import as_deferred
 from relaygw.core.events import Event, TaskFailed, Throttled
 from relaygw.core.judgement import Advice, Judgement, judge
 from relaygw.core.lanes import Lanes
-from relaygw.core.outcome import Outcome, deferred
+from relaygw.core.outcome import Outcome, Status, deferred
 from relaygw.core.record import Progress, RecipientState
 from relaygw.core.remote_rules import Action, RemoteRules
+from relaygw.core.reply import Reply
 from relaygw.core.shaping import Destination
 from relaygw.interfaces import Attempt, ILocator, ITransport
 from relaygw.queue.work import Active, Delivery, Group, Result
@@ -287,9 +288,10 @@ class Deliveries:
         positions = delivery.group.positions
         states = [delivery.active.record.recipients[at] for at in positions]
         try:
-            if [outcome.recipient for outcome in outcomes] == [state.address for state in states]:
+            in_order = [outcome.recipient for outcome in outcomes] == [state.address for state in states]
+            if in_order and all(map(_is_sound, outcomes)):
                 return tuple(zip(positions, outcomes, strict=True))
-            by_address = {outcome.recipient: outcome for outcome in outcomes}
+            by_address = {outcome.recipient: outcome for outcome in map(_mended, outcomes) if outcome is not None}
         except (TypeError, AttributeError):
             by_address = {}
         self._check(by_address, states, outcomes, delivery)
@@ -306,7 +308,7 @@ class Deliveries:
         outcomes: Sequence[Outcome],
         delivery: Delivery,
     ) -> None:
-        if found.keys() != {state.address for state in states}:
+        if found.keys() != {state.address for state in states} or not all(map(_is_sound, outcomes)):
             self._complain(delivery, f"answered {outcomes!r:.300} for {len(states)} recipients")
 
     def _temporary(self, delivery: Delivery, text: str) -> tuple[tuple[int, Outcome], ...]:
@@ -330,6 +332,28 @@ class Deliveries:
         for delivery in list(self._running):
             if delivery.running is not None:
                 delivery.running.cancel()
+
+
+def _is_sound(outcome: Any) -> bool:
+    """Whether it is what a plugin's types say: nothing else can be judged, stored or reported."""
+    reply = outcome.reply
+    return (
+        isinstance(outcome, Outcome)
+        and isinstance(outcome.status, Status)
+        and isinstance(reply, Reply)
+        and isinstance(reply.code, int)
+        and isinstance(reply.enhanced, str)
+        and isinstance(reply.text, str)
+    )
+
+
+def _mended(outcome: Any) -> Outcome | None:
+    """What can be believed of it. A delivery is one whatever was said of it: it must not be repeated."""
+    if _is_sound(outcome):
+        return cast(Outcome, outcome)
+    if isinstance(outcome, Outcome) and outcome.status is Status.DELIVERED:
+        return Outcome(recipient=outcome.recipient, status=Status.DELIVERED, reply=Reply(250, "2.0.0", "delivered"))
+    return None
 
 
 def locators(transports: Mapping[str, ITransport]) -> frozenset[str]:

@@ -183,6 +183,16 @@ class QueueService(Service):
 
     def offer(self, record: Record, content: Content) -> None:
         """Deliver a message that was just committed and is claimed for us; it need not be read again."""
+        try:
+            self._take_in(record, content)
+        except Exception:
+            active = self._actives.get(record.queue_id)
+            if active is not None and active.idle:
+                del self._actives[record.queue_id]
+            self._claims.wake_at(self._clock.seconds() + self.lease)  # nobody else would look when the claim ends
+            raise
+
+    def _take_in(self, record: Record, content: Content) -> None:
         queue_id = record.queue_id
         if self._closing or not self.running or record.held or queue_id in self._opening or queue_id in self._actives:
             self._give_back(queue_id)

@@ -1,15 +1,20 @@
 """The queue service on a Clock: fresh mail goes out at once, deferred mail later, and every end is recorded once."""
 
+from typing import Any
+
+import attrs
 import pytest
 from queue_kit import CONTENT, START, Kit, busy, make_kit, make_record, refused, run
 from twisted.internet.defer import CancelledError, Deferred
 
 from relaygw.config.schema import MatchConfig, QueueConfig, RouteConfig
 from relaygw.core.address import Address
+from relaygw.core.envelope import Recipient
 from relaygw.core.events import Accepted, Attempted, Completed, Reported, TaskFailed, Unreported
 from relaygw.core.outcome import Outcome, Status
-from relaygw.core.record import Origin, Progress
-from relaygw.core.routing import compile_routes
+from relaygw.core.record import Origin, Progress, Record, Route
+from relaygw.core.reply import Reply
+from relaygw.core.routing import Routing, compile_routes
 from relaygw.interfaces import Attempt, ITransport, SpoolError
 from relaygw.spool.memory import MemorySpool
 from relaygw.testing.transport import ManualTransport, ScriptedTransport, delivered, in_turn
@@ -514,3 +519,65 @@ def test_an_unreadable_record_is_left_for_later() -> None:
     spool.fail = False
     kit.clock.pump([1.0] * 60)
     assert len(transport.attempts) == 1
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("reply", ["ok", None, Reply(550, None, "no"), Reply(550, "", b"no")])  # type: ignore[arg-type]
+def test_outcomes_of_wrong_types_hold_up_nothing(status: Status, reply: Any) -> None:
+    def answer(address: Address) -> Outcome:
+        return Outcome(recipient=address, status=status, reply=reply)
+
+    transport = ScriptedTransport(in_turn([answer]))
+    kit = make_kit(transport, config=QueueConfig(retry=(300.0,)))
+    record = kit.send("bob@example.com")
+    assert kit.queue.counts == {"active": 0, "parked": 0, "attempts": 0}
+    assert kit.told(TaskFailed)
+    kit.clock.advance(300)
+    assert len(transport.attempts) == (1 if status is Status.DELIVERED else 2)
+    assert kit.stored(record) is None
+
+
+@attrs.frozen
+class Breaking(Routing):
+    """Breaks in a way nobody foresees for recipients called "poison", as long as `broken` says so."""
+
+    broken: list[bool] = attrs.field(factory=lambda: [True])
+
+    def choose(self, record: Record, recipient: Recipient) -> Route | None:
+        if self.broken[0] and recipient.address.local == "poison":
+            raise RuntimeError("poisoned")
+        return super().choose(record, recipient)
+
+
+def breaking_kit(transport: ITransport) -> tuple[Kit, Breaking]:
+    kit = make_kit(transport)
+    routing = Breaking(compile_routes((RouteConfig(transport="mx", match=MatchConfig()),)).rules)
+    kit.queue.reconfigure(transports={"mx": transport}, routing=routing, config=QueueConfig())
+    return kit, routing
+
+
+def test_a_message_whose_offer_fails_is_found_when_its_claim_has_ended() -> None:
+    transport = ScriptedTransport()
+    kit, routing = breaking_kit(transport)
+    with pytest.raises(RuntimeError):
+        kit.send("poison@example.com")
+    routing.broken[0] = False
+    kit.clock.advance(kit.queue.lease - 1)
+    assert transport.attempts == []
+    kit.clock.advance(2)
+    assert len(transport.attempts) == 1
+    assert kit.all_stored() == ()
+
+
+def test_a_record_that_breaks_the_plan_holds_up_no_other_and_comes_again() -> None:
+    transport = ScriptedTransport()
+    kit, routing = breaking_kit(transport)
+    kit.commit(make_record(kit.clock, "poison@example.com", random=1), claimed=False)
+    kit.commit(make_record(kit.clock, "bob@example.com", random=2), claimed=False)
+    kit.queue._claims.look()
+    assert len(transport.attempts) == 1
+    assert [event.error for event in kit.told(TaskFailed) if "poisoned" in event.error]
+    routing.broken[0] = False
+    kit.clock.advance(kit.queue.lease + 1)
+    assert len(transport.attempts) == 2
+    assert kit.all_stored() == ()
