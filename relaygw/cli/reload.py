@@ -13,6 +13,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(_: argparse.Namespace, context: Context) -> Answer:
     document = context.client.post("reload")
     if document["reloaded"]:
-        return Answer(document=document, text="The new configuration is in use.", status=DONE)
+        waiting = ", ".join(map(printable, document["waiting"]))
+        notes = f"Waiting for a restart: {waiting}." if waiting else ""
+        return Answer(document=document, text="The new configuration is in use.", notes=notes, status=DONE)
     problems = "\n".join(map(printable, document["problems"]))
     return Answer(document=document, text="", notes=f"Nothing changed:\n{problems}", status=NO)

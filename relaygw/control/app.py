@@ -95,8 +95,9 @@ class ControlApp:
         return as_json(request, bans.change(self._parts.bans, verb, asked.body(_content(request))))
 
     async def reload(self, request: Request) -> bytes:
-        problems = list(await self._parts.reload())
-        return as_json(request, {"reloaded": not problems, "problems": problems})
+        reread = await self._parts.reload()
+        problems, waiting = list(reread.problems), list(reread.waiting)
+        return as_json(request, {"reloaded": not problems, "problems": problems, "waiting": waiting})
 
     async def metrics(self, request: Request) -> bytes:
         status = await status_document(self._parts, self._started)

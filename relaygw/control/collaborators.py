@@ -74,6 +74,14 @@ class BanOperations(Protocol):
     def lift(self, subject: str) -> Sequence[Ban]: ...
 
 
+@attrs.frozen(kw_only=True)
+class Reread:
+    """The configuration was read again: with `problems` nothing changed; `waiting` waits for a restart."""
+
+    problems: Sequence[str] = ()
+    waiting: Sequence[str] = ()
+
+
 Rehearse = Callable[[Route, Address, bool], Awaitable[Rehearsal] | None]
 """How the transport of a route would hand mail on, with or without connecting; None where it does not tell."""
 
@@ -83,7 +91,7 @@ class Collaborators:
     """The whole of it; everything is asked at every request, so that a reload shows at once.
 
     `trace(text, limit)` answers journal lines as JSON gave them (Journal.lookup). `reload()` reads the configuration
-    again and answers what is wrong with it; nothing wrong: it is in use. `status()` answers whatever the service wants
+    again. `status()` answers whatever the service wants
     to tell of itself (docs/cli.md names the keys), `counts()` is Journal.counts. `account(address)` finds who receives
     a local address (IDirectory.account). `clock()` is POSIX seconds.
     `rehearse` asks the transports.
@@ -92,7 +100,7 @@ class Collaborators:
     settings: Callable[[], Config]
     queue: QueueOperations
     trace: Callable[[str, int], Awaitable[Sequence[Mapping[str, Any]]]]
-    reload: Callable[[], Awaitable[Sequence[str]]]
+    reload: Callable[[], Awaitable[Reread]]
     status: Callable[[], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
     counts: Callable[[], Mapping[tuple[str, str], int]]
     account: Callable[[Address], Account | None | Awaitable[Account | None]]

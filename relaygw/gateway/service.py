@@ -7,7 +7,7 @@ other way round: no new sessions, those at work end, the queue drains, what is k
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -24,7 +24,7 @@ from relaygw.bridge import as_deferred, deferred
 from relaygw.config.load import ConfigError, load
 from relaygw.config.paths import control_socket, history_directory, mail_directory, spool_directory
 from relaygw.config.schema import Config
-from relaygw.control.collaborators import Collaborators
+from relaygw.control.collaborators import Collaborators, Reread
 from relaygw.control.service import ControlService
 from relaygw.core.events import Reloaded, Started, Stopped, TaskFailed
 from relaygw.core.question import Answer, Question
@@ -34,7 +34,8 @@ from relaygw.gateway.load import LoadWatch
 from relaygw.gateway.notify import notify
 from relaygw.gateway.parts import Lasting, Parts, PartsError, fresh_id, jitter, make_parts
 from relaygw.gateway.rehearsing import rehearse
-from relaygw.gateway.welcome import welcome
+from relaygw.gateway.state import own_state
+from relaygw.gateway.welcome import tell_reread, welcome
 from relaygw.ingress.pressure import Pressure
 from relaygw.ingress.quotas import LedgerFile
 from relaygw.interfaces import IResolver, SpoolError
@@ -145,7 +146,10 @@ class Gateway(MultiService):
     def startService(self) -> None:
         """Raises StartError."""
         MultiService.startService(self)
-        os.makedirs(self.config.state, mode=0o700, exist_ok=True)
+        try:
+            own_state(self.config.state)
+        except OSError as error:
+            raise StartError(f"relaygw cannot start: {error}") from None
         self.journal.start()
         self._pool.start()
         if isinstance(self.spool, SqliteSpool):
@@ -170,24 +174,24 @@ class Gateway(MultiService):
 
     # Reload
 
-    async def reload(self) -> Sequence[str]:
-        """Read the configuration again and use it; a wrong one changes nothing. Answers what was wrong."""
+    async def reload(self) -> Reread:
+        """Read the configuration again and use it; a wrong one changes nothing."""
         self.journal.reopen()
         try:
             config = load(self.config.path)
             parts = make_parts(config, self._lasting)
         except ConfigError as error:
-            return self._not_reloaded([str(problem) for problem in error.problems])
+            return self._reread(Reread(problems=[str(problem) for problem in error.problems]))
         except PartsError as error:
-            return self._not_reloaded(error.problems)
+            return self._reread(Reread(problems=error.problems))
         waiting = _waiting_for_restart(self.config, config)
         self._use(config, parts)
-        self.journal.write(Reloaded(waiting=tuple(waiting)))
-        return ()
+        return self._reread(Reread(waiting=waiting))
 
-    def _not_reloaded(self, problems: Sequence[str]) -> Sequence[str]:
-        self.journal.write(Reloaded(errors=tuple(problems)))
-        return problems
+    def _reread(self, reread: Reread) -> Reread:
+        self.journal.write(Reloaded(errors=tuple(reread.problems), waiting=tuple(reread.waiting)))
+        tell_reread(reread.problems, reread.waiting)
+        return reread
 
     def _use(self, config: Config, parts: Parts) -> None:
         lasting = {name: getattr(self.config, name) for name in _LASTING}

@@ -5,7 +5,7 @@ message to try. A few lines for a person; machines read the journal.
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from twisted.logger import Logger
 
@@ -20,6 +20,16 @@ _PORTS = {"smtp": 25, "pop3": 110, "imap": 143}
 def welcome(config: Config) -> None:
     """Write it to the log of the process, as one entry."""
     _log.info("{text}", text="\n".join(lines(config)))
+
+
+def tell_reread(problems: Sequence[str], waiting: Sequence[str]) -> None:
+    """Tell what became of reading the configuration again: at a signal nobody else answers."""
+    if problems:
+        _log.error("the configuration was not taken, nothing changed:\n{text}", text="\n".join(problems))
+    elif waiting:
+        _log.warn("the new configuration is in use; a restart is needed for: {text}", text=", ".join(waiting))
+    else:
+        _log.info("the new configuration is in use")
 
 
 def lines(config: Config) -> Iterator[str]:
@@ -70,6 +80,8 @@ def _command() -> str:
 def _place(listener: ListenerConfig) -> str:
     """host:port of a TCP endpoint string, "" for another kind."""
     kind, _, rest = listener.endpoint.partition(":")
+    if kind == "tcp6" and "interface=" not in rest:
+        kind = "tcp"  # on all addresses, those of IPv4 too
     if kind not in ("tcp", "tcp4"):
         return ""
     port, *options = rest.split(":")

@@ -206,9 +206,16 @@ def test_trace_answers_the_journals_lines(site: Site, office: Office) -> None:
 
 
 def test_reload_says_what_is_wrong(site: Site, office: Office) -> None:
-    assert ask(site, "POST", "/reload").document == {"reloaded": True, "problems": []}
+    assert ask(site, "POST", "/reload").document == {"reloaded": True, "problems": [], "waiting": []}
+    office.waiting = ["listener mx"]
+    assert ask(site, "POST", "/reload").document == {"reloaded": True, "problems": [], "waiting": ["listener mx"]}
+    office.waiting = []
     office.problems = ["listener[1].tls: found …"]
-    assert ask(site, "POST", "/reload").document == {"reloaded": False, "problems": ["listener[1].tls: found …"]}
+    assert ask(site, "POST", "/reload").document == {
+        "reloaded": False,
+        "problems": ["listener[1].tls: found …"],
+        "waiting": [],
+    }
 
 
 def test_filters_in_their_order(site: Site) -> None:

@@ -14,7 +14,7 @@ from relaygw.bans import BanBook
 from relaygw.cli.direct import run_now
 from relaygw.config.load import parse
 from relaygw.config.schema import Config, QueueConfig
-from relaygw.control.collaborators import Collaborators
+from relaygw.control.collaborators import Collaborators, Reread
 from relaygw.core.address import Address, parse_address
 from relaygw.core.bans import Policy
 from relaygw.core.envelope import Envelope, Recipient
@@ -105,6 +105,7 @@ class Office:
         self.events: list[Event] = []
         self.traced: list[Mapping[str, Any]] = []
         self.problems: Sequence[str] = ()
+        self.waiting: Sequence[str] = ()
         self.counts: Counter[tuple[str, str]] = Counter({("accepted", "received"): 3})
         for record in records:
             sink = self.spool.sink()
@@ -133,8 +134,8 @@ class Office:
     async def _trace(self, text: str, limit: int) -> Sequence[Mapping[str, Any]]:
         return self.traced[:limit] if text == "known" else []
 
-    async def _reload(self) -> Sequence[str]:
-        return self.problems
+    async def _reload(self) -> Reread:
+        return Reread(problems=self.problems, waiting=self.waiting)
 
 
 def _account(address: Address) -> Account | None:
