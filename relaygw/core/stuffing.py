@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 import attrs
 
+from relaygw.core.line_ends import has_bare
+
 
 class BareLineEnd(ValueError):
     """The content holds a CR or LF that is not part of a CRLF."""
@@ -25,8 +27,7 @@ class LineEnds:
             data, self._held = self._held + data, b""
         if data.endswith(b"\r"):
             data, self._held = data[:-1], b"\r"
-        pairs = data.count(b"\r\n")
-        if data.count(b"\n") != pairs or data.count(b"\r") != pairs:
+        if has_bare(data):
             raise BareLineEnd("the content holds a bare CR or LF")
         return data
 

@@ -5,6 +5,7 @@ What will not be kept is not stored, so that a refused message costs neither mem
 """
 
 from relaygw.core.content import MAX_FIELDS, MAX_HEADER, Content
+from relaygw.core.line_ends import has_bare
 from relaygw.core.reply import Reply
 from relaygw.ingress.answers import LOCAL_FAILURE, TOO_BIG
 from relaygw.ingress.decoding import Chunks, Decoder
@@ -82,8 +83,7 @@ def _head_flaw(content: Content, binary: bool) -> Reply | None:
     if head.count(b"\n") - head.count(b"\n ") - head.count(b"\n\t") > MAX_FIELDS:
         return MANY_FIELDS
     if binary:  # which the body alone may be (RFC 3030 3)
-        pairs = head.count(b"\r\n")
-        if head.count(b"\n") != pairs or head.count(b"\r") != pairs:
+        if has_bare(head):
             return BARE_LINE_END
         if b"\0" in head:
             return NUL_OCTET

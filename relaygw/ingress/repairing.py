@@ -11,7 +11,7 @@ import re
 from relaygw.ingress.decoding import Decoder, Piece
 from relaygw.ingress.framing import Fault, Lines
 
-_BARE_LF = re.compile(rb"(?<!\r)\n")
+_BARE_LF = re.compile(rb"\n(?<!\r\n)")
 _END = re.compile(rb"\n\.\r?\n")
 _BEGINNING = re.compile(rb"(?:\r?\n(?:\.\r?)?|\r)\Z")
 
@@ -29,7 +29,7 @@ class Normalizer(Decoder):
 
     def _content(self, data: bytes) -> bytes:
         # A piece never ends with CR (it would be held back), so that a first LF is bare.
-        if data.count(b"\n") != data.count(b"\r\n"):
+        if _BARE_LF.search(data):
             self.repaired = True
             data = _BARE_LF.sub(b"\r\n", data)
         dotted = self._line_ended and data.startswith(b".")
