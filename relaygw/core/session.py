@@ -3,16 +3,16 @@
 Both are frozen; the ingress evolves them as commands are answered. Filters read them and answer verdicts.
 """
 
-import enum
 from collections.abc import Mapping
 
 import attrs
 
 from relaygw.core.content import Content
 from relaygw.core.envelope import Envelope, Recipient
+from relaygw.core.words import Word
 
 
-class Role(enum.Enum):
+class Role(Word):
     """What a listener is for; it decides the default checks."""
 
     MX = "mx"

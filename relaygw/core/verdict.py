@@ -1,14 +1,14 @@
 """What a filter answers. Always a value: a filter that raises or hangs is turned into one by the chain (`on_error`)."""
 
-import enum
 import re
 
 import attrs
 
 from relaygw.core.reply import Reply
+from relaygw.core.words import Word
 
 
-class Action(enum.Enum):
+class Action(Word):
     """REJECT, DEFER and DISCARD decide; QUARANTINE and HOLD mark the message and let the next filter speak."""
 
     PASS = "pass"  # noqa: S105
@@ -19,7 +19,7 @@ class Action(enum.Enum):
     HOLD = "hold"
 
 
-class Phase(enum.Enum):
+class Phase(Word):
     CONNECT = "connect"
     HELLO = "hello"
     MAIL = "mail"

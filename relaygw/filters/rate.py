@@ -20,11 +20,12 @@ from relaygw.core.rate import Counters, Counting, Limit
 from relaygw.core.reply import Reply
 from relaygw.core.session import Session, Transaction
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
+from relaygw.core.words import Word
 from relaygw.interfaces import IFilter, IObserver, Options, Services
 from relaygw.plugins import structure_options
 
 
-class Measure(enum.Enum):
+class Measure(Word):
     """What is counted."""
 
     CONNECTIONS = "connections"
@@ -34,7 +35,7 @@ class Measure(enum.Enum):
     ERRORS = "errors"
 
 
-class Per(enum.Enum):
+class Per(Word):
     """Whose doings are counted together. NETWORK is the client's /24, or its /64 for IPv6."""
 
     CLIENT = "client"

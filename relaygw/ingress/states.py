@@ -9,9 +9,10 @@ import enum
 from collections.abc import Mapping
 
 from relaygw.core.reply import Reply
+from relaygw.core.words import Word
 
 
-class State(enum.Enum):
+class State(Word):
     """What is known of the client so far."""
 
     STRANGER = "stranger"  # greeted, has not said who it is (also after STARTTLS)
@@ -23,7 +24,7 @@ class State(enum.Enum):
     SPOILT = "spoilt"  # a BDAT was refused: RFC 3030 2 wants RSET now
 
 
-class Verb(enum.Enum):
+class Verb(Word):
     EHLO = "EHLO"
     HELO = "HELO"
     LHLO = "LHLO"
