@@ -107,8 +107,8 @@ class Bans:
 
     def shut(self, client: str, now: float) -> Ban | None:
         """The ban because of which this client is not even let in."""
-        address = _address(client)
-        if address is None or not self._bans or self._spared(address):
+        address = _address(client) if self._bans else None
+        if address is None or self._spared(address):
             return None
         for ban in self._around(address, now):
             if ban.manual or not self._known_at[str(_place(address))]:

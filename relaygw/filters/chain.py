@@ -92,6 +92,8 @@ class Chain:
         walk = _Walk(phase, transaction, self._write_event)
         for position, use in enumerate(plan):
             answer = walk.question(use)
+            if answer is PASS:  # as nearly always
+                continue
             if isinstance(answer, Awaitable):
                 return Deferred.fromCoroutine(self._ask_later(walk, plan[position:], answer))
             if walk.take(use, answer):

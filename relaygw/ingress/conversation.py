@@ -437,7 +437,7 @@ class Conversation:
 
 def _then(answer: Later, function: Callable[[Answer], Answer]) -> Later:
     """What `function` makes of an answer given now or later."""
-    return function(answer) if isinstance(answer, Reply | Turn) else afterwards(answer, function)
+    return function(answer) if isinstance(answer, Answer) else afterwards(answer, function)
 
 
 def _unknown(verb: str) -> Answer:

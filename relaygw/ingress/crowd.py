@@ -5,6 +5,7 @@ MAX_KEYS addresses and blocks. Clients in trusted networks come as fast as they 
 """
 
 from collections import Counter
+from functools import lru_cache
 
 from relaygw.config.schema import ListenerConfig
 from relaygw.core.client import block_of, parse_client
@@ -61,6 +62,7 @@ class Crowd:
                 del counter[key]
 
 
+@lru_cache(maxsize=4096)
 def _block(client: str) -> str:
     address = parse_client(client)
     return block_of(address) if address is not None else ""

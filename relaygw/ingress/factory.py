@@ -3,7 +3,6 @@
 One per SMTP listener; what it needs is in its House, nothing is global.
 """
 
-import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -171,8 +170,7 @@ def client_of(addr: object) -> tuple[str, int]:
     if not isinstance(host, str):
         return "", 0
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        address = parse_client(host.partition("%")[0])
     except ValueError:
         return "", 0
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address), int(port)
+    return (str(address), int(port)) if address is not None else ("", 0)

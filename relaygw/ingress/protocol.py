@@ -22,7 +22,6 @@ from zope.interface import implementer
 from relaygw.bridge import as_deferred, resolve, sleep
 from relaygw.channel import Channel, channel
 from relaygw.core.events import Connected, Disconnected, Secured, TaskFailed
-from relaygw.core.reply import Reply
 from relaygw.ingress import answers
 from relaygw.ingress.answers import Answer, Then, Turn
 from relaygw.ingress.conversation import Conversation
@@ -178,6 +177,8 @@ class RelayESMTP(ESMTP):
     def _step(self) -> bool:
         """One line, or all the data there is; whether there was any."""
         conversation, lines = self.conversation, self._lines
+        if not lines:
+            return False
         if conversation.receiving:
             return self._receive()
         line = lines.next(conversation.line_limit(lines.beginning()))
@@ -208,7 +209,7 @@ class RelayESMTP(ESMTP):
             answer = function(*arguments)
         except Exception as error:
             answer = self._broken(error)
-        if isinstance(answer, Reply | Turn):
+        if isinstance(answer, Answer):
             self._answer(answer)
         elif answer is not None:
             self._wait(answer)
