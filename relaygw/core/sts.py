@@ -18,10 +18,10 @@ MAX_AGE = 31_557_600
 MAX_PATTERNS = 100
 
 _RECORD = re.compile(
-    rb"v=STSv1((?:[ \t]*;[ \t]*[A-Za-z0-9][A-Za-z0-9_.-]{0,31}=[\x21-\x3a\x3c\x3e-\x7e]+)+)[ \t]*;?[ \t]*\Z"
+    rb"v=STSv1((?:[ \t]*+;[ \t]*+[A-Za-z0-9][A-Za-z0-9_.-]{0,31}=[\x21-\x3a\x3c\x3e-\x7e]++)+)[ \t]*+;?[ \t]*+\Z"
 )
 _ID = re.compile(rb";[ \t]*id=([A-Za-z0-9]{1,32})(?=[ \t]*(?:;|\Z))")
-_FIELD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31}):[ \t]*(.*?)[ \t]*\Z")
+_FIELD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31}):(.*)\Z")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PATTERN = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})+\Z")
 
@@ -112,7 +112,7 @@ def _fields(body: bytes) -> Iterable[tuple[str, str]]:
         match = _FIELD.match(line)
         if match is None:
             raise StsError(f"line {number} is no field")
-        yield match[1], match[2]
+        yield match[1], match[2].strip(" \t")
 
 
 def _mode(word: str) -> Mode:

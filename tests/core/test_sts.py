@@ -1,5 +1,7 @@
 """MTA-STS by RFC 8461: records, policies and what they allow; any octets are a policy or one error."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,3 +127,13 @@ def test_any_octets_are_a_policy_or_one_error(body: bytes) -> None:
 def test_any_records_have_an_id_or_none(texts: list[bytes]) -> None:
     found = record_id(texts)
     assert found == "" or (found.isalnum() and len(found) <= 32)
+
+
+def test_long_white_space_takes_little_time() -> None:
+    gap = b" " * 60_000
+    started = time.process_time()
+    assert record_id([b"v=STSv1; id=a" + gap + b"x"]) == ""
+    assert record_id([b"v=STSv1" + gap + b";" + gap + b"id=a" + gap]) == "a"
+    with pytest.raises(StsError, match="an mx is no domain name"):
+        parse_policy(b"version: STSv1\nmode: enforce\nmx: a" + gap + b"b\nmax_age: 1\n")
+    assert time.process_time() - started < 0.5
