@@ -53,6 +53,15 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
 
 
+def shown(value: object) -> str:
+    """A value of a document as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(shown, value)) or "none"
+    return printable(value)
+
+
 def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Columns aligned under their titles; numbers stand right."""
     body = [[printable(cell) for cell in row] for row in rows]

@@ -10,9 +10,10 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from relaygw import __version__
-from relaygw.cli.answer import DONE, NO, USAGE, Answer, CommandError
+from relaygw.cli.answer import DONE, NO, USAGE, Answer, CommandError, UsageError
 from relaygw.cli.context import Context
 
 VERBS = {
@@ -40,16 +41,33 @@ EPILOG = """exit codes: 0 done; 1 the answer is no, or a check failed; 2 wrong u
 3 the service cannot be reached"""
 
 
+class Parser(argparse.ArgumentParser):
+    """Tells wrong usage as argparse does, and then leaves the ending to `main`, which may owe a document."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        print(f"{self.prog}: error: {message}", file=sys.stderr)
+        raise UsageError(message)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    given, rest = _globals(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser(rest[0] if rest and rest[0] in VERBS else "")
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        given, rest = _globals(words)
+        parser = _parser(rest[0] if rest and rest[0] in VERBS else "")
         options = parser.parse_args(rest, given)
+    except UsageError as error:
+        # People have read the usage already.
+        if "--json" in words:
+            _write_error(str(error))
+        return USAGE
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else USAGE
     if not options.verb:
         parser.print_help(sys.stderr)
+        if options.json:
+            _write_error("say which verb")
         return USAGE
     try:
         return _run(options)
@@ -88,20 +106,21 @@ def _write(answer: Answer, as_json: bool) -> None:
     sys.stdout.flush()
 
 
+def _write_error(sentence: str, problems: Sequence[object] = ()) -> None:
+    document = {"error": sentence, **({"problems": problems} if problems else {})}
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
 def _fail(sentence: str, status: int, as_json: bool, problems: Sequence[object] = ()) -> int:
     if as_json:
-        print(
-            json.dumps(
-                {"error": sentence, **({"problems": problems} if problems else {})}, indent=2, ensure_ascii=False
-            )
-        )
+        _write_error(sentence, problems)
     print(f"relaygw: {sentence}", file=sys.stderr)
     return status
 
 
 def _globals(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """`--config` and `--json`, wherever they stand before a `--`, and the arguments without them."""
-    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    shared = Parser(prog="relaygw", add_help=False, allow_abbrev=False)
     _add_globals(shared)
     end = arguments.index("--") if "--" in arguments else len(arguments)
     if "--config" in arguments[end - 1 : end]:
@@ -119,9 +138,7 @@ def _add_globals(parser: argparse.ArgumentParser) -> None:
 def _parser(verb: str) -> argparse.ArgumentParser:
     """The parser in full for the verb, and by name only for the others."""
     plain = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="relaygw", description=DESCRIPTION, epilog=EPILOG, formatter_class=plain, allow_abbrev=False
-    )
+    parser = Parser(prog="relaygw", description=DESCRIPTION, epilog=EPILOG, formatter_class=plain, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"relaygw {__version__}")
     _add_globals(parser)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from relaygw.cli.answer import DONE, NO, Answer, MissingError, NotRunningError, UsageError, printable, table
+from relaygw.cli.answer import DONE, NO, Answer, MissingError, NotRunningError, UsageError, printable, shown, table
 from relaygw.cli.client import Client
 from relaygw.cli.context import Context
 from relaygw.control import asked, queue
@@ -293,15 +293,17 @@ def _age(seconds: int) -> str:
     return f"{seconds}s"
 
 
+def _attempts(number: int) -> str:
+    return f"{number} attempt{'' if number == 1 else 's'}"
+
+
 def _shown(message: Json) -> str:
     lines = [
-        f"{key}: {printable(value)}"
-        for key, value in message.items()
-        if key != "recipients" and value not in ("", None)
+        f"{key}: {shown(value)}" for key, value in message.items() if key != "recipients" and value not in ("", None)
     ]
     for each in message["recipients"]:
         due = f", due {each['due']}" if each["due"] else ""
-        lines.append(f"to <{printable(each['address'])}>: {each['progress']}, {each['attempts']} attempts{due}")
+        lines.append(f"to <{printable(each['address'])}>: {each['progress']}, {_attempts(each['attempts'])}{due}")
         if last := each["last"]:
             host = f" by {last['host']} [{last['address']}]" if last["host"] else ""
             lines.append(f"    {last['status']}{printable(host)}: {printable(last['reply'])}")

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from relaygw.cli.answer import Answer, printable, table
+from relaygw.cli.answer import Answer, shown, table
 from relaygw.cli.context import Context
 
 
@@ -14,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace, context: Context) -> Answer:
     document = context.client.get("status")
-    lines = [f"{name}: {printable(value)}" for name, value in _flat(document)]
+    lines = [f"{name}: {shown(value)}" for name, value in _flat(document)]
     listeners = [tuple(map(str, each.values())) for each in document.get("listeners", ())]
     if listeners:
         titles = [title.upper() for title in document["listeners"][0]]

@@ -232,6 +232,8 @@ def test_nobody_is_postmaster(check: Check, folder: Path) -> None:
     status, found = check()
     assert status == 1
     assert [each["level"] for each in found if each["path"] == "postmaster"] == ["error", "warning"]
+    edit(folder, 'postmaster = "alice@example.com"', 'postmaster = ""')
+    assert [each["level"] for each in check()[1] if each["path"] == "postmaster"] == ["error"]
 
 
 def test_a_domain_that_nobody_signs_for(check: Check, folder: Path) -> None:

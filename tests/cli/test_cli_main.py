@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relaygw import __version__
-from relaygw.cli.answer import table
+from relaygw.cli.answer import shown, table
 from relaygw.cli.main import VERBS, main
 
 
@@ -48,6 +48,16 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
     assert "usage: relaygw" in answer.err
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--json"], ["nonsense", "--json"], ["--json", "--config"], ["queue", "--json", "explode"]]
+)
+def test_wrong_usage_is_a_document_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    answer = capsys.readouterr()
+    assert json.loads(answer.out)["error"]
+    assert "usage: relaygw" in answer.err
+
+
 def test_a_wrong_configuration_is_2_with_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "c.toml"
     path.write_text("hostname = 3\ncolour = 1\n")
@@ -81,6 +91,12 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
         ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_values_are_words_to_people() -> None:
+    assert shown(["example.com", "example.org"]) == "example.com, example.org"
+    assert (shown([]), shown(True), shown(False), shown(0)) == ("none", "yes", "no", "0")
+    assert shown("a\x1b[2J") == "a\\x1b[2J"
 
 
 def test_tables_align_and_what_is_not_printable_stays_harmless() -> None:

@@ -181,7 +181,7 @@ def test_tables_for_people(text: Callable[..., str], folder: Path) -> None:
     assert listed[1].startswith("0a  waiting  1m")
     assert listed[2].endswith("susp\\x1b[2Jicious")
     assert listed[-1] == "2 messages"
-    assert "to <b@world.example>: waiting, 1 attempts" in text("queue", "show", "0a")
+    assert "to <b@world.example>: waiting, 1 attempt," in text("queue", "show", "0a")
     assert text("user", "list").splitlines()[1] == "alice  alice@example.com"
     assert text("filters").splitlines()[0].split()[:2] == ["NAME", "USE"]
 

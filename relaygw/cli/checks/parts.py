@@ -48,11 +48,17 @@ def _lasting(config: Config, reactor: Any) -> Lasting:
 
 def _postmaster(config: Config, parts: Parts) -> Iterator[Finding]:
     """RFC 5321 4.5.1: every domain that has mailboxes has a postmaster."""
+    told = set()
     for domain in config.domains:
         account = run_now(resolve(parts.directory.account(Address("postmaster", domain))))
         if account is None:
-            advice = "add a user: relaygw user add NAME"
+            told.add(Address("postmaster", domain))
+            advice = "add a user, and give postmaster as one of their addresses: relaygw user add NAME"
             yield error("postmaster", f"nobody would get mail for postmaster@{domain} (RFC 5321 4.5.1)", advice)
     address = parts.postmaster
-    if address.domain in config.domains and run_now(resolve(parts.directory.account(address))) is None:
+    if (
+        address not in told
+        and address.domain in config.domains
+        and run_now(resolve(parts.directory.account(address))) is None
+    ):
         yield warning("postmaster", f"there is no mailbox for {address}", "name the address of a user")
