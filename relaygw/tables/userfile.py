@@ -175,9 +175,17 @@ def _exclusive(path: str) -> Iterator[None]:
     descriptor = os.open(f"{path}.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _give_to_owner(descriptor, path)
         yield
     finally:
         os.close(descriptor)
+
+
+def _give_to_owner(descriptor: int, path: str) -> None:
+    """What root makes belongs to whom the users file belongs to, who must be able to take the lock later."""
+    if os.geteuid() == 0 and os.path.exists(path):
+        owner = os.stat(path)
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _replace(path: str, text: str) -> None:
