@@ -16,7 +16,13 @@ Life of a message, in the order of the folders (a test fails where a name below 
     relaygw.dns         dnspython's resolver driven by Twisted
     relaygw.sasl        logins, the same for SMTP, POP3 and IMAP4: relaygw.realm and relaygw.tables say who exists,
                         relaygw.channel what TLS proves, relaygw.bans who may not even try
-    relaygw.tap, relaygw.gateway, relaygw.config   the only places that know every part
+    relaygw.tls         certificates and contexts for both sides; relaygw.keys the DKIM keys
+    relaygw.rewriters   what may change a message: once, before the commit, on listeners that ask for it
+    relaygw.plugins     the door by which all exchangeable parts come in, ours too
+    relaygw.control     the operator's socket, the metrics and the web page; relaygw.cli is the `relaygw` command
+    relaygw.testing     fakes and suites for those who write plugins
+    relaygw.bridge, relaygw.tasks, relaygw.secret   the border to Deferreds, work in the background, a kept secret
+    relaygw.tap, relaygw.gateway, relaygw.config    the only places that know every part
 
 Layers point downwards only: ingress, filters, queue, egress, mailbox, control → core, interfaces; siblings meet in
 relaygw.tap. A test walks the imports.

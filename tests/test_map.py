@@ -15,6 +15,11 @@ def test_the_map_has_the_whole_way_of_a_message() -> None:
     assert {"relaygw.ingress", "relaygw.filters", "relaygw.spool", "relaygw.queue", "relaygw.egress"} <= set(NAMES)
 
 
+def test_every_folder_and_file_at_the_top_is_on_the_map() -> None:
+    there = {f"relaygw.{module.name}" for module in pkgutil.iter_modules(relaygw.__path__)}
+    assert there - set(NAMES) == set()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_on_the_map_exists(name: str) -> None:
     importlib.import_module(name)

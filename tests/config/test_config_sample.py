@@ -119,6 +119,7 @@ def test_the_unit_reads_like_one_and_is_hardened() -> None:
         if re.match(r"[A-Z]\w+=", line)
     )
     assert options["ExecStart"].endswith("relaygw --config /etc/relaygw/relaygw.toml")
+    assert options["ExecStartPre"].startswith("-")
     assert options["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
     assert options["ProtectSystem"] == "strict"
     assert options["NoNewPrivileges"] == "yes"
