@@ -87,6 +87,12 @@ class Health:
         self.reason = reason
         self.cohorts = self.gained = self.lost = 0.0
 
+    def spare_no_more(self, now: float) -> None:
+        """Somebody knows better: the next attempt probes it. If that fails, it rests as long as it would have."""
+        if self.resting_until > now:
+            self.resting_until = now
+            self.rests -= 1
+
     def halve(self) -> None:
         """It asked us to be slower."""
         self.window = max(1.0, self.window // 2)

@@ -272,6 +272,13 @@ class Lanes(Generic[J]):
         lane.health.rest(now, seconds, reason)
         self._adjust(destination, lane, now)
 
+    def probe(self, destination: Destination, now: float) -> None:
+        """End a rest at the operator's word: one attempt may go there now."""
+        lane = self._lanes.get(destination)
+        if lane is not None and lane.health.resting_until > now:
+            lane.health.spare_no_more(now)
+            self._adjust(destination, lane, now)
+
     def slow(self, destination: Destination, now: float, seconds: float, reason: str) -> None:
         """Half as much at once, and no more than that for a time."""
         lane = self._lane(destination, now)

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from relaygw.core.address import Address, AddressError, normalize_domain
 from relaygw.core.envelope import Envelope, Recipient
 from relaygw.core.lanes import Lanes, Standing
-from relaygw.core.lifecycle import Order, begin
+from relaygw.core.lifecycle import Order, Verb, begin
 from relaygw.core.record import Record
 from relaygw.core.shaping import Destination
 from relaygw.queue.parking import Parking
@@ -115,11 +115,18 @@ class QueueHands:
             return None
         request = Request(order, Deferred())
         if active is not None:
+            if order.verb is Verb.RETRY:
+                self.probe(active.record)
             active.requests.append(request)
             self._settle(active)
         elif opening is not None:
             opening.requests.append(request)
         return request.answer
+
+    def probe(self, record: Record) -> None:
+        """Who orders a retry expects an attempt now, also where a destination rests."""
+        for place in self._places(record):
+            self._lanes.probe(place, self._clock.seconds())
 
     def take(self, queue_id: str) -> bool:
         return self._parking.remove(queue_id)

@@ -68,6 +68,9 @@ class Hands(Protocol):
     def take(self, queue_id: str) -> bool:
         """Hand over the claim on a record that it holds without working on it; False for others."""
 
+    def probe(self, record: Record) -> None:
+        """Attempt it now, also where its destinations rest."""
+
     def changed(self, due: float) -> None:
         """Something outside its hands is due then now."""
 
@@ -95,6 +98,9 @@ class NoHands:
 
     def take(self, queue_id: str) -> bool:
         return False
+
+    def probe(self, record: Record) -> None:
+        pass
 
     def changed(self, due: float) -> None:
         return None
@@ -242,6 +248,8 @@ class Operations:
         await self._spool.settle(Settlement(record=step.record, added=added, release=True))
         for event in (*events, *step.events):
             self._write_event(event)
+        if order.verb is Verb.RETRY:
+            self._hands.probe(step.record)
         self._hands.changed(min([step.record.due, *(new.record.due for new in added)]))
         return Effect(step.record, _reached(record, step.record))
 

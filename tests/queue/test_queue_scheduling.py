@@ -11,10 +11,12 @@ from zope.interface import implementer
 from relaygw.config.schema import QueueConfig, ReplyConfig, RetryConfig, RouteConfig, ShapingConfig
 from relaygw.core.address import Address
 from relaygw.core.events import Attempted, Reported, Throttled
+from relaygw.core.lifecycle import Order, Verb
 from relaygw.core.outcome import Outcome, Status, deferred, from_reply
 from relaygw.core.record import Progress, Record, Route
 from relaygw.core.reply import Reply
 from relaygw.core.routing import compile_routes
+from relaygw.core.selection import Selection
 from relaygw.interfaces import Attempt, ILocator, ITransport
 from relaygw.queue.parking import SHARE
 from relaygw.queue.traffic import make_traffic
@@ -149,6 +151,21 @@ class TestDeadDestination:
         assert "dead.example: It rests for 5 minutes, then one attempt probes it: 451 4.4.1 the connection was" in why
         (standing,) = kit.queue.operations.destinations()
         assert (standing.destination, standing.resting_until) == (("mx", "dead.example"), START + 300.0)
+
+    def test_an_operator_who_orders_a_retry_has_it_probed_at_once(self) -> None:
+        kit, transport = self.dead()
+        records = [kit.send("bob@dead.example") for _ in range(10)]
+        assert len(transport.attempts) == 2
+        retry = Order(verb=Verb.RETRY)
+        run(kit.queue.operations.order(records[9].queue_id, retry))
+        kit.clock.advance(0)
+        assert len(transport.attempts) == 3
+        assert [event.seconds for event in kit.told(Throttled)] == [300.0, 300.0], "it rests no longer for being asked"
+        transport.answer = lambda attempt, recipient: delivered(recipient)
+        run(kit.queue.operations.order_all(Selection(), retry))
+        kit.clock.pump([0.0] * 20)
+        assert kit.all_stored() == ()
+        assert len(transport.attempts) == 3 + 10
 
 
 class TestFairness:
