@@ -6,6 +6,7 @@ the sink belongs to the spool; an abort after that touches nothing.
 
 import contextlib
 import os
+from io import BytesIO
 
 import attrs
 from zope.interface import implementer
@@ -40,8 +41,7 @@ class Sink:
         self.size = 0
         self._files = files
         self._limit = limit
-        self._buffer = bytearray()
-        self._data: bytes | None = None
+        self._buffer = BytesIO()
         self._head: bytes | None = None
         self._file = ""
         self._descriptor = -1
@@ -51,9 +51,8 @@ class Sink:
         """Append; raises SpoolError when the disk is full or fails, and ever after."""
         if self._closed:
             raise SpoolError(f"the content cannot be written: {self._closed}")
-        self._data = None
         if self._descriptor < 0 and (self._files is None or self.size + len(data) <= self._limit):
-            self._buffer += data
+            self._buffer.write(data)
         else:
             self._write_file(data)
         self.size += len(data)
@@ -72,10 +71,11 @@ class Sink:
     def _spill(self) -> None:
         assert self._files is not None
         self._file, self._descriptor = self._files.create()
-        _write_all(self._descriptor, self._buffer)
-        if b"\r\n\r\n" in self._buffer:
-            self._head = split_head(bytes(self._buffer))
-        self._buffer = bytearray()
+        begun = self._buffer.getvalue()
+        _write_all(self._descriptor, begun)
+        if b"\r\n\r\n" in begun:
+            self._head = split_head(begun)
+        self._buffer = BytesIO()
 
     def content(self) -> Content:
         """What was written so far."""
@@ -92,9 +92,7 @@ class Sink:
     def _body(self, prefix: bytes) -> Body:
         if self._file:
             return Body(prefix=prefix, data=b"", file=self._file, size=self.size, head=self._head)
-        if self._data is None:
-            self._data = bytes(self._buffer)
-        return Body(prefix=prefix, data=self._data, size=self.size)
+        return Body(prefix=prefix, data=self._buffer.getvalue(), size=self.size)  # which copies nothing
 
     def abort(self) -> None:
         """Forget it. Harmless after a commit or a second time."""
@@ -106,8 +104,7 @@ class Sink:
 
     def _close(self, why: str) -> None:
         self._closed = why
-        self._buffer = bytearray()
-        self._data = None
+        self._buffer = BytesIO()
         self._file = ""
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
@@ -115,7 +112,7 @@ class Sink:
             self._descriptor = -1
 
 
-def _write_all(descriptor: int, data: bytes | bytearray) -> None:
+def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
