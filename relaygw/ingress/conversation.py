@@ -133,8 +133,9 @@ class Conversation:
         self._subject.begin("")
         try:
             command = parse_command(line)
-            self._subject.command = command.verb[:20]
             verb = _VERBS.get(command.verb)
+            # What is no command may be the password of a client that does not listen to us: it stands in no log.
+            self._subject.command = command.verb if verb is not None or command.verb in _FOREIGN else "unknown"
             if verb is None:
                 return _unknown(command.verb)
             return self._perform(verb, command.argument, more)

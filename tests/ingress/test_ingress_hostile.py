@@ -1,6 +1,7 @@
 """A hostile client: whatever it sends, in whatever pieces, there is one reply per command, in order, no traceback,
 little memory, and no message that was not ended by CRLF.CRLF or BDAT LAST."""
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from ingress_rig import HELLO, MAIL, RCPT, Client, Rig, in_pieces, reply_codes, 
 
 from relaygw.config.schema import LimitsConfig
 from relaygw.core.content import MAX_FIELDS
-from relaygw.core.events import TaskFailed
+from relaygw.core.events import Refused, TaskFailed
 from relaygw.ingress.conversation import MAX_LINE
 from relaygw.ingress.protocol import MAX_WAITING
 
@@ -114,3 +115,13 @@ def test_an_endless_message_takes_no_memory() -> None:
         assert len(client.protocol._lines) == 0
     assert reception.sink._buffer.getbuffer().nbytes == 0
     assert client.codes(b"\r\n.\r\nNOOP\r\n") == [552, 250]
+
+
+def test_what_is_no_command_is_in_no_log() -> None:
+    rig = Rig(auth="tls")
+    client = rig.connect()
+    password = b64encode(b"swordfish").decode()
+    codes = client.codes(f"{HELLO}AUTH LOGIN\r\n{password}\r\nswordfish\r\nAUTH PLAIN {password}\r\nGET / HTTP/1.0\r\n")
+    assert codes == [250, 530, 500, 500, 530, 500]
+    assert [event.command for event in rig.said(Refused)] == ["AUTH", "unknown", "unknown", "AUTH", "GET"]
+    assert not any(word in repr(rig.events).lower() for word in ("swordfish", password.lower()))
