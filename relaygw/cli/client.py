@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from relaygw.cli.answer import CommandError, MissingError, NotRunningError, UnreachableError
+from relaygw.cli.answer import CommandError, MissingError, NotRunningError, UnreachableError, UsageError
 from relaygw.control.place import reachable
 
 TIMEOUT = 60.0
@@ -48,6 +48,9 @@ class Client:
             connection.close()
 
 
+_KINDS: Mapping[int, type[CommandError]] = {400: UsageError, 404: MissingError}
+
+
 def _read(status: int, data: bytes) -> Any:
     try:
         answer = json.loads(data)
@@ -55,8 +58,7 @@ def _read(status: int, data: bytes) -> Any:
         raise UnreachableError("what answers at the control socket is not relaygw") from None
     if status < 400:
         return answer
-    kind = MissingError if status == 404 else CommandError
-    raise kind(answer.get("error") or f"the service answered {status}")
+    raise _KINDS.get(status, CommandError)(answer.get("error") or f"the service answered {status}")
 
 
 def _reason(error: Exception) -> str:

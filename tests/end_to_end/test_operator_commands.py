@@ -30,6 +30,8 @@ def test_operators_see_and_steer_a_running_gateway(tmp_path: Path) -> None:
         assert ask(gateway, "check")["ok"]
         (message,) = ask(gateway, "queue", "list", "--recipient", "elsewhere.test")
         queue_id = message["id"]
+        assert "a duration" in ask(gateway, "queue", "list", "--older-than", "long", status=2)["error"]
+        assert "neither" in ask(gateway, "ban", "add", "no/where", status=2)["error"]
         assert ask(gateway, "queue", "hold", queue_id)["messages"][0]["done"]
         assert ask(gateway, "queue", "show", queue_id)[0]["state"] == "held"
         assert ask(gateway, "route", "a@b.test", "nobody@example.test", status=1)["action"] == "fail"
@@ -37,7 +39,10 @@ def test_operators_see_and_steer_a_running_gateway(tmp_path: Path) -> None:
         (problem,) = ask(gateway, "reload", status=2)["problems"]
         assert problem["path"] == "colour"
         gateway.configure("colour = 1\n", "")
-        assert ask(gateway, "reload")["reloaded"]
+        assert ask(gateway, "reload")["waiting"] == []
+        gateway.configure('name = "pop3s"', 'name = "other"')
+        assert ask(gateway, "reload")["waiting"] == ["listener other", "listener pop3s"]
+        assert "a restart is needed for: listener other, listener pop3s" in gateway.log.read_text()
         token = (gateway.folder / "console-token").read_text().strip()
         request = urllib.request.Request(
             f"http://127.0.0.1:{gateway.port(8080)}/queue", headers={"Authorization": f"Bearer {token}"}
