@@ -76,7 +76,9 @@ class ControlService(Service):
         secure = endpoint.startswith(("ssl:", "tls:"))
         console = Console(self._parts, Login(token_file, self._parts.clock), started, secure=secure)
         listen: Any = serverFromString
-        self._ports.append(await listen(self._reactor, endpoint).listen(make_site(console.app, self._reactor)))
+        self._ports.append(
+            await listen(self._reactor, endpoint).listen(make_site(console.app, self._reactor, "console"))
+        )
 
     @property
     def console_address(self) -> Any:

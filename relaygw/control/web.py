@@ -75,6 +75,11 @@ class QuietSite(Site):
 
     displayTracebacks = False
     noisy = False
+    name = "control"
+
+    def logPrefix(self) -> str:
+        """What the log of the process calls it."""
+        return self.name
 
     def startFactory(self) -> None:
         """Nothing: Twisted's own would wake every second to have the date ready for the access log."""
@@ -83,9 +88,11 @@ class QuietSite(Site):
         """Nothing."""
 
 
-def make_site(app: Klein, reactor: IReactorTime) -> Site:
-    """The site of an app; `reactor` times out who is silent."""
-    return QuietSite(app.resource(), requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)  # type: ignore[no-untyped-call]  # Twisted's Site has no types
+def make_site(app: Klein, reactor: IReactorTime, name: str = "control") -> Site:
+    """The site of an app; `reactor` times out who is silent, `name` stands in the log of the process."""
+    site = QuietSite(app.resource(), requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)  # type: ignore[no-untyped-call]  # Twisted's Site has no types
+    site.name = name
+    return site
 
 
 def add_route(app: Klein, rule: str, handler: Handler, method: str) -> None:
