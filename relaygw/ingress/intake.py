@@ -4,6 +4,9 @@ The order is the contract: nothing is answered before the spool has said that co
 that happens after that can take the 250 back.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import attrs
 
 from relaygw.core.authres import compose as authentication_results
@@ -122,13 +125,18 @@ async def commit(house: House, message: Message, sink: ISink) -> Reply:
         return LOCAL_FAILURE
     house.journal(_accepted(record))
     if message.held is not None and house.quotas is not None:
-        house.quotas.report(record, message.held)
-    if not record.held:
-        try:
-            house.offer(record, content)
-        except Exception as error:  # the record is safe: the queue finds it when the lease ends
-            _failed(house, record, "offer", error)
+        _attempt(house, record, "report a quota", partial(house.quotas.report, record, message.held))
+    if not record.held:  # where it is not taken the record is safe: the queue finds it when the lease ends
+        _attempt(house, record, "offer", partial(house.offer, record, content))
     return Reply(250, "2.0.0", f"Ok, queued as {record.queue_id}")
+
+
+def _attempt(house: House, record: Record, task: str, function: Callable[[], None]) -> None:
+    """What follows the commit: its failure is journaled, and takes nothing back."""
+    try:
+        function()
+    except Exception as error:
+        _failed(house, record, task, error)
 
 
 def _failed(house: House, record: Record, task: str, error: Exception) -> None:

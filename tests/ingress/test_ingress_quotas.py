@@ -229,3 +229,17 @@ def test_the_first_life_has_no_file(tmp_path: Path) -> None:
     told: list[Any] = []
     LedgerFile(str(tmp_path / "quotas.json"), told.append).read(Ledger())
     assert told == []
+
+
+def test_a_report_that_fails_takes_nothing_back() -> None:
+    """The message is in the spool by then: an answer other than 250 would bring it a second time."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("cannot be marked")
+
+    rig = rig_with(quota(messages_per_hour=1))
+    rig.ledger.told = broken  # type: ignore[method-assign]
+    client = log_in(rig)
+    assert [send(client)[-1], send(client)[-1]] == [250, 250]
+    assert len(held(rig)) == 2
+    assert [event.task for event in rig.said(TaskFailed)] == ["report a quota"]
