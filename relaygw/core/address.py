@@ -72,6 +72,8 @@ def normalize_domain(domain: str) -> str:
 def _literal(domain: str) -> str:
     """RFC 5321 4.1.3: [192.0.2.1] or [IPv6:2001:db8::1]."""
     inner = domain[1:-1] if domain.endswith("]") else ""
+    if "%" in inner:  # a zone (RFC 4007 11) is no part of the grammar, and ipaddress takes any characters as one
+        raise AddressError("not an address literal")
     try:
         if inner[:5].lower() == "ipv6:":
             return f"[IPv6:{ipaddress.IPv6Address(inner[5:])}]"

@@ -25,3 +25,9 @@ def test_an_address_written_out_is_the_same_address(text: str) -> None:
         return
     assert isinstance(address, Address)
     assert parse_address(str(address)) == address
+
+
+@pytest.mark.parametrize("zone", ["%eth0", "%\0", "%\r\nRCPT TO:<x@example.org>", "%é"])
+def test_an_address_literal_has_no_zone(zone: str) -> None:
+    with pytest.raises(AddressError, match="not an address literal"):
+        parse_address(f"a@[IPv6:fe80::1{zone}]")
