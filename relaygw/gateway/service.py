@@ -7,7 +7,7 @@ other way round: no new sessions, those at work end, the queue drains, what is k
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -184,7 +184,7 @@ class Gateway(MultiService):
             return self._reread(Reread(problems=[str(problem) for problem in error.problems]))
         except PartsError as error:
             return self._reread(Reread(problems=error.problems))
-        waiting = _waiting_for_restart(self.config, config)
+        waiting = _waiting_for_restart(self.config, config, self.doors)
         self._use(config, parts)
         return self._reread(Reread(waiting=waiting))
 
@@ -270,6 +270,8 @@ class Gateway(MultiService):
 
     async def _status(self) -> Mapping[str, Any]:
         return {
+            # Where we listen, whatever a file that was read since would like.
+            "listeners": [{"name": door.listener.name, "endpoint": door.listener.endpoint} for door in self.doors],
             "domains": list(self.config.domains),
             "messages": await self.spool.count(),
             "queue": dict(self.queue.counts),
@@ -307,10 +309,10 @@ def _spool(config: Config, reactor: Any, journal: Journal) -> Any:
     return SqliteSpool(spool_directory(config), reactor, inline_limit=config.spool.inline_limit, report=journal.write)
 
 
-def _waiting_for_restart(old: Config, new: Config) -> list[str]:
-    """What differs and is read at start only."""
+def _waiting_for_restart(old: Config, new: Config, doors: Iterable[Door]) -> list[str]:
+    """What differs from what was read at the start, and is read then only: at every reload anew."""
     changed = [name for name in _LASTING if getattr(old, name) != getattr(new, name)]
-    before = {each.name: each.endpoint for each in old.listeners}
+    before = {door.listener.name: door.listener.endpoint for door in doors}
     after = {each.name: each.endpoint for each in new.listeners}
     return changed + [
         f"listener {name}" for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)

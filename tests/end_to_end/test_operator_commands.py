@@ -43,6 +43,8 @@ def test_operators_see_and_steer_a_running_gateway(tmp_path: Path) -> None:
         gateway.configure('name = "pop3s"', 'name = "other"')
         assert ask(gateway, "reload")["waiting"] == ["listener other", "listener pop3s"]
         assert "a restart is needed for: listener other, listener pop3s" in gateway.log.read_text()
+        assert ask(gateway, "reload")["waiting"] == ["listener other", "listener pop3s"], "until it has happened"
+        assert "pop3s" in [each["name"] for each in ask(gateway, "status")["listeners"]]
         token = (gateway.folder / "console-token").read_text().strip()
         request = urllib.request.Request(
             f"http://127.0.0.1:{gateway.port(8080)}/queue", headers={"Authorization": f"Bearer {token}"}
