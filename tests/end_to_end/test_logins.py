@@ -239,7 +239,7 @@ def test_guessers_are_banned_in_all_three_protocols_until_lifted_also_over_a_res
             smtp.login("alice", "first")
         assert gateway.command("ban", "add", "127.0.0.0/8").returncode == 0
         assert _turned_away(gateway)
-        assert gateway.command("ban", "add", "not a subject").returncode == 1
+        assert gateway.command("ban", "add", "not a subject").returncode == 2
         assert gateway.command("ban", "lift", "127.0.0.0/8").returncode == 0
 
 
