@@ -40,6 +40,11 @@ def _ignore(event: Event) -> None:
     """What nobody asked to be told."""
 
 
+def _is_removal(job: Job) -> bool:
+    """A message that is done: nobody's reply waits for its removal."""
+    return isinstance(job, Remove)
+
+
 def _at_once(function: Callable[..., object], *args: object) -> None:
     function(*args)
 
@@ -67,7 +72,7 @@ class SqliteSpool:
         self._lock = Lock(os.path.join(path, "lock"))
         hop: Hop = _at_once if reactor is None else reactor.callFromThread
         self._engine = Engine(self._connect, hop, self._discard, report, checkpoint)
-        self._writer: Batcher[Job] = Batcher("spool", self._engine.serve, BATCH)
+        self._writer: Batcher[Job] = Batcher("spool", self._engine.serve, BATCH, _is_removal)
         self._syncer: Batcher[Job | str] = Batcher("spool files", self._sync, BATCH)
 
     # -- opening and closing --------------------------------------------------------------------------------------
