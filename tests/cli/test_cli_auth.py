@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
-from name_server import serve_zone
 
 from relaygw.cli.main import main
+from relaygw.testing.name_servers import root, serve
 
 FOLDER = Path(__file__).parents[1] / "data" / "auth"
 CASES = sorted(FOLDER.glob("*.yaml"))
@@ -211,7 +211,7 @@ def test_a_real_name_server_gives_the_same_results(tmp_path: Path, peer: Callabl
         for kind, values in node.items()
         for value in values
     )
-    with serve_zone(tmp_path, peer("nsd"), served) as address:
+    with serve(tmp_path, peer("nsd"), root(served)) as address:
         assert main(["init", str(tmp_path / "d"), "--domain", "example.net", "--hostname", "mx.example.net"]) == 0
         config = tmp_path / "d" / "relaygw.toml"
         config.write_text(f'{config.read_text()}\n[dns]\nnameservers = ["{address}"]\ntimeout = 2\n')

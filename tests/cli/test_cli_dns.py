@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from name_server import resolve_by, serve_zone
 
 from relaygw.cli.main import main
 from relaygw.cli.records import zone_line
+from relaygw.testing.name_servers import resolve_by, root, serve
 
 Run = Callable[..., tuple[int, Any, str]]
 CHECKS = {"address", "ptr", "mx", "spf", "dkim", "dmarc", "mta-sts", "tlsrpt", "tlsa"}
@@ -129,7 +129,7 @@ def name_server(
     request: pytest.FixtureRequest, run: Run, empty: str, tmp_path: Path, peer: Callable[[str], str]
 ) -> Iterator[str]:
     """An authoritative server, or a resolver in front of it."""
-    with serve_zone(tmp_path, peer("nsd"), published(run, empty)) as address:
+    with serve(tmp_path, peer("nsd"), root(published(run, empty))) as address:
         if request.param == "nsd":
             yield address
             return

@@ -6,7 +6,6 @@ from typing import Any
 
 import attrs
 import pytest
-from nsd import serve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
@@ -23,6 +22,7 @@ from relaygw.filters.chain import Chain, ChainResult
 from relaygw.filters.greylist import GreylistFilter
 from relaygw.filters.uses import build_uses
 from relaygw.testing.filters import make_services, make_session, make_transaction
+from relaygw.testing.name_servers import serve
 
 pytestmark = pytest.mark.interop
 
@@ -56,7 +56,7 @@ FILTERS = (
 
 @pytest.fixture
 def server(tmp_path: Path, peer: Callable[[str], str]) -> Iterator[str]:
-    with serve(peer("nsd"), tmp_path, ZONES) as address:
+    with serve(tmp_path, peer("nsd"), ZONES) as address:
         yield address
 
 

@@ -8,11 +8,9 @@ from typing import Any
 
 import attrs
 import pytest
-from nsd import free_port, serve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import TestCase
-from validating import signed, validate
 
 from relaygw.config.schema import Config, DnsConfig, EgressConfig
 from relaygw.core.address import parse_address
@@ -21,6 +19,7 @@ from relaygw.core.record import Route
 from relaygw.dns import consult, make_resolver
 from relaygw.egress.mx import MxTransport
 from relaygw.interfaces import Rehearsal, Services
+from relaygw.testing.name_servers import free_port, resolve_by, serve, signed
 
 pytestmark = pytest.mark.interop
 
@@ -52,7 +51,7 @@ def place(tmp_path: Path, peer: Callable[[str], str]) -> Iterator[Place]:
         texts[name], anchors[name] = signed(HEAD + more, name)
     assert DIGEST in texts["forged.test"]
     texts["forged.test"] = texts["forged.test"].replace(DIGEST, hashlib.sha256(b"forged").hexdigest())
-    with serve(nsd, tmp_path, texts) as server, validate(unbound, tmp_path, server, anchors) as resolver:
+    with serve(tmp_path, nsd, texts) as server, resolve_by(tmp_path, unbound, server, anchors) as resolver:
         yield Place(resolver, port)
 
 

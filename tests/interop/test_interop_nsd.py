@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nsd import serve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
@@ -13,6 +12,7 @@ from twisted.trial.unittest import TestCase
 from relaygw.config.schema import DnsConfig
 from relaygw.core.question import AnswerStatus, Question
 from relaygw.dns import make_resolver
+from relaygw.testing.name_servers import serve
 from relaygw.testing.resolver import ZONE, check_resolver
 
 pytestmark = pytest.mark.interop
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.interop
 @pytest.fixture
 def server(tmp_path: Path, peer: Callable[[str], str]) -> Iterator[str]:
     """The address of an NSD that serves ZONE."""
-    with serve(peer("nsd"), tmp_path, {"zone.test": ZONE}) as address:
+    with serve(tmp_path, peer("nsd"), {"zone.test": ZONE}) as address:
         yield address
 
 

@@ -9,7 +9,6 @@ import attrs
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dkim_signer import sign
-from name_server import resolve_by, serve_zone
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
@@ -23,6 +22,7 @@ from relaygw.filters.chain import Chain
 from relaygw.filters.uses import build_uses
 from relaygw.interfaces import IResolver
 from relaygw.testing.filters import make_services, make_session, make_transaction
+from relaygw.testing.name_servers import resolve_by, root, serve
 
 pytestmark = pytest.mark.interop
 
@@ -96,7 +96,7 @@ def _word(result: Any) -> str:
 
 @pytest.fixture
 def server(tmp_path: Path, peer: Callable[[str], str]) -> Iterator[tuple[str, str]]:
-    with serve_zone(tmp_path, peer("nsd"), ZONE) as nsd, resolve_by(tmp_path, peer("unbound"), nsd) as unbound:
+    with serve(tmp_path, peer("nsd"), root(ZONE)) as nsd, resolve_by(tmp_path, peer("unbound"), nsd) as unbound:
         yield nsd, unbound
 
 
