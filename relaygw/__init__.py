@@ -15,7 +15,8 @@ Life of a message, in the order of the folders (a test fails where a name below 
     relaygw.interfaces  the plug points, on one page
     relaygw.dns         dnspython's resolver driven by Twisted
     relaygw.sasl        logins, the same for SMTP, POP3 and IMAP4: relaygw.realm and relaygw.tables say who exists,
-                        relaygw.channel what TLS proves, relaygw.bans who may not even try
+                        relaygw.channel what TLS proves, relaygw.bans who may not even try,
+                        relaygw.promptly how octets leave
     relaygw.tls         certificates and contexts for both sides; relaygw.keys the DKIM keys
     relaygw.rewriters   what may change a message: once, before the commit, on listeners that ask for it
     relaygw.plugins     the door by which all exchangeable parts come in, ours too

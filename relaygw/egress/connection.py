@@ -19,6 +19,7 @@ from zope.interface import implementer
 from relaygw.core.reply import Reply
 from relaygw.core.reply_parser import ReplyError, ReplyParser
 from relaygw.egress.broken import Broken, Phase, broken
+from relaygw.promptly import write
 
 QUIT_TIMEOUT = 5.0
 """Seconds we wait for 221 before we close all the same."""
@@ -58,7 +59,7 @@ class SmtpConnection(Protocol):
         """
         answer = self.expect(count, timeout, phase)
         if data and self.failure is None:
-            self.transport.write(data)
+            write(self.transport, data)
         return answer
 
     def expect(self, count: int, timeout: float, phase: Phase) -> Deferred[list[Reply]]:
@@ -98,7 +99,7 @@ class SmtpConnection(Protocol):
             await self._writable
         if not self.alive:
             return False
-        self.transport.write(data)
+        write(self.transport, data)
         self._arm(self._timeout)
         return True
 

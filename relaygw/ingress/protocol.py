@@ -29,6 +29,7 @@ from relaygw.ingress.framing import Fault, Lines
 from relaygw.ingress.house import House
 from relaygw.ingress.mailing import Later
 from relaygw.ingress.repairing import make_lines
+from relaygw.promptly import write
 
 MAX_WAITING = 64 * 1024
 """Octets of unread input above which reading stops while an answer is being found."""
@@ -281,7 +282,7 @@ class RelayESMTP(ESMTP):
             data = self._replies[0] if len(self._replies) == 1 else b"".join(self._replies)
             self._replies.clear()
             self._unsent = 0
-            self._transport.write(data)
+            write(self._transport, data)
 
     def _start_tls(self) -> None:
         assert self._house.tls is not None
