@@ -26,7 +26,7 @@ from relaygw import keys
 from relaygw.config.schema import Config, DkimKeyConfig
 from relaygw.core.arc.seal import Sealer, own_findings, seal
 from relaygw.core.content import Content
-from relaygw.core.dkim_signature import Unsigned, body_hash, signed_fields, unsigned
+from relaygw.core.dkim_signature import Signature, Unsigned, body_hash, signed_fields
 from relaygw.core.permission import Permission, domains_of
 from relaygw.core.record import Origin, Record
 from relaygw.interfaces import ISigner
@@ -46,6 +46,10 @@ class DkimError(Exception):
         self.problems = tuple(problems)
 
 
+def _signature(key: "SigningKey") -> Signature:
+    return Signature(algorithm=key.algorithm, domain=key.domain, selector=key.selector)
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class SigningKey:
     """A key ready to sign. `algorithm` is "rsa" or "ed25519"."""
@@ -54,6 +58,7 @@ class SigningKey:
     selector: str
     algorithm: str
     private: keys.PrivateKey = attrs.field(repr=False)
+    signature: Signature = attrs.field(init=False, repr=False, default=attrs.Factory(_signature, takes_self=True))
 
     def sign(self, data: bytes) -> bytes:
         """RFC 6376 3.3, RFC 8463 3: the signature of the SHA-256 of `data`."""
@@ -231,10 +236,7 @@ def _parts(chosen: tuple[SigningKey, ...], content: Content, now: int) -> list[P
     head = content.head
     fields = signed_fields(head)
     digest = body_hash(content.chunks(len(head) + 2))
-    return [
-        (key, unsigned(fields, digest, algorithm=key.algorithm, domain=key.domain, selector=key.selector, now=now))
-        for key in chosen
-    ]
+    return [(key, key.signature.unsigned(fields, digest, now)) for key in chosen]
 
 
 def _finish(parts: list[Part]) -> bytes:

@@ -15,7 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relaygw import keys
-from relaygw.core.dkim_signature import RelaxedBody, body_hash, relaxed_value, signed_fields, unsigned
+from relaygw.core.dkim_signature import (
+    DEFAULT_FORM,
+    Form,
+    RelaxedBody,
+    Signature,
+    body_hash,
+    relaxed_value,
+    signed_fields,
+)
+from relaygw.core.headers import fields
 
 SOUND = [b"x", b"word", b" ", b"  ", b"\t", b"\r\n", b"\r\n\r\n", b".", b"\x0b", b"\xe9", b" \r\n", b"=20"]
 LINES = st.lists(st.sampled_from(SOUND), max_size=40).map(b"".join)
@@ -101,19 +110,19 @@ HEADS = st.lists(
 ).map(lambda found: b"".join(name + b":" + b"v" + b"".join(value) + b"e\r\n" for name, value in found))
 
 
-def sign(message: bytes, selector: str = "s1", domain: str = "example.com") -> bytes:
+def sign(message: bytes, selector: str = "s1", domain: str = "example.com", form: Form = DEFAULT_FORM) -> bytes:
     """The message signed with PEM."""
     head, _, body = message.partition(b"\r\n\r\n")
-    made = unsigned(
-        signed_fields(head + b"\r\n"),
-        body_hash([body]),
-        algorithm="rsa",
-        domain=domain,
-        selector=selector,
-        now=1_700_000_000,
-    )
+    signature = Signature(algorithm="rsa", domain=domain, selector=selector, form=form)
+    made = signature.unsigned(signed_fields(head + b"\r\n", form), body_hash([body]), 1_700_000_000)
     assert isinstance(KEY, RSAPrivateKey)
     return made.signed(KEY.sign(made.data, PKCS1v15(), SHA256())) + message
+
+
+def tags_of(field: bytes) -> dict[bytes, bytes]:
+    """The tags of a signature field."""
+    tags = re.sub(rb"\s+", b"", field.partition(b":")[2]).split(b";")
+    return {name: value for name, _, value in (tag.partition(b"=") for tag in tags)}
 
 
 def published(name: bytes, timeout: float = 5) -> bytes | None:
@@ -157,3 +166,67 @@ def test_the_field_is_folded_and_well_formed() -> None:
     tags = dict(part.strip().split(b"=", 1) for part in re.sub(rb"\s+", b"", field.partition(b":")[2]).split(b";"))
     assert len(base64.b64decode(tags[b"b"])) == 256
     assert tags[b"h"] == b"from:from:subject"
+
+
+@pytest.mark.parametrize(
+    ("head", "names", "canonical"),
+    [
+        (b"Subject : s\r\n", (b"from", b"subject"), b"subject:s\r\n"),
+        (b"Subject\r\n : s\r\n", (b"from",), b""),  # folded before the colon: no field at all
+        (b"Subject: a\r\n \r\n b\r\n", (b"from", b"subject"), b"subject:a b\r\n"),
+        (b" Subject: a\r\nTo: b\r\n", (b"from", b"to"), b"to:b\r\n"),
+        (b"To: a\nCc: b\r\n", (b"from", b"to", b"cc"), b"to:a\r\ncc:b\r\n"),
+        (b"To: a\rb \r\n", (b"from", b"to"), b"to:a b\r\n"),
+        (b"To: a \t", (b"from", b"to"), b"to:a\r\n"),
+        (b"To:\r\n", (b"from", b"to"), b"to:\r\n"),
+        (b"no colon\r\nfrom\r\n", (b"from",), b""),
+        (b"", (b"from",), b""),
+    ],
+)
+def test_what_stands_in_odd_places_is_read_as_fields_are(
+    head: bytes, names: tuple[bytes, ...], canonical: bytes
+) -> None:
+    signed = signed_fields(head)
+    assert (signed.names, signed.canonical) == (names, canonical)
+
+
+ODD = [
+    b"From", b"To", b"SUBJECT", b":", b": ", b" ", b"\t",
+    b"\r\n", b"\r\n ", b"\r\n\t", b"a", b"\x0b", b"\n", b"\r", b" :",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(ODD), max_size=30).map(b"".join))
+def test_a_header_section_of_any_kind_is_read_field_by_field(head: bytes) -> None:
+    canonical = []
+    for name in (b"from", b"subject", b"to"):
+        for field in reversed(list(fields(head))):
+            if field.name.lower() == name:
+                canonical.append(b"%b:%b\r\n" % (name, relaxed_value(field.raw.partition(b":")[2])))
+    assert signed_fields(head).canonical == b"".join(canonical)
+
+
+def test_a_form_chooses_the_fields_oversigns_them_and_tells_times() -> None:
+    form = Form(names=(b"from", b"subject", b"x-order"), oversigned=(b"subject", b"x-order"), lifetime=800_000_000)
+    message = b"From: a@example.com\r\nTo: b@example.com\r\nX-Order: 1\r\nx-order: 2\r\n\r\nBody\r\n"
+    signed = sign(message, form=form)
+    tags = tags_of(signed.removesuffix(message))
+    assert tags[b"h"] == b"from:subject:x-order:x-order:x-order"
+    assert (tags[b"t"], tags[b"x"]) == (b"1700000000", b"2500000000")
+    assert dkim.verify(signed.replace(b"To: b", b"To: c"), dnsfunc=published)
+    for added in (b"Subject: s\r\n", b"X-Order: 3\r\n"):
+        assert not dkim.verify(added + signed, dnsfunc=published)
+
+
+def test_a_signature_may_be_without_times() -> None:
+    signed = sign(MESSAGE, form=Form(timed=False))
+    assert not tags_of(signed.removesuffix(MESSAGE)).keys() & {b"t", b"x"}
+    assert dkim.verify(signed, dnsfunc=published)
+
+
+def test_more_fields_than_are_remembered_are_signed_all_the_same() -> None:
+    for number in (63, 64, 65, 500):
+        message = b"From: a@example.com\r\n" + b"To: b@example.com\r\n" * (number - 2) + b"\r\nBody\r\n"
+        signed = sign(message)
+        assert tags_of(signed.removesuffix(message))[b"h"].count(b":") == number - 1
+        assert dkim.verify(signed, dnsfunc=published)

@@ -9,7 +9,7 @@ import pytest
 
 from relaygw import keys
 from relaygw.core.content import BytesContent
-from relaygw.core.dkim_signature import body_hash, signed_fields, unsigned
+from relaygw.core.dkim_signature import body_hash, signed_fields
 from relaygw.egress.dkim import SigningKey
 
 CONTENT = BytesContent(
@@ -23,14 +23,8 @@ CONTENT = BytesContent(
 def _signed(pem: bytes, selector: str) -> bytes:
     private = keys.load(pem)
     key = SigningKey(domain="example.com", selector=selector, algorithm=keys.algorithm(private), private=private)
-    made = unsigned(
-        signed_fields(CONTENT.head),
-        body_hash(CONTENT.chunks(len(CONTENT.head) + 2)),
-        algorithm=key.algorithm,
-        domain=key.domain,
-        selector=selector,
-        now=int(time.time()),
-    )
+    digest = body_hash(CONTENT.chunks(len(CONTENT.head) + 2))
+    made = key.signature.unsigned(signed_fields(CONTENT.head), digest, int(time.time()))
     return made.signed(key.sign(made.data)) + CONTENT.data
 
 
