@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from twisted.internet.interfaces import IReactorFromThreads
 from zope.interface import implementer
@@ -53,7 +53,7 @@ def _at_once(function: Callable[..., object], *args: object) -> None:
 class SqliteSpool:
     """`path` is the spool's directory. `reactor` None: every operation is done at once in the calling thread, for the
     command line. `report` is told of messages that had to be set aside. `checkpoint`: octets of SQLite's log after
-    which it is copied into the database, once the batch is answered."""
+    which it is copied into the database, once the batch is answered. `batcher` brings work to a thread, or a test."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class SqliteSpool:
         inline_limit: int = 256 * 1024,
         report: Callable[[Event], None] = _ignore,
         checkpoint: int = CHECKPOINT,
+        batcher: Callable[..., Batcher[Any]] = Batcher,
     ) -> None:
         self.path = path
         self._inline_limit = inline_limit
@@ -72,8 +73,8 @@ class SqliteSpool:
         self._lock = Lock(os.path.join(path, "lock"))
         hop: Hop = _at_once if reactor is None else reactor.callFromThread
         self._engine = Engine(self._connect, hop, self._discard, report, checkpoint)
-        self._writer: Batcher[Job] = Batcher("spool", self._engine.serve, BATCH, _is_removal)
-        self._syncer: Batcher[Job | str] = Batcher("spool files", self._sync, BATCH)
+        self._writer: Batcher[Job] = batcher("spool", self._engine.serve, BATCH, _is_removal)
+        self._syncer: Batcher[Job | str] = batcher("spool files", self._sync, BATCH)
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
