@@ -190,7 +190,8 @@ class MatchConfig:
     A domain pattern is a domain, ".example.com" (any depth below), or "local" / "relay" (the configured domains);
     an address pattern is an address or a domain pattern. `sender` "<>" is the null reverse-path; `header_from` looks at
     the domain of the From field; sizes are octets, 0 is not asked. `finding` is what filters found out about the
-    sender, in the words of Authentication-Results.
+    sender, in the words of Authentication-Results. `header` has conditions on fields: NAME = a pattern with "*" for
+    anything, or a list of which one must match; "" is a message without the field. All names must match.
     """
 
     recipient: tuple[str, ...] = ()
@@ -200,6 +201,7 @@ class MatchConfig:
     client: tuple[AnyNetwork, ...] = ()
     finding: tuple[Finding, ...] = ()
     header_from: tuple[str, ...] = ()
+    header: Mapping[str, Any] = attrs.field(factory=dict)
     larger_than: Size = 0
     smaller_than: Size = 0
     quarantined: Literal["any", "yes", "no"] = "any"

@@ -12,6 +12,16 @@ import attrs
 
 from relaygw.core.address import Address
 from relaygw.core.envelope import Recipient, path
+from relaygw.core.header_match import (
+    NO_LOOK,
+    NOTHING,
+    Found,
+    HeaderCondition,
+    HeaderLook,
+    HeaderMatchError,
+    compile_conditions,
+    look_for,
+)
 from relaygw.core.patterns import PatternError, Patterns, compile_patterns
 from relaygw.core.record import Record, Route
 
@@ -39,6 +49,8 @@ class Match(Protocol):
     def finding(self) -> tuple[str, ...]: ...
     @property
     def header_from(self) -> tuple[str, ...]: ...
+    @property
+    def header(self) -> Mapping[str, object]: ...
     @property
     def larger_than(self) -> int: ...
     @property
@@ -73,6 +85,7 @@ class Rule:
     client: tuple[Network, ...] = ()
     finding: frozenset[str] = frozenset()
     header_from: Patterns | None = None
+    header: tuple[HeaderCondition, ...] = ()
     larger_than: int = 0
     smaller_than: int = 0
     quarantined: str = "any"
@@ -101,20 +114,23 @@ class Routing:
     """The compiled table."""
 
     rules: tuple[Rule, ...]
+    headers: HeaderLook = NO_LOOK
 
-    def choose(self, record: Record, recipient: Recipient) -> Route | None:
-        """The route of one recipient; None where no rule matches."""
+    def choose(self, record: Record, recipient: Recipient, found: Found = NOTHING) -> Route | None:
+        """The route of one recipient; None where no rule matches. `found` is what `headers` finds in its head."""
         address = recipient.address
         for rule in self.rules:
-            if (rule.unconditional or _matches(rule, record, address)) and not _released(rule, record, recipient):
+            if (rule.unconditional or _matches(rule, record, address, found)) and not _released(
+                rule, record, recipient
+            ):
                 return rule.route
         return None
 
-    def explain(self, record: Record, recipient: Recipient) -> Choice:
+    def explain(self, record: Record, recipient: Recipient, found: Found = NOTHING) -> Choice:
         """The same decision with the rules that were tried."""
         tried: list[Tried] = []
         for rule in self.rules:
-            conditions = list(_conditions(rule, record, recipient.address))
+            conditions = list(_conditions(rule, record, recipient.address, found))
             if _released(rule, record, recipient):
                 conditions.append((False, "it held the message before, and somebody released it"))
             missed = [why for matched, why in conditions if not matched]
@@ -133,7 +149,7 @@ def _released(rule: Rule, record: Record, recipient: Recipient) -> bool:
     return any(state.recipient == recipient and state.attempts for state in record.recipients)
 
 
-def _matches(rule: Rule, record: Record, recipient: Address) -> bool:
+def _matches(rule: Rule, record: Record, recipient: Address, found: Found) -> bool:
     return (
         (rule.recipient is None or rule.recipient.match(recipient) != "")
         and (rule.sender is None or rule.sender.match(record.envelope.sender) != "")
@@ -145,6 +161,7 @@ def _matches(rule: Rule, record: Record, recipient: Address) -> bool:
         and (not rule.larger_than or record.size > rule.larger_than)
         and (not rule.smaller_than or record.size < rule.smaller_than)
         and (rule.quarantined == "any" or record.quarantined == (rule.quarantined == "yes"))
+        and (not rule.header or found.issuperset(rule.header))
     )
 
 
@@ -158,7 +175,7 @@ def _network(networks: Iterable[Network], client: str) -> Network | None:
     return next((network for network in networks if address in network or (mapped and mapped in network)), None)
 
 
-def _conditions(rule: Rule, record: Record, recipient: Address) -> Iterable[tuple[bool, str]]:
+def _conditions(rule: Rule, record: Record, recipient: Address, found: Found) -> Iterable[tuple[bool, str]]:
     """Each condition the rule has, whether it holds, in words."""
     if rule.recipient is not None:
         yield _worded("recipient", path(recipient), rule.recipient.match(recipient))
@@ -170,8 +187,8 @@ def _conditions(rule: Rule, record: Record, recipient: Address) -> Iterable[tupl
     if rule.client:
         yield _worded("client", record.client or "(none)", str(_network(rule.client, record.client) or ""))
     if rule.finding:
-        found = next((each for each in record.findings if each in rule.finding), "")
-        yield _worded("finding", found or ", ".join(record.findings) or "(none)", found)
+        finding = next((each for each in record.findings if each in rule.finding), "")
+        yield _worded("finding", finding or ", ".join(record.findings) or "(none)", finding)
     if rule.header_from is not None:
         yield _worded("From", record.header_from or "(none)", rule.header_from.match_domain(record.header_from))
     if rule.larger_than:
@@ -181,6 +198,9 @@ def _conditions(rule: Rule, record: Record, recipient: Address) -> Iterable[tupl
     if rule.quarantined != "any":
         state = "in quarantine" if record.quarantined else "not in quarantine"
         yield record.quarantined == (rule.quarantined == "yes"), f"the message is {state}"
+    for condition in rule.header:
+        held = condition in found
+        yield held, f"the header section {'has' if held else 'has not'} {condition}"
 
 
 def _compared(matched: bool, size: int, words: str) -> tuple[bool, str]:
@@ -196,9 +216,10 @@ def _worded(noun: str, value: str, matched: str) -> tuple[bool, str]:
 def compile_routes(
     routes: Sequence[Entry], domains: Collection[str] = (), relay_domains: Collection[str] = ()
 ) -> Routing:
-    """The table for these routes; raises PatternError for a pattern that is none (`problems` tells all of them)."""
+    """The table for these routes; raises PatternError or HeaderMatchError (`problems` tells all of them)."""
     groups: Groups = {"local": domains, "relay": relay_domains}
-    return Routing(tuple(_rule(number, route, groups) for number, route in enumerate(routes, 1)))
+    rules = tuple(_rule(number, route, groups) for number, route in enumerate(routes, 1))
+    return Routing(rules, look_for(condition for rule in rules for condition in rule.header))
 
 
 def _rule(number: int, config: Entry, groups: Groups) -> Rule:
@@ -214,12 +235,14 @@ def _rule(number: int, config: Entry, groups: Groups) -> Rule:
         client=match.client,
         finding=frozenset(match.finding),
         header_from=compile_patterns(match.header_from, groups) if match.header_from else None,
+        header=compile_conditions(match.header),
         larger_than=match.larger_than,
         smaller_than=match.smaller_than,
         quarantined=match.quarantined,
         unconditional=not any(
             (match.recipient, match.sender, match.login, match.listener, match.client, match.finding, match.header_from)
         )
+        and not match.header
         and not (match.larger_than or match.smaller_than or match.quarantined != "any"),
     )
 
@@ -244,7 +267,7 @@ def problems(
     for number, config in enumerate(routes, 1):
         try:
             rules.append(_rule(number, config, groups))
-        except PatternError as error:
+        except (PatternError, HeaderMatchError) as error:
             found.append(f"{_label(number, config)}: {error}")
         if "<>" in config.match.recipient:
             found.append(f"{_label(number, config)}: '<>' is a sender, never a recipient")
@@ -286,6 +309,7 @@ def _covers(wide: Rule, narrow: Rule) -> bool:
         and _covers_addresses(wide.header_from, narrow.header_from)
         and _covers_sizes(wide, narrow)
         and (wide.quarantined in ("any", narrow.quarantined))
+        and all(any(mine.covers(theirs) for theirs in narrow.header) for mine in wide.header)
     )
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import attrs
 
+from relaygw.core.header_match import NOTHING, Found
 from relaygw.core.lifecycle import Postponed
 from relaygw.core.outcome import Outcome, deferred
 from relaygw.core.record import Progress, Record, Route
@@ -44,10 +45,12 @@ def make_plan(
     transports: Mapping[str, ITransport],
     locators: Set[str],
     destinations: Destinations,
+    found: Found = NOTHING,
 ) -> Plan:
     """The plan for all that wait, are due, and are not `planned` already. A held record has none.
 
-    `locators` names the transports of which recipients of two domains never travel together."""
+    `locators` names the transports of which recipients of two domains never travel together; `found` is what the
+    routing table finds in the header section."""
     if record.held:
         return Plan(groups=())
     grouped: dict[tuple[Route, Destination, str], list[int]] = {}
@@ -56,7 +59,7 @@ def make_plan(
     for position, state in enumerate(record.recipients):
         if state.progress is not Progress.WAITING or state.due > now or position in planned:
             continue
-        route = routing.choose(record, state.recipient)
+        route = routing.choose(record, state.recipient, found)
         transport = transports.get(route.transport) if route is not None else None
         if route is None or transport is None:
             stuck.append((position, deferred(state.address, "4.3.5", "the mail system has no route to this address")))

@@ -20,6 +20,7 @@ from relaygw.config.schema import QueueConfig
 from relaygw.core.content import Content
 from relaygw.core.dsn import Reporter
 from relaygw.core.events import Event, TaskFailed
+from relaygw.core.header_match import NOTHING
 from relaygw.core.lanes import RESERVE, Lanes
 from relaygw.core.lifecycle import Postponed
 from relaygw.core.owner import owner_of
@@ -197,7 +198,7 @@ class QueueService(Service):
         if self._closing or not self.running or record.held or queue_id in self._opening or queue_id in self._actives:
             self._give_back(queue_id)
             return
-        plan, owner = self._plan(record), owner_of(record)
+        plan, owner = self._plan(record, content), owner_of(record)
         if self._fits(plan, owner):
             self._claims.keep()
             active = self._actives[queue_id] = Active(record, content, owner)
@@ -238,7 +239,7 @@ class QueueService(Service):
         if record is not None and content is not None and not self._closing:
             active = Active(record, content, owner_of(record), requests=opening.requests)
             self._actives[queue_id] = active
-            plan = self._plan(record)
+            plan = self._plan(record, content)
             self._launch(active, _booked(plan, record, opening.until) if opening.until else plan)
             return
         self._give_back(queue_id)
@@ -253,7 +254,8 @@ class QueueService(Service):
         if destination is not None:
             self._parking.opened(destination)
 
-    def _plan(self, record: Record, active: Active | None = None) -> Plan:
+    def _plan(self, record: Record, content: Content | None = None, active: Active | None = None) -> Plan:
+        """Without the content, a rough one: routes that ask for header fields are passed over."""
         planned = active.planned if active is not None and active.deliveries else frozenset()
         return make_plan(
             record,
@@ -263,6 +265,7 @@ class QueueService(Service):
             self._deliveries.transports,
             self._deliveries.locators,
             self._deliveries.lanes,
+            self._routing.headers.find(content.head) if self._routing.headers and content is not None else NOTHING,
         )
 
     def _room(self, owner: str = "") -> int:
@@ -367,7 +370,7 @@ class QueueService(Service):
             if active.idle:
                 self._let_go(active)
         else:
-            self._launch(active, self._plan(active.record, active))
+            self._launch(active, self._plan(active.record, active.content, active))
 
     def _let_go(self, active: Active) -> None:
         if active.record.queue_id in self._actives:

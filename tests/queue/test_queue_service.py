@@ -11,6 +11,7 @@ from relaygw.config.schema import MatchConfig, QueueConfig, RouteConfig
 from relaygw.core.address import Address
 from relaygw.core.envelope import Recipient
 from relaygw.core.events import Accepted, Attempted, Completed, Reported, TaskFailed, Unreported
+from relaygw.core.header_match import NOTHING, Found
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import Origin, Progress, Record, Route
 from relaygw.core.reply import Reply
@@ -543,10 +544,10 @@ class Breaking(Routing):
 
     broken: list[bool] = attrs.field(factory=lambda: [True])
 
-    def choose(self, record: Record, recipient: Recipient) -> Route | None:
+    def choose(self, record: Record, recipient: Recipient, found: Found = NOTHING) -> Route | None:
         if self.broken[0] and recipient.address.local == "poison":
             raise RuntimeError("poisoned")
-        return super().choose(record, recipient)
+        return super().choose(record, recipient, found)
 
 
 def breaking_kit(transport: ITransport) -> tuple[Kit, Breaking]:
