@@ -17,7 +17,8 @@ MAX_PATH = 256  # RFC 5321 4.5.3.1.3, brackets included
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]"
 _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*\Z")
 _QUOTED = re.compile(r'"(?:[\x20-\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"')
-_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
 
 
 class AddressError(ValueError):
@@ -64,7 +65,7 @@ def normalize_domain(domain: str) -> str:
             raise AddressError(f"not a domain name: {error}") from None
     if not lowered or len(lowered) > MAX_DOMAIN:
         raise AddressError("the domain is empty or longer than 255 octets")
-    if not all(map(_LABEL.match, lowered.split("."))):
+    if _DOMAIN.match(lowered) is None:
         raise AddressError("not a domain name")
     return lowered
 

@@ -10,7 +10,7 @@ import re
 import attrs
 
 from relaygw.core.address import AddressError, normalize_domain
-from relaygw.core.headers import values
+from relaygw.core.headers import named_fields
 
 MAX_VALUE = 20_000
 """Octets of one From field that are read."""
@@ -33,7 +33,7 @@ class Authors:
 
 def read_authors(head: bytes) -> Authors:
     """The authors a header section names."""
-    found = values(head, b"from")
+    found = [field.value for field in named_fields(head).get(b"from", ())]
     if not found:
         return Authors(flaw="there is no From field")
     domains: dict[str, None] = {}

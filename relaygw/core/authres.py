@@ -15,6 +15,7 @@ _MAX_VALUE = 320
 """Octets of one value before quoting: an address fits, a hostile text is cut, no line gets too long."""
 _WIDTH = 78  # RFC 5322 2.1.1
 
+_SPECIAL = re.compile(r'["\\]')
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+\Z")  # RFC 2045 5.1
 _SIMPLE_ADDRESS = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -52,12 +53,14 @@ def _fold(words: list[str]) -> list[str]:
 
 def _value(text: str) -> str:
     """A pvalue (RFC 8601 2.2): a token, local-part@domain as it is, or a quoted-string."""
-    text = _tame(text)
+    if len(text) > _MAX_VALUE:
+        text = _tame(text)
     return text if _TOKEN.match(text) or _SIMPLE_ADDRESS.match(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
-    return '"' + re.sub(r'(["\\])', r"\\\1", _tame(text)) + '"'
+    text = _tame(text)
+    return '"' + (_SPECIAL.sub(r"\\\g<0>", text) if _SPECIAL.search(text) else text) + '"'
 
 
 def _tame(text: str) -> str:

@@ -4,7 +4,6 @@ Whatever comes in, the answer is a mapping or one TagError. Names are case-sensi
 white space: what it means is for those to say who know the tag.
 """
 
-import base64
 import binascii
 import re
 
@@ -44,7 +43,8 @@ def parse_tags(text: str) -> dict[str, str]:
 
 def compact(value: str) -> str:
     """The value without any white space, as base64 and lists may be folded anywhere."""
-    return value.translate(_NO_SPACE)
+    # What a tag list has of white space that str.split() knows and ASCII has is ours; it is several times quicker.
+    return "".join(value.split()) if value.isascii() else value.translate(_NO_SPACE)
 
 
 def words(value: str) -> tuple[str, ...]:
@@ -55,6 +55,6 @@ def words(value: str) -> tuple[str, ...]:
 def decode_base64(value: str) -> bytes:
     """The octets of a folded base64 value; raises TagError."""
     try:
-        return base64.b64decode(compact(value), validate=True)
+        return binascii.a2b_base64(compact(value), strict_mode=True)
     except (binascii.Error, ValueError):
         raise TagError("not base64") from None

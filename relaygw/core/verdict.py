@@ -1,6 +1,7 @@
 """What a filter answers. Always a value: a filter that raises or hangs is turned into one by the chain (`on_error`)."""
 
 import re
+from functools import lru_cache
 
 import attrs
 
@@ -30,15 +31,25 @@ class Phase(Word):
 _KEYWORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?\Z")  # RFC 5321 4.1.2 Ldh-str
 
 
+@lru_cache(maxsize=256)
+def _is_keyword(text: str) -> bool:
+    return _KEYWORD.match(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _is_property(text: str) -> bool:
+    kind, _, which = text.partition(".")
+    return _is_keyword(kind) and _is_keyword(which)
+
+
 def _keyword(_: object, attribute: object, value: str) -> None:
-    if not isinstance(value, str) or _KEYWORD.match(value) is None:
+    if not isinstance(value, str) or not _is_keyword(value):
         raise ValueError(f"not a keyword: {value!r:.100}")
 
 
 def _properties(_: object, attribute: object, properties: tuple[tuple[str, str], ...]) -> None:
     for name, value in properties:
-        kind, _, which = name.partition(".")
-        if not _KEYWORD.match(kind) or not _KEYWORD.match(which) or not isinstance(value, str):
+        if not isinstance(name, str) or not isinstance(value, str) or not _is_property(name):
             raise ValueError(f"not a property: {name!r:.100}")
 
 
@@ -81,6 +92,7 @@ def defer(reason: str, reply: Reply | None = None) -> Verdict:
 
 
 _FIELD = re.compile(rb"[!-9;-~]{1,200}:[^\0\r\n]*(?:\r\n[ \t][^\0\r\n]*)*\r\n\Z")
+_BLANK_LINE = re.compile(rb"\n\s*\n")
 _MAX_LINE = 998  # RFC 5322 2.1.1
 
 
@@ -110,7 +122,7 @@ def field_flaw(field: bytes) -> str:
     """What makes bytes something else than exactly one header field (RFC 5322 2.2), "" where they are one."""
     if not isinstance(field, bytes) or _FIELD.match(field) is None:
         return f"not one header field with CRLF at its end: {field!r:.100}"
-    lines = field[:-2].split(b"\r\n")
-    if any(len(line) > _MAX_LINE for line in lines) or not all(map(bytes.strip, lines)):
+    long = len(field) > _MAX_LINE and any(len(line) > _MAX_LINE for line in field[:-2].split(b"\r\n"))
+    if long or _BLANK_LINE.search(field):
         return f"a header field with a line too long or empty: {field!r:.100}"
     return ""

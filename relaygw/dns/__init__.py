@@ -9,14 +9,19 @@
     mapping    the mapping in a YAML file
     recording  every question with its answer and its time, for reports
 
-A Resolver never raises for what the network does: failure is an Answer. `consult` runs core's inquiries.
+A Resolver never raises for what the network does: failure is an Answer. `consult` runs core's inquiries, and so does
+`consult_now`, which costs no coroutine where all answers are known already.
 """
 
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TypeVar
 
+from twisted.internet.defer import Deferred
+
+from relaygw.bridge import resolve
 from relaygw.config.schema import DnsConfig
-from relaygw.core.question import Inquiry
+from relaygw.core.question import Answer, Inquiry
 from relaygw.dns.backend import IDnsReactor
 from relaygw.dns.cache import CachingResolver
 from relaygw.dns.deadline import DeadlineResolver
@@ -34,6 +39,8 @@ __all__ = [
     "RecordingResolver",
     "ZoneError",
     "consult",
+    "consult_now",
+    "known",
     "make_resolver",
     "read_zone",
 ]
@@ -43,8 +50,36 @@ T = TypeVar("T")
 
 async def consult(inquiry: Inquiry[T], resolver: IResolver) -> T:
     """Run an inquiry to its result, each question answered by the resolver."""
+    return await resolve(consult_now(inquiry, resolver))
+
+
+def known(answer: Awaitable[Answer]) -> Answer | None:
+    """What is answered already, None where it has to be waited for."""
+    # Of a Deferred that has fired and is not chained to another; a failure is for who awaits it.
+    if isinstance(answer, Deferred) and answer.called and isinstance(answer.result, Answer):
+        return answer.result
+    return None
+
+
+def consult_now(inquiry: Inquiry[T], resolver: IResolver) -> T | Awaitable[T]:
+    """The inquiry's result, at once where the resolver knows every answer, else a coroutine of it."""
     try:
         question = next(inquiry)
+        while True:
+            awaited = resolver.ask(question)
+            answer = known(awaited)
+            if answer is None:
+                return _go_on(inquiry, resolver, awaited)
+            question = inquiry.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def _go_on(inquiry: Inquiry[T], resolver: IResolver, awaited: Awaitable[Answer]) -> T:
+    """The rest of an inquiry from the first answer on that has to be waited for."""
+    try:
+        question = inquiry.send(await awaited)
         while True:
             question = inquiry.send(await resolver.ask(question))
     except StopIteration as stop:

@@ -3,22 +3,22 @@
 Asked in phase data. What a whole chain is worth depends on who sealed it: filter `dmarc` has a list of those it trusts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from functools import partial
 
 import attrs
-from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from relaygw.bridge import follow
 from relaygw.config.kinds import Duration
 from relaygw.core.arc import Check, Findings, Result
 from relaygw.core.arc.finding import auth_result, summary
-from relaygw.core.content import Content
 from relaygw.core.reply import Reply
 from relaygw.core.session import Transaction
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.dns import DeadlineResolver, consult
+from relaygw.dns import DeadlineResolver, consult, consult_now
 from relaygw.filters.content import read_body
-from relaygw.interfaces import IFilter, Options, Services
+from relaygw.interfaces import IFilter, IResolver, Options, Services
 from relaygw.plugins import structure_options
 
 
@@ -41,23 +41,23 @@ class ArcFilter:
         self._options = structure_options(ArcOptions, options)
         self._services = services
 
-    def check(self, phase: Phase, transaction: Transaction) -> "Verdict | Deferred[Verdict]":
+    def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session, content = transaction.session, transaction.content
         if session.trusted or session.login or content is None:
             return PASS
-        return Deferred.fromCoroutine(self._judge(content, session.client))
-
-    async def _judge(self, content: Content, client: str) -> Verdict:
         clock = self._services.reactor
         check = Check(content.head)
-        if check.bodies.needed:
-            reading = read_body(content, check.bodies.feed, clock)
-            if reading is not None:
-                await reading
         resolver = DeadlineResolver(self._services.resolver, clock, self._options.timeout)
-        return self._verdict(await consult(check.run(), resolver), client)
+        reading = read_body(content, check.bodies.feed, clock) if check.bodies.needed else None
+        if reading is None:
+            return follow(consult_now(check.run(), resolver), partial(self._verdict, session.client))
+        return self._judge_later(reading, check, resolver, session.client)
 
-    def _verdict(self, findings: Findings, client: str) -> Verdict:
+    async def _judge_later(self, reading: Awaitable[None], check: Check, resolver: IResolver, client: str) -> Verdict:
+        await reading
+        return self._verdict(client, await consult(check.run(), resolver))
+
+    def _verdict(self, client: str, findings: Findings) -> Verdict:
         action = self._options.actions.get(findings.result, Action.PASS)
         return Verdict(
             action=action,

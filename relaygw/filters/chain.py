@@ -236,8 +236,19 @@ class _Walk:
             hold=found.hold or (reason if verdict.action is Action.HOLD else ""),
         )
         if verdict.result is not None:
-            results = {**self._transaction.results, use.name: verdict.result}
-            self._transaction = attrs.evolve(self._transaction, results=results)
+            self._transaction = _with_result(self._transaction, use.name, verdict.result)
+
+
+def _with_result(transaction: Transaction, name: str, result: object) -> Transaction:
+    """Made anew, as that is several times quicker than to evolve it."""
+    return Transaction(
+        session=transaction.session,
+        envelope=transaction.envelope,
+        queue_id=transaction.queue_id,
+        recipient=transaction.recipient,
+        content=transaction.content,
+        results={**transaction.results, name: result},
+    )
 
 
 def _unobserved(name: str, event: Event, error: Exception) -> FilterBroke:

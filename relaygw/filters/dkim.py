@@ -5,24 +5,24 @@ By itself it refuses nothing unless its table says so: a signature that fails is
 means is for DMARC to say. Mail from those who may relay is ours to sign, not to check.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
-from relaygw.bridge import as_deferred
+from relaygw.bridge import as_deferred, follow
 from relaygw.config.kinds import Count, Duration
 from relaygw.core.content import Content
 from relaygw.core.dkim import Check, Findings, Policy, Result
 from relaygw.core.dkim.finding import auth_results, summary
-from relaygw.core.question import Answer, Question
+from relaygw.core.question import Answer
 from relaygw.core.reply import Reply
 from relaygw.core.session import Transaction
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.dns import DeadlineResolver
+from relaygw.dns import DeadlineResolver, known
 from relaygw.filters.content import read_body
-from relaygw.interfaces import IFilter, IResolver, Options, Services
+from relaygw.interfaces import IFilter, Options, Services
 from relaygw.plugins import structure_options
 
 
@@ -56,15 +56,11 @@ class DkimFilter:
             clock_skew=int(self._options.clock_skew),
         )
 
-    async def _judge(self, content: Content) -> Verdict:
-        findings = await find_signatures(content, self._services, self._policy, self._options.timeout)
-        return self._verdict(findings)
-
-    def check(self, phase: Phase, transaction: Transaction) -> "Verdict | Deferred[Verdict]":
+    def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session, content = transaction.session, transaction.content
         if session.trusted or session.login or content is None:
             return PASS
-        return Deferred.fromCoroutine(self._judge(content))
+        return follow(find_signatures(content, self._services, self._policy, self._options.timeout), self._verdict)
 
     def _verdict(self, findings: Findings) -> Verdict:
         action = self._options.actions.get(findings.result, Action.PASS)
@@ -91,22 +87,37 @@ def _reply(findings: Findings, action: Action) -> Reply | None:
     )
 
 
-async def find_signatures(content: Content, services: Services, policy: Policy, timeout: float) -> Findings:
-    """All signatures of a message judged; the keys and the body are waited for together."""
+def find_signatures(
+    content: Content, services: Services, policy: Policy, timeout: float
+) -> Findings | Awaitable[Findings]:
+    """All signatures of a message judged, at once where the keys are known and the body is small; else the keys and
+    the body are waited for together."""
     clock = services.reactor
     check = Check(content.head, clock.seconds(), policy)
-    answers = _ask_all(check.questions, DeadlineResolver(services.resolver, clock, timeout))
+    resolver = DeadlineResolver(services.resolver, clock, timeout)
+    asked = [as_deferred(resolver.ask(question)) for question in check.questions]
     try:
-        if check.bodies.needed:
-            reading = read_body(content, check.bodies.feed, clock)
-            if reading is not None:
-                await reading
+        reading = read_body(content, check.bodies.feed, clock) if check.bodies.needed else None
     except BaseException:
-        answers.cancel()
+        _cancel(asked)
         raise
-    return check.conclude(dict(zip(check.questions, await answers, strict=True)))
+    answers = list(filter(None, map(known, asked)))
+    if reading is None and len(answers) == len(asked):
+        return check.conclude(dict(zip(check.questions, answers, strict=True)))
+    return _find_later(check, asked, reading)
 
 
-def _ask_all(questions: tuple[Question, ...], resolver: IResolver) -> Deferred[list[Answer]]:
-    asked = [as_deferred(resolver.ask(question)) for question in questions]
-    return gatherResults(asked, consumeErrors=True)
+async def _find_later(check: Check, asked: list[Deferred[Answer]], reading: Awaitable[None] | None) -> Findings:
+    try:
+        if reading is not None:
+            await reading
+        answers: list[Answer] = await gatherResults(asked, consumeErrors=True)
+    except BaseException:
+        _cancel(asked)
+        raise
+    return check.conclude(dict(zip(check.questions, answers, strict=True)))
+
+
+def _cancel(asked: list[Deferred[Answer]]) -> None:
+    """Nobody waits for the keys any more."""
+    gatherResults(asked, consumeErrors=True).addErrback(lambda failure: None).cancel()

@@ -6,32 +6,33 @@ is let through where it came from a forwarder, or through sealers, that the oper
 for aggregate reports.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from relaygw.bridge import follow
 from relaygw.config.kinds import AnyNetwork, DomainOrBelow, Duration
 from relaygw.core import arc, dkim, spf
 from relaygw.core.author import read_authors
 from relaygw.core.client import parse_client
-from relaygw.core.content import Content
 from relaygw.core.dmarc import Evaluation, evaluate
 from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, Trust, auth_result, case, override, reply_for, summary
 from relaygw.core.dmarc.record import Policy
 from relaygw.core.dmarc.report import Circumstances, Override, OverrideType, entry
 from relaygw.core.permission import domains_of
+from relaygw.core.question import Inquiry
 from relaygw.core.session import Transaction
 from relaygw.core.spf import check_hello, check_mail_from
 from relaygw.core.spf.result import Findings as SpfFindings
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.dns import DeadlineResolver, consult
+from relaygw.dns import DeadlineResolver, consult_now
 from relaygw.filters.dkim import find_signatures
 from relaygw.filters.evaluations import EvaluationLog
-from relaygw.interfaces import IFilter, IResolver, Options, Services
+from relaygw.interfaces import IFilter, Options, Services
 from relaygw.plugins import structure_options
 
 FOLDER = "dmarc"
@@ -59,11 +60,11 @@ class DmarcOptions:
 
 @attrs.frozen(kw_only=True)
 class _Found:
-    """What the evaluation of one message is made from."""
+    """The evaluation of one message, and what it was made from."""
 
+    evaluation: Evaluation
     spf: spf.Finding | None
     signatures: dkim.Findings
-    chain: arc.Findings | None
 
 
 @implementer(IFilter)
@@ -81,33 +82,29 @@ class DmarcFilter:
         if self._options.record and services.state:
             self._log = EvaluationLog(Path(services.state) / FOLDER, services, self._options.keep)
 
-    def check(self, phase: Phase, transaction: Transaction) -> "Verdict | Deferred[Verdict]":
+    def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session, content = transaction.session, transaction.content
         if session.trusted or session.login or content is None:
             return PASS
-        return Deferred.fromCoroutine(self._judge(transaction, content))
-
-    async def _judge(self, transaction: Transaction, content: Content) -> Verdict:
-        resolver = DeadlineResolver(self._services.resolver, self._services.reactor, self._options.timeout)
-        found = await self._find(transaction, content, resolver)
-        inquiry = evaluate(read_authors(content.head), found.spf, found.signatures)
-        evaluation = await consult(inquiry, resolver)
-        spared = override(evaluation, parse_client(transaction.session.client), found.chain, self._trust)
-        action = Action.PASS if spared is not None else self._actions[case(evaluation)]
-        self._keep(evaluation, found, transaction, action, spared)
-        return self._verdict(evaluation, action, spared)
-
-    async def _find(self, transaction: Transaction, content: Content, resolver: IResolver) -> _Found:
-        signatures = _result(transaction, dkim.Findings)
+        signatures: dkim.Findings | Awaitable[dkim.Findings] | None = _result(transaction, dkim.Findings)
         if signatures is None:
-            signatures = await find_signatures(content, self._services, dkim.Policy(), self._options.timeout)
+            signatures = find_signatures(content, self._services, dkim.Policy(), self._options.timeout)
+        return follow(signatures, partial(self._judge, transaction, content.head))
+
+    def _judge(self, transaction: Transaction, head: bytes, signatures: dkim.Findings) -> Verdict | Awaitable[Verdict]:
+        resolver = DeadlineResolver(self._services.resolver, self._services.reactor, self._options.timeout)
+        inquiry = self._inquire(transaction, head, signatures)
+        return follow(consult_now(inquiry, resolver), partial(self._decide, transaction))
+
+    def _inquire(self, transaction: Transaction, head: bytes, signatures: dkim.Findings) -> Inquiry[_Found]:
+        spf_finding = yield from self._spf(transaction)
         return _Found(
-            spf=await self._spf(transaction, resolver),
+            evaluation=(yield from evaluate(read_authors(head), spf_finding, signatures)),
+            spf=spf_finding,
             signatures=signatures,
-            chain=_result(transaction, arc.Findings),
         )
 
-    async def _spf(self, transaction: Transaction, resolver: IResolver) -> spf.Finding | None:
+    def _spf(self, transaction: Transaction) -> Inquiry[spf.Finding | None]:
         """The finding for the reverse-path; that for HELO stands for the null one (RFC 7208 2.4)."""
         sender, session = transaction.envelope.sender, transaction.session
         findings = _result(transaction, SpfFindings)
@@ -117,10 +114,18 @@ class DmarcFilter:
             return found
         now, receiver = self._services.reactor.seconds(), self._services.hostname
         if sender is None:
-            inquiry = check_hello(client=client, hello=session.hello, receiver=receiver, now=now)
-        else:
-            inquiry = check_mail_from(client=client, sender=sender, hello=session.hello, receiver=receiver, now=now)
-        return await consult(inquiry, resolver)
+            return (yield from check_hello(client=client, hello=session.hello, receiver=receiver, now=now))
+        return (
+            yield from check_mail_from(client=client, sender=sender, hello=session.hello, receiver=receiver, now=now)
+        )
+
+    def _decide(self, transaction: Transaction, found: _Found) -> Verdict:
+        evaluation = found.evaluation
+        chain = _result(transaction, arc.Findings)
+        spared = override(evaluation, parse_client(transaction.session.client), chain, self._trust)
+        action = Action.PASS if spared is not None else self._actions[case(evaluation)]
+        self._keep(evaluation, found, transaction, action, spared)
+        return self._verdict(evaluation, action, spared)
 
     def _keep(
         self,

@@ -3,24 +3,30 @@
 Asked in phase mail; the HELO identity first, and where that decides, the MAIL FROM one costs nothing any more (2.3).
 Clients that may relay (trusted networks, logins) are not checked: they are senders, not forwarders. The result →
 action tables are the operator's; the time of all DNS questions together is bounded, and running out is a temperror.
+A finding holds for as long as the answers it was made from.
 """
 
-import ipaddress
 from collections.abc import Awaitable, Mapping
 
 import attrs
 from zope.interface import implementer
 
+from relaygw.bridge import follow
 from relaygw.config.kinds import AnyNetwork, Duration
+from relaygw.core.address import Address
+from relaygw.core.client import IPAddress, is_in, parse_client
+from relaygw.core.question import Inquiry
 from relaygw.core.session import Transaction
-from relaygw.core.spf import Finding, Identity, Result, check_hello, check_mail_from, received_spf
-from relaygw.core.spf.check import IPAddress
+from relaygw.core.spf import Finding, Identity, Memory, Result, received_spf
 from relaygw.core.spf.policy import DEFAULT_ACTIONS, auth_result, reply_for, summary
 from relaygw.core.spf.result import Findings
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.dns import DeadlineResolver, consult
+from relaygw.dns import DeadlineResolver, consult_now
 from relaygw.interfaces import IFilter, Options, Services
 from relaygw.plugins import structure_options
+
+KEPT = 20_000
+"""Findings that are remembered, each of about 1 KB."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,39 +57,37 @@ class SpfFilter:
             Identity.HELO: {**DEFAULT_ACTIONS, **self._options.hello},
             Identity.MAIL_FROM: {**DEFAULT_ACTIONS, **self._options.mail_from},
         }
+        self._memory = Memory(services.hostname, KEPT)
 
     def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session = transaction.session
-        if session.trusted or session.login or not session.client:
+        client = parse_client(session.client)
+        if client is None or session.trusted or session.login or is_in(client, self._options.skip):
             return PASS
-        client = ipaddress.ip_address(session.client)
-        if isinstance(client, ipaddress.IPv6Address):
-            client = client.ipv4_mapped or client
-        if any(client in network for network in self._options.skip):
-            return PASS
-        return self._judge(client, transaction)
-
-    async def _judge(self, client: IPAddress, transaction: Transaction) -> Verdict:
-        clock, hello = self._services.reactor, transaction.session.hello
+        clock = self._services.reactor
         resolver = DeadlineResolver(self._services.resolver, clock, self._options.timeout)
-        now, receiver = clock.seconds(), self._services.hostname
+        inquiry = self._inquire(client, session.hello, transaction.envelope.sender, clock.seconds())
+        return follow(consult_now(inquiry, resolver), self._verdict)
+
+    def _inquire(self, client: IPAddress, hello: str, sender: Address | None, now: float) -> Inquiry[Findings]:
         checked = None
         if hello:
-            checked = await consult(check_hello(client=client, hello=hello, receiver=receiver, now=now), resolver)
+            checked = yield from self._memory.check_hello(client=client, hello=hello, now=now)
             # The null reverse-path stands for postmaster at HELO (RFC 7208 2.4): nothing else to ask.
-            if transaction.envelope.sender is None or self._decides(checked):
-                return self._verdict(Findings(hello=checked), checked)
-        sender = transaction.envelope.sender
+            if sender is None or self._decides(checked):
+                return Findings(hello=checked)
         if sender is None:
-            return PASS
-        inquiry = check_mail_from(client=client, sender=sender, hello=hello, receiver=receiver, now=now)
-        found = await consult(inquiry, resolver)
-        return self._verdict(Findings(hello=checked, mail_from=found), found)
+            return Findings()
+        found = yield from self._memory.check_mail_from(client=client, sender=sender, hello=hello, now=now)
+        return Findings(hello=checked, mail_from=found)
 
     def _decides(self, finding: Finding) -> bool:
         return self._actions[finding.identity][finding.result] in (Action.REJECT, Action.DEFER, Action.DISCARD)
 
-    def _verdict(self, findings: Findings, decisive: Finding) -> Verdict:
+    def _verdict(self, findings: Findings) -> Verdict:
+        decisive = findings.mail_from or findings.hello
+        if decisive is None:
+            return PASS
         action = self._actions[decisive.identity][decisive.result]
         if action is Action.PASS and findings.hello is not None:
             action = self._actions[Identity.HELO][findings.hello.result]  # such as quarantine

@@ -1,7 +1,7 @@
 """The filter `dkim` asks for keys together, hashes large bodies elsewhere, and refuses only what its table says."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
+from relaygw.bridge import as_deferred
 from relaygw.core.content import BytesContent
 from relaygw.core.dkim import Findings, Result
 from relaygw.core.question import Answer, AnswerStatus, Question
@@ -124,8 +125,8 @@ class WaitingTests(SynchronousTestCase):
         content = signed(s="one") + signed(s="two") + MESSAGE
         filter_ = DkimFilter({"timeout": "20s"}, make_services(resolver=slow, clock=clock))
         waiting = filter_.check(Phase.DATA, make_transaction(content=content))
-        assert isinstance(waiting, Deferred)
-        return slow, clock, waiting
+        assert isinstance(waiting, Awaitable)
+        return slow, clock, as_deferred(waiting)
 
     def test_all_keys_are_asked_for_at_once(self) -> None:
         slow, _, waiting = self.start()

@@ -16,7 +16,7 @@ from relaygw.core.reply import Reply
 from relaygw.core.spf.result import Findings as SpfFindings
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
 from relaygw.dns import FixedResolver
-from relaygw.filters.chain import Chain
+from relaygw.filters.chain import Chain, ChainResult
 from relaygw.filters.dmarc import FOLDER, DmarcFilter
 from relaygw.filters.evaluations import EvaluationLog, read_evaluations
 from relaygw.filters.spf import SpfFilter
@@ -175,13 +175,11 @@ def test_in_shadow_mode_it_judges_and_does_nothing_also_beside_a_shadow_spf() ->
         Use(name="spf", filter=SpfFilter({}, services), mode=Mode.SHADOW),
         Use(name="dmarc", filter=DmarcFilter({}, services), mode=Mode.SHADOW),
     ]
-    answer = Chain(uses, reactor, events.append).ask(
+    found = Chain(uses, reactor, events.append).ask(
         Phase.DATA, make_transaction(sender="x@elsewhere.test", content=message("a@example.com"))
     )
-    assert isinstance(answer, Deferred)
-    found: list[Any] = []
-    _watched = answer.addCallback(found.append)
-    assert (found[0].action, found[0].auth) == (Action.PASS, ())
+    assert isinstance(found, ChainResult)
+    assert (found.action, found.auth) == (Action.PASS, ())
     [judged] = events
     assert (judged.filter, judged.action, judged.shadow) == ("dmarc", "reject", True)
 

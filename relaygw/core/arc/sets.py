@@ -1,7 +1,7 @@
 """The ARC sets of a header section (RFC 8617 4.2): read strictly, one of each field for every instance from 1 on."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -33,7 +33,7 @@ class Set:
 
 def read_sets(head: Head) -> tuple[Set, ...]:
     """All sets in order of instance, () where there are none; raises BrokenChain."""
-    named = {name: head.named.get(name, []) for name in (RESULTS, SIGNATURE, SEAL)}
+    named = {name: head.named.get(name, ()) for name in (RESULTS, SIGNATURE, SEAL)}
     if not any(named.values()):
         return ()
     if max(map(len, named.values())) > MAX_SETS:
@@ -48,7 +48,7 @@ def read_sets(head: Head) -> tuple[Set, ...]:
     return sets
 
 
-def _by_instance(name: bytes, fields: list[Field]) -> dict[int, Field]:
+def _by_instance(name: bytes, fields: Sequence[Field]) -> dict[int, Field]:
     placed: dict[int, Field] = {}
     for field in fields:
         instance = _instance(name, field)

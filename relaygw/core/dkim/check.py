@@ -131,8 +131,7 @@ class Check:
     def _acceptable(self, claim: Claim) -> None:
         """What a good signature lacks to be worth something."""
         for name in SINGLE_FIELDS:
-            signed = claim.names.count(name)
-            if signed and self._head.count(name) > signed:
+            if name in self._head.repeated and 0 < claim.names.count(name) < self._head.count(name):
                 raise Settled(Result.POLICY, f"more {name.decode().title()} fields than were signed")
         whole = self.bodies.size(claim.body_form)
         if claim.length is not None and claim.length < whole and not self._policy.partial_body:

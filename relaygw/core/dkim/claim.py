@@ -5,6 +5,7 @@ tags and are read with the same `Reader`.
 """
 
 import re
+from functools import lru_cache
 
 import attrs
 
@@ -138,12 +139,12 @@ class Reader:
 
     def names(self) -> tuple[bytes, ...]:
         """h=, lower case."""
-        found = words(self.need("h").lower())
-        if len(found) > MAX_NAMES or not all(map(_FIELD_NAME.match, found)):
+        found = _field_names(self.need("h"))
+        if not found:
             raise self.unreadable("h= is no list of field names")
-        if "from" not in found:  # RFC 6376 5.4
+        if b"from" not in found:  # RFC 6376 5.4
             raise self.unreadable("From is not signed", Result.PERMERROR)
-        return tuple(name.encode("ascii") for name in found)
+        return found
 
     def number(self, name: str) -> int | None:
         value = self._tags.get(name)
@@ -157,6 +158,15 @@ class Reader:
         """Seconds since the epoch; what has more than 12 digits counts as for ever (RFC 6376 3.5)."""
         found = self.number(name)
         return None if found is None or found >= _AGE_LIMIT else found
+
+
+@lru_cache(maxsize=256)
+def _field_names(text: str) -> tuple[bytes, ...]:
+    """The names of h= in lower case, () where it is no list of names. One signer's are the same every time."""
+    found = words(text.lower())
+    if len(found) > MAX_NAMES or not all(map(_FIELD_NAME.match, found)):
+        return ()
+    return tuple(name.encode("ascii") for name in found)
 
 
 def read_claim(field: Field) -> Claim:

@@ -4,17 +4,16 @@ from collections.abc import Iterable
 
 from relaygw.core.dkim.claim import without_signature
 from relaygw.core.dkim_signature import relaxed_value
-from relaygw.core.headers import Field, fields
+from relaygw.core.headers import named_fields
 
 
 class Head:
-    """Every field of a header section by its name in lower case, from the top."""
+    """Every field of a header section by its name in lower case, from the top; `repeated` are names of several."""
 
     def __init__(self, head: bytes) -> None:
-        self.named: dict[bytes, list[Field]] = {}
-        for field in fields(head):
-            if field.name:
-                self.named.setdefault(field.name.lower(), []).append(field)
+        self.named = named_fields(head)
+        self.repeated = frozenset(name for name, same in self.named.items() if len(same) > 1)
+        self._odd = b"\x0b" in head or b"\x0c" in head
         self._relaxed: dict[bytes, bytes] = {}
 
     def count(self, name: bytes) -> int:
@@ -41,7 +40,7 @@ class Head:
             return raw
         found = self._relaxed.get(raw)
         if found is None:
-            found = self._relaxed[raw] = relaxed(raw)
+            found = self._relaxed[raw] = relaxed(raw) if self._odd else _relaxed(raw)
         return found
 
 
@@ -49,3 +48,9 @@ def relaxed(raw: bytes) -> bytes:
     """A whole field in relaxed form, with its line end."""
     name, _, value = raw.partition(b":")
     return name.rstrip(b" \t").lower() + b":" + relaxed_value(value) + b"\r\n"
+
+
+def _relaxed(raw: bytes) -> bytes:
+    """The same where all white space of bytes.split() is white space of mail."""
+    name, _, value = raw.partition(b":")
+    return b"%b:%b\r\n" % (name.rstrip(b" \t").lower(), b" ".join(value.split()))

@@ -23,6 +23,11 @@ MAX_POINTERS = 10
 MAX_EXPLANATION = 400
 """Characters of a domain's explanation we pass on; one reply line holds little more."""
 
+_NOBODY = "postmaster"
+"""The local part where the sender has none (RFC 7208 4.3)."""
+_PERSONAL = frozenset("slht")
+"""Macro letters whose values differ from message to message, though client and domain are the same."""
+
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NO_SUCH_NAME = Answer(status=AnswerStatus.NO_NAME, reason="the DNS cannot have this name")
 
@@ -61,6 +66,11 @@ def check_mail_from(
     )
 
 
+def sender_name(sender: Address | None, hello: str) -> str:
+    """The sender of a check of MAIL FROM, as a Finding names it (RFC 7208 2.4, 4.3)."""
+    return f"{sender.local or _NOBODY}@{sender.domain}" if sender is not None else f"{_NOBODY}@{hello}"
+
+
 def check_host(
     *, client: IPAddress, identity: Identity, domain: str, local: str, hello: str, receiver: str, now: float
 ) -> Generator[Question, Answer, Finding]:
@@ -68,7 +78,7 @@ def check_host(
     mapped = client.ipv4_mapped if isinstance(client, ipaddress.IPv6Address) else None
     subject = Subject(
         client=mapped or client,  # RFC 7208 5: an IPv4-mapped address is an IPv4 address
-        local=local or "postmaster",
+        local=local or _NOBODY,
         domain=domain,
         hello=hello,
         receiver=receiver,
@@ -93,6 +103,7 @@ def check_host(
         explanation=explanation,
         reason=match.reason,
         lookups=evaluation.lookups,
+        personal=evaluation.personal,
     )
 
 
@@ -127,6 +138,7 @@ class _Evaluation:
         self._subject = subject
         self._client_bits = int(subject.client)
         self.lookups = 0
+        self.personal = False
         self._voids = 0
         self._pointers: tuple[str, ...] | None = None
         self._validated: dict[str, bool] = {}
@@ -281,6 +293,7 @@ class _Evaluation:
     def _expand(self, spec: MacroString, domain: str) -> Inquiry[str]:
         """The name a domain-spec stands for, "" where it can stand for none."""
         letters = spec.letters
+        self.personal = self.personal or not letters.isdisjoint(_PERSONAL)
         if not self._subject.local.isascii() and letters & {"s", "l"}:
             return ""  # RFC 8616 4: such a term does not match anything
         return fit_name(spec.expand((yield from self._values(letters, domain))))
@@ -317,6 +330,7 @@ class _Evaluation:
             parsed = parse_macro_string(texts[0].decode("ascii"), explanation=True)
         except SpfSyntaxError:
             return ""
+        self.personal = self.personal or not parsed.letters.isdisjoint(_PERSONAL)
         return _printable(parsed.expand((yield from self._values(parsed.letters, domain))))
 
 

@@ -5,6 +5,9 @@ import re
 from relaygw.core.spf.result import Finding, Identity, Result
 
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
+_IN_QUOTES = re.compile(r'["\\]')
+_IN_COMMENT = re.compile(r"[()\\]")
+_ERRORS = (Result.TEMPERROR, Result.PERMERROR)
 _MAX_VALUE = 320
 """Octets of one value before quoting: an address fits (RFC 5321 4.5.3.1), a hostile text is cut."""
 
@@ -22,30 +25,38 @@ _SAYS = {
 def received_spf(finding: Finding, receiver: str) -> bytes:
     """The complete field, folded, with CRLF at its end."""
     mail_from = finding.identity is Identity.MAIL_FROM
-    said = _SAYS[finding.result].format(sender=finding.sender if mail_from else finding.hello, client=finding.client)
-    pairs = {
-        "receiver": receiver,
-        "identity": finding.identity.value,
-        "client-ip": finding.client,
-        "envelope-from": finding.sender if mail_from else "",
-        "helo": finding.hello,
-        "mechanism": finding.mechanism,
-        "problem": finding.reason if finding.result in (Result.TEMPERROR, Result.PERMERROR) else "",
-    }
-    listed = ";\r\n\t".join(f"{key}={_value(value)}" for key, value in pairs.items() if value)
-    field = f"Received-SPF: {finding.result.value}\r\n\t({_comment(f'{receiver}: {said}')})\r\n\t{listed}\r\n"
-    return field.encode("utf-8", "replace")
+    result, client, hello = finding.result, finding.client, finding.hello
+    said = _SAYS[result].format(sender=finding.sender if mail_from else hello, client=client)
+    lines = [
+        f"Received-SPF: {result.value}\r\n\t({_comment(f'{receiver}: {said}')})\r\n\treceiver={_value(receiver)}",
+        f"identity={finding.identity.value}",
+        f"client-ip={_value(client)}",
+    ]
+    if mail_from:
+        lines.append(f"envelope-from={_value(finding.sender)}")
+    if hello:
+        lines.append(f"helo={_value(hello)}")
+    if finding.mechanism:
+        lines.append(f"mechanism={_value(finding.mechanism)}")
+    if finding.reason and result in _ERRORS:
+        lines.append(f"problem={_value(finding.reason)}")
+    return (";\r\n\t".join(lines) + "\r\n").encode("utf-8", "replace")
 
 
 def _value(text: str) -> str:
     """A dot-atom where the text is one, otherwise a quoted-string (RFC 5322 3.2.4)."""
+    if len(text) <= _MAX_VALUE and _DOT_ATOM.match(text):
+        return text
     text = _tame(text)
-    return text if _DOT_ATOM.match(text) else '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+    if _DOT_ATOM.match(text):
+        return text
+    return '"' + (_IN_QUOTES.sub(r"\\\g<0>", text) if _IN_QUOTES.search(text) else text) + '"'
 
 
 def _comment(text: str) -> str:
     """The content of a comment (RFC 5322 3.2.2)."""
-    return re.sub(r"([()\\])", r"\\\1", _tame(text))
+    text = _tame(text)
+    return _IN_COMMENT.sub(r"\\\g<0>", text) if _IN_COMMENT.search(text) else text
 
 
 def _tame(text: str) -> str:

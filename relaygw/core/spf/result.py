@@ -30,7 +30,8 @@ class Finding:
 
     `mechanism` is the term that decided, "default" where none did, "" where no record was evaluated. `explanation` is
     the domain's own text for a fail: printable US-ASCII, bounded, "" where it has none. `reason` says in our words why
-    the result is none, temperror or permerror. `lookups` is the number of terms that asked the DNS.
+    the result is none, temperror or permerror. `lookups` is the number of terms that asked the DNS. `personal`: another
+    local part, HELO name or time might have had another result.
     """
 
     result: Result
@@ -43,6 +44,7 @@ class Finding:
     explanation: str = ""
     reason: str = ""
     lookups: int = 0
+    personal: bool = attrs.field(default=False, eq=False)
 
 
 @attrs.frozen(kw_only=True)
