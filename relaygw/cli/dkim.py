@@ -10,7 +10,7 @@ from relaygw.cli.context import Context
 from relaygw.cli.newfiles import make_folder
 from relaygw.cli.records import DnsRecord, zone_line
 from relaygw.cli.workdir import SELECTOR, quoted
-from relaygw.config.schema import DkimKeyConfig
+from relaygw.config.signing import DkimKeyConfig
 from relaygw.core import dkim_record
 from relaygw.core.address import AddressError, normalize_domain
 

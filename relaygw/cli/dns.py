@@ -18,7 +18,8 @@ from relaygw.cli.answer import DONE, NO, Answer, UsageError, printable
 from relaygw.cli.asking import Progress, ask_all, question_document
 from relaygw.cli.context import Context
 from relaygw.cli.records import DnsRecord, zone_line
-from relaygw.config.schema import Config, DkimKeyConfig, RouteConfig
+from relaygw.config.schema import Config, RouteConfig
+from relaygw.config.signing import DkimKeyConfig
 from relaygw.core import dkim_record
 from relaygw.core.address import AddressError, normalize_domain
 from relaygw.core.client import IPAddress

@@ -203,3 +203,6 @@ EnhancedPattern = Annotated[
 ]
 Plugin = Annotated[str, Kind('the name of a shipped or installed one, or "module:object"', _alone(plugin))]
 Label = Annotated[str, Kind("letters, digits, dots, dashes and underscores", _alone(label))]
+FieldName = Annotated[
+    str, Kind('the name of a header field, such as "List-Id"', _alone(_matching(re.compile(r"[!-9;-~]{1,76}\Z"))))
+]

@@ -36,6 +36,7 @@ from relaygw.config.kinds import (
 from relaygw.core.session import Role
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from relaygw.config.signing import DkimKeyConfig, KeyRotationConfig, SigningRuleConfig
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 KIB, MIB = 1024, 1024 * 1024
@@ -216,17 +217,6 @@ class RouteConfig:
     name: Label = ""
     match: MatchConfig = MatchConfig()
     parameters: Mapping[str, Any] = attrs.field(factory=dict)
-
-
-@attrs.frozen(kw_only=True)
-class DkimKeyConfig:
-    """One signing key. `algorithm` follows from the key; every key of a domain signs. `seals`: it also seals (ARC) what
-    is handed on for others."""
-
-    domain: Domain
-    selector: Domain
-    private_key: FilePath
-    seals: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -450,3 +440,5 @@ class Config:
     journal: JournalConfig = JournalConfig()
     control: ControlConfig = ControlConfig()
     path: str = ""
+    signing: tuple[SigningRuleConfig, ...] = ()
+    key_rotation: KeyRotationConfig = KeyRotationConfig()

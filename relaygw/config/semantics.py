@@ -14,7 +14,7 @@ import attrs
 from relaygw.config.problem import Path
 from relaygw.config.schema import Config, ListenerConfig
 from relaygw.config.structure import listed, meant, shown
-from relaygw.core import routing
+from relaygw.core import routing, signing_table
 from relaygw.core.patterns import PatternError, compile_patterns
 from relaygw.core.session import Role
 
@@ -81,6 +81,7 @@ def _references(config: Config) -> Iterator[Fault]:
     places += [(("rewriter", number, "listeners"), use.listeners) for number, use in enumerate(config.rewriters)]
     places += [(("quota", number, "listeners"), quota.listeners) for number, quota in enumerate(config.quotas)]
     places += [(("route", number, "match"), route.match.listener) for number, route in enumerate(config.routes)]
+    places += [(("signing", number, "listener"), rule.listener) for number, rule in enumerate(config.signing)]
     for path, names in places:
         for name in names:
             if name not in listeners:
@@ -234,6 +235,23 @@ def _dkim(config: Config) -> Iterator[Fault]:
         yield ("dkim", sealing[0], "seals"), message, 'add a [[filter]] with use = "arc"'
 
 
+def _signing(config: Config) -> Iterator[Fault]:
+    groups: routing.Groups = {"local": config.domains, "relay": config.relay_domains}
+    for place, before in _repeated(rule.name for rule in config.signing):
+        message = f'"{config.signing[place].name}" is already the name of signing[{before + 1}]'
+        yield ("signing", place, "name"), message, ""
+    for place, rule in enumerate(config.signing):
+        try:
+            patterns = compile_patterns(rule.header_from, groups)
+        except PatternError as error:
+            yield ("signing", place, "header_from"), str(error), ""
+        else:
+            if patterns.addresses or patterns.null:
+                yield ("signing", place, "header_from"), "it is compared with a domain, never with an address", ""
+    for place, key, message in signing_table.problems(config.signing):
+        yield ("signing", place, key), message, ""
+
+
 def _logins(config: Config) -> Iterator[Fault]:
     """Logins and local mailboxes need to know who exists."""
     if config.directory.kind != "file" or config.directory.users:
@@ -336,7 +354,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_listeners, ("listener",)),
     (_filter_names, ("filter",)),
     (_routes, (EVERY_ROUTE, "route", "domains", "relay_domains")),
-    (_references, (EVERY_NAME, "listener", "filter", "rewriter", "quota", "route")),
+    (_references, (EVERY_NAME, "listener", "filter", "rewriter", "quota", "route", "signing")),
     (_quota_names, ("quota",)),
     (_rewriters, ("rewriter",)),
     (_senders, ("submission", "domains")),
@@ -344,6 +362,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_tls, ("tls", "listener")),
     (_certificate_logins, ("directory", "tls")),
     (_dkim, ("dkim", "filter")),
+    (_signing, ("signing", "domains", "relay_domains")),
     (_logins, ("listener", "directory", "domains")),
     (_plugins, ("filter", "rewriter", "route", "directory")),
     (_queue, ()),

@@ -139,7 +139,7 @@ def _extra(form: "Form") -> tuple[_Entry, ...]:
     return tuple((*form.places[name], b"") for name in form.oversigned)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class Form:
     """What a signature covers and says. `names` of fields, in lower case, are signed where they are there, and those
     that are `oversigned` once more than they are, so that none can be added (RFC 6376 8.15). `lifetime` in seconds is

@@ -11,24 +11,21 @@ we found when it came.
 import math
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import attrs
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
-from relaygw import keys
-from relaygw.config.schema import Config, DkimKeyConfig
+from relaygw.config.schema import Config
 from relaygw.core.arc.seal import Sealer, own_findings, seal
 from relaygw.core.content import Content
-from relaygw.core.dkim_signature import Signature, Unsigned, body_hash, signed_fields
+from relaygw.core.dkim_signature import Unsigned, body_hash, signed_fields
 from relaygw.core.permission import Permission, domains_of
 from relaygw.core.record import Origin, Record
+from relaygw.core.signing_table import SigningTable, compile_signing
+from relaygw.egress.signatories import Chosen, NamedKey, Signatories, SigningKey, load_keys
 from relaygw.interfaces import ISigner
 
 SMALL = 64 * 1024
@@ -36,55 +33,6 @@ SMALL = 64 * 1024
 
 BATCH = 8
 """Signatures a thread makes before it reports: a compromise between hand-overs and waiting."""
-
-
-class DkimError(Exception):
-    """Keys that cannot be used; `problems` has one sentence for each."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
-
-
-def _signature(key: "SigningKey") -> Signature:
-    return Signature(algorithm=key.algorithm, domain=key.domain, selector=key.selector)
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class SigningKey:
-    """A key ready to sign. `algorithm` is "rsa" or "ed25519"."""
-
-    domain: str
-    selector: str
-    algorithm: str
-    private: keys.PrivateKey = attrs.field(repr=False)
-    signature: Signature = attrs.field(init=False, repr=False, default=attrs.Factory(_signature, takes_self=True))
-
-    def sign(self, data: bytes) -> bytes:
-        """RFC 6376 3.3, RFC 8463 3: the signature of the SHA-256 of `data`."""
-        if isinstance(self.private, RSAPrivateKey):
-            return self.private.sign(data, PKCS1v15(), SHA256())
-        digest = Hash(SHA256())
-        digest.update(data)
-        return self.private.sign(digest.finalize())
-
-
-def load_keys(configured: Iterable[DkimKeyConfig]) -> tuple[SigningKey, ...]:
-    """All keys of the configuration; raises DkimError with everything that is wrong."""
-    loaded, problems = [], []
-    for key in configured:
-        try:
-            private = keys.load(Path(key.private_key).read_bytes())
-        except OSError as error:
-            problems.append(f"the DKIM key {key.private_key} cannot be read: {error.strerror}")
-        except keys.UnusableKey as error:
-            problems.append(f"the DKIM key {key.private_key} cannot be used: {error}")
-        else:
-            algorithm = keys.algorithm(private)
-            loaded.append(SigningKey(domain=key.domain, selector=key.selector, algorithm=algorithm, private=private))
-    if problems:
-        raise DkimError(problems)
-    return tuple(loaded)
 
 
 Job = Callable[[], bytes]
@@ -162,7 +110,8 @@ class Sealing:
 
 @implementer(ISigner)
 class DkimSigner:
-    """`trusts` tells whether a client may send as us without a login. `sealing` None: mail of others is not sealed."""
+    """`trusts` tells whether a client may send as us without a login. `authserv_id` is our name in the fields that are
+    sealed, "": mail of others is not sealed. Without `table` every author's own keys sign."""
 
     def __init__(
         self,
@@ -170,23 +119,35 @@ class DkimSigner:
         trusts: Callable[[str], bool],
         reactor: Any,
         threads: int = 0,
-        sealing: Sealing | None = None,
+        table: SigningTable | None = None,
+        authserv_id: str = "",
     ) -> None:
-        self._sealing = sealing
-        self._keys: dict[str, tuple[SigningKey, ...]] = {}
-        for key in signing_keys:
-            self._keys[key.domain] = (*self._keys.get(key.domain, ()), key)
         self._trusts = trusts
+        self._table = table
+        self._authserv_id = authserv_id
         self._clock = reactor
         self._workshop = Workshop(reactor, threads or min(2, os.cpu_count() or 1))
+        self.use(signing_keys)
+
+    def use(self, signing_keys: Iterable[SigningKey]) -> None:
+        """Sign with these keys from now on; what was begun is finished with those before."""
+        self._signatories = Signatories(signing_keys, self._table)
+        sealing = next((key for key in self._signatories.keys if key.seals), None) if self._authserv_id else None
+        self._sealing = Sealing(key=sealing, authserv_id=self._authserv_id) if sealing is not None else None
+
+    @property
+    def keys(self) -> tuple[SigningKey, ...]:
+        """The keys in use."""
+        return self._signatories.keys
 
     async def sign(self, record: Record, content: Content) -> bytes:
         """One DKIM-Signature field per key; an ARC set, or b"", for mail that is not ours to sign."""
-        chosen = self.keys_for(record)
+        ours = self._is_ours(record)
+        chosen = self._signatories.choose(record) if ours else ()
         now = int(self._clock.seconds())
         if not chosen:
             sealing = self._sealing
-            if sealing is None or self._is_ours(record):
+            if sealing is None or ours:
                 return b""
             return await self._workshop.do(lambda: sealing.seal(content, now))
         if content.size > SMALL:
@@ -195,15 +156,8 @@ class DkimSigner:
         return await self._workshop.do(lambda: _finish(parts))
 
     def keys_for(self, record: Record) -> tuple[SigningKey, ...]:
-        """The keys of the author's domain, or of the nearest domain above it that has any."""
-        domain = record.header_from
-        if not domain or not self._keys or not self._is_ours(record):
-            return ()
-        while domain:
-            if domain in self._keys:
-                return self._keys[domain]
-            domain = domain.partition(".")[2]
-        return ()
+        """The keys that sign this message, if it is ours to sign: others are told by `sign` alone."""
+        return tuple(each.key for each in self._signatories.choose(record))
 
     def stop(self) -> None:
         """Call it when nothing is being signed any more."""
@@ -213,35 +167,32 @@ class DkimSigner:
         return record.origin is not Origin.RECEIVED or bool(record.login) or self._trusts(record.client)
 
 
-def make_signer(config: Config, reactor: Any) -> DkimSigner:
-    """The signer the configuration asks for; raises DkimError."""
+def make_signer(config: Config, reactor: Any, named: Iterable[NamedKey] | None = None) -> DkimSigner:
+    """The signer the configuration asks for, with its keys or those `named` instead; raises DkimError."""
     permission = Permission(local=domains_of(config.domains), trusted=config.trusted_networks)
-    loaded = load_keys(config.dkim)
-    sealing = next(
-        (
-            Sealing(key=key, authserv_id=config.hostname)
-            for key, configured in zip(loaded, config.dkim, strict=True)
-            if configured.seals
-        ),
-        None,
+    return DkimSigner(
+        load_keys(config.dkim if named is None else named),
+        permission.trusts,
+        reactor,
+        table=compile_signing(config.signing, config.domains, config.relay_domains),
+        authserv_id=config.hostname,
     )
-    return DkimSigner(loaded, permission.trusts, reactor, sealing=sealing)
 
 
 Part = tuple[SigningKey, Unsigned]
 
 
-def _parts(chosen: tuple[SigningKey, ...], content: Content, now: int) -> list[Part]:
+def _parts(chosen: Chosen, content: Content, now: int) -> list[Part]:
     """All that is done without the private keys. Every key signs the same fields and body."""
     head = content.head
-    fields = signed_fields(head)
+    fields = signed_fields(head, chosen[0].signature.form)
     digest = body_hash(content.chunks(len(head) + 2))
-    return [(key, key.signature.unsigned(fields, digest, now)) for key in chosen]
+    return [(each.key, each.signature.unsigned(fields, digest, now)) for each in chosen]
 
 
 def _finish(parts: list[Part]) -> bytes:
     return b"".join(field.signed(key.sign(field.data)) for key, field in parts)
 
 
-def _sign(chosen: tuple[SigningKey, ...], content: Content, now: int) -> bytes:
+def _sign(chosen: Chosen, content: Content, now: int) -> bytes:
     return _finish(_parts(chosen, content, now))

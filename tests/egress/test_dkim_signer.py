@@ -13,23 +13,27 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from relaygw import keys
-from relaygw.config.schema import Config, DkimKeyConfig
+from relaygw.config.schema import Config
+from relaygw.config.signing import DkimKeyConfig, SigningRuleConfig
 from relaygw.core.arc import Result, verify
 from relaygw.core.authres import compose
 from relaygw.core.content import BytesContent
 from relaygw.core.question import settle
 from relaygw.core.record import Origin
+from relaygw.core.signing_table import compile_signing
 from relaygw.core.verdict import AuthResult
 from relaygw.dns.fixed import FixedResolver
-from relaygw.egress.dkim import SMALL, DkimError, DkimSigner, Sealing, SigningKey, Workshop, load_keys, make_signer
+from relaygw.egress.dkim import SMALL, DkimSigner, Workshop, make_signer
+from relaygw.egress.signatories import DkimError, Signatories, SigningKey, load_keys
 from relaygw.interfaces import ISigner
 
 PEMS = {"rsa": keys.generate("rsa"), "ed": keys.generate("ed25519")}
 
 
-def key(selector: str, domain: str = "example.com") -> SigningKey:
+def key(selector: str, domain: str = "example.com", seals: bool = False) -> SigningKey:
     private = keys.load(PEMS[selector])
-    return SigningKey(domain=domain, selector=selector, algorithm=keys.algorithm(private), private=private)
+    algorithm = keys.algorithm(private)
+    return SigningKey(domain=domain, selector=selector, algorithm=algorithm, private=private, seals=seals)
 
 
 def published(name: bytes, timeout: float = 5) -> bytes | None:
@@ -77,7 +81,7 @@ class SigningTests(TestCase):
 
     @inlineCallbacks
     def test_what_strangers_send_is_sealed_where_a_key_is_meant_for_it(self) -> Any:
-        signer = DkimSigner([key("rsa")], trusted, reactor, sealing=Sealing(key=key("rsa"), authserv_id="gateway.test"))
+        signer = DkimSigner([key("ed"), key("rsa", seals=True)], trusted, reactor, authserv_id="gateway.test")
         self.addCleanup(signer.stop)
         field = compose(
             "gateway.test", [AuthResult(method="spf", result="pass"), AuthResult(method="arc", result="none")]
@@ -93,7 +97,7 @@ class SigningTests(TestCase):
 
     @inlineCallbacks
     def test_what_was_not_checked_or_is_ours_is_not_sealed(self) -> Any:
-        signer = DkimSigner([], trusted, reactor, sealing=Sealing(key=key("ed"), authserv_id="gateway.test"))
+        signer = DkimSigner([key("ed", seals=True)], trusted, reactor, authserv_id="gateway.test")
         self.addCleanup(signer.stop)
         field = compose("gateway.test", [AuthResult(method="arc", result="none")])
         stranger = make_record(header_from="other.example", client="198.51.100.7")
@@ -179,3 +183,47 @@ def test_all_keys_that_cannot_be_used_are_told_at_once_and_without_their_bytes(t
 
 def test_a_key_never_shows_its_private_part() -> None:
     assert "private=" not in repr(key("ed"))
+
+
+RULES = (
+    SigningRuleConfig(name="nobody", login=("printer",), domains=()),
+    SigningRuleConfig(
+        name="news", header_from=(".news.example.com",), domains=("author", "other.example"), parents=False
+    ),
+    SigningRuleConfig(
+        name="bulk", listener=("bulk",), fields=("From", "Subject"), oversigned=("Subject",), expire=864000.0
+    ),
+    SigningRuleConfig(name="default"),
+)
+
+
+@pytest.mark.parametrize(
+    ("author", "facts", "expected"),
+    [
+        ("example.com", {"login": "printer"}, []),
+        ("example.com", {"login": "a"}, ["example.com"]),
+        ("below.example.com", {}, ["example.com"]),
+        ("a.news.example.com", {}, ["other.example"]),  # no parents: only the author's very domain, which has no key
+        ("example.com", {"listener": "bulk"}, ["example.com"]),
+        ("strange.test", {}, []),
+    ],
+)
+def test_the_signing_table_says_whose_keys_sign(author: str, facts: dict[str, Any], expected: list[str]) -> None:
+    signer = DkimSigner([key("ed"), key("rsa", "other.example")], trusted, reactor, table=compile_signing(RULES))
+    assert [found.domain for found in signer.keys_for(make_record(header_from=author, **facts))] == expected
+
+
+def test_the_rule_that_counts_gives_the_form() -> None:
+    chosen = Signatories([key("ed")], compile_signing(RULES)).choose(
+        make_record(header_from="example.com", listener="bulk")
+    )
+    form = chosen[0].signature.form
+    assert (form.names, form.oversigned, form.lifetime) == ((b"from", b"subject"), (b"subject",), 864000)
+
+
+def test_other_keys_take_over_while_it_runs() -> None:
+    signer = DkimSigner([key("ed")], trusted, reactor)
+    signer.use([key("rsa")])
+    assert [found.selector for found in signer.keys_for(make_record(header_from="example.com"))] == ["rsa"]
+    signer.use([])
+    assert signer.keys_for(make_record(header_from="example.com")) == ()

@@ -9,8 +9,8 @@ import pytest
 
 from relaygw import keys
 from relaygw.core.content import BytesContent
-from relaygw.core.dkim_signature import body_hash, signed_fields
-from relaygw.egress.dkim import SigningKey
+from relaygw.core.dkim_signature import Signature, body_hash, signed_fields
+from relaygw.egress.signatories import SigningKey
 
 CONTENT = BytesContent(
     b"Received: from x\r\n\tby y\r\nFrom: =?utf-8?q?=C3=A4?= <a@example.com>\r\n"
@@ -24,7 +24,8 @@ def _signed(pem: bytes, selector: str) -> bytes:
     private = keys.load(pem)
     key = SigningKey(domain="example.com", selector=selector, algorithm=keys.algorithm(private), private=private)
     digest = body_hash(CONTENT.chunks(len(CONTENT.head) + 2))
-    made = key.signature.unsigned(signed_fields(CONTENT.head), digest, int(time.time()))
+    signature = Signature(algorithm=key.algorithm, domain=key.domain, selector=selector)
+    made = signature.unsigned(signed_fields(CONTENT.head), digest, int(time.time()))
     return made.signed(key.sign(made.data)) + CONTENT.data
 
 

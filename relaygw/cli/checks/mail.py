@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from relaygw import keys
 from relaygw.cli.checks.finding import Finding, error, warning
-from relaygw.config.schema import Config, DkimKeyConfig
+from relaygw.config.schema import Config
+from relaygw.config.signing import DkimKeyConfig
 
 
 def check(config: Config) -> Iterator[Finding]:
