@@ -14,6 +14,9 @@ MAX_LOCAL = 64  # RFC 5321 4.5.3.1.1
 MAX_DOMAIN = 255  # RFC 5321 4.5.3.1.2
 MAX_PATH = 256  # RFC 5321 4.5.3.1.3, brackets included
 
+_RETURNS = ("SRS0", "SRS1")
+"""Beginnings of return addresses (relaygw.core.srs): they carry a whole address, and may be as long as a path."""
+
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]"
 _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*\Z")
 _QUOTED = re.compile(r'"(?:[\x20-\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"')
@@ -90,7 +93,7 @@ def parse_address(text: str) -> Address:
     local, rest = _take_local(text)
     if not rest.startswith("@"):
         raise AddressError("there is no @ after the local part")
-    if len(local.encode("utf-8", "replace")) > MAX_LOCAL:
+    if len(local.encode("utf-8", "replace")) > MAX_LOCAL and local[:4].upper() not in _RETURNS:
         raise AddressError("the local part is longer than 64 octets")
     address = Address(local, normalize_domain(rest[1:]))
     # A domain can grow when it is written in A-labels.
