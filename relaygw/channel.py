@@ -4,6 +4,7 @@ Asked when somebody wants to know: most sessions never do.
 """
 
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -26,6 +27,10 @@ class Verification:
 
     verified = False
     doubted = False
+
+
+verifications: WeakKeyDictionary[SSL.Connection, Verification] = WeakKeyDictionary()
+"""By connection; the place for data that OpenSSL's own have is Twisted's."""
 
 
 def channel(transport: Handled) -> Tls:
@@ -54,8 +59,8 @@ class Channel:
         found = connection.get_peer_certificate(as_cryptography=True)
         if found is None:
             return None
-        result = connection.get_app_data()
-        verified = isinstance(result, Verification) and result.verified and not result.doubted
+        result = verifications.get(connection)
+        verified = result is not None and result.verified and not result.doubted
         return ClientCertificate(
             fingerprint=found.fingerprint(hashes.SHA256()).hex(), subject=_subject(found), verified=verified
         )

@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IProtoc
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from relaygw.channel import Verification
+from relaygw.channel import Verification, verifications
 from relaygw.config.schema import TlsConfig
 
 VERSIONS = {
@@ -68,7 +68,7 @@ class _Creator:
         context = self.context()
         connection = SSL.Connection(context, None)
         if context.get_verify_mode() != SSL.VERIFY_NONE:
-            connection.set_app_data(Verification())
+            verifications[connection] = Verification()
         return connection
 
 
@@ -179,8 +179,8 @@ def _ask_clients(context: SSL.Context, config: TlsConfig, client_certificates: s
 
 def _looked_at(connection: SSL.Connection, _: X509, error: int, depth: int, fine: int) -> bool:
     """OpenSSL's word on each certificate of the client's chain, the client's own last."""
-    found = connection.get_app_data()
-    if isinstance(found, Verification):
+    found = verifications.get(connection)
+    if found is not None:
         found.doubted = found.doubted or not fine or error != 0
         found.verified = found.verified or depth == 0
     return True

@@ -31,6 +31,7 @@ def shake(
 ) -> tuple[SSL.Connection, SSL.Connection]:
     """A handshake: (server, client). Raises SSL.Error where one side refuses."""
     server = tls.context_factory.serverConnectionForTLS(None)  # type: ignore[arg-type]  # not used
+    server.set_app_data(tls)  # as Twisted does, with something of its own
     context = SSL.Context(SSL.TLS_METHOD)
     if maximum:
         context.set_max_proto_version(maximum)

@@ -7,6 +7,7 @@ Chain verification is OpenSSL's, done within the handshake; what else the certif
 import ipaddress
 import os
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import attrs
 from OpenSSL import SSL
@@ -44,6 +45,10 @@ class Watch:
     error: int = 0
 
 
+_watches: WeakKeyDictionary[SSL.Connection, Watch] = WeakKeyDictionary()
+"""Beside the connections, because their own place for data is Twisted's."""
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 @attrs.frozen
 class ClientCreator:
@@ -60,7 +65,7 @@ class ClientCreator:
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = SSL.Connection(self.context(), None)
-        connection.set_app_data(self.watch)
+        _watches[connection] = self.watch
         if not is_address(self.host):
             connection.set_tlsext_host_name(self.host.encode("ascii"))  # RFC 6066 3: names only
         return connection
@@ -114,8 +119,8 @@ def _show(context: SSL.Context, own: Pair) -> None:
 
 def _looked_at(connection: SSL.Connection, _: X509, error: int, depth: int, fine: int) -> bool:
     """OpenSSL's word on each certificate of the server's chain."""
-    watch = connection.get_app_data()
-    if not isinstance(watch, Watch):
+    watch = _watches.get(connection)
+    if watch is None:
         return bool(fine)
     watch.error = watch.error or error
     return bool(fine) or watch.lenient

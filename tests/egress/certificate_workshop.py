@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import ipaddress
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,22 @@ class Made:
 
 
 def make(
-    name: str = NAME, by: Made | None = None, *, authority: bool = False, days: int = 2, names: tuple[str, ...] = ()
+    name: str = NAME,
+    by: Made | None = None,
+    *,
+    authority: bool = False,
+    days: int = 2,
+    names: tuple[str, ...] = (),
+    starts: int = -1,
+    key: Any = None,
+    alternatives: bool = True,
+    usage: x509.ObjectIdentifier | None = None,
 ) -> Made:
-    """A certificate valid from yesterday for `days` days (1 or less: expired), self-signed or `by` an authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    """A certificate for `days` days from the day `starts`, -1 being yesterday (1 day or less: expired), self-signed or
+    `by` an authority. `names` may be IP addresses; without `alternatives` it has a common name alone."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1, minutes=1)
+    start = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=starts, minutes=-1)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -51,16 +62,28 @@ def make(
         .not_valid_after(start + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
-    if not authority:
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(each) for each in names or (name,)]), critical=False
-        )
+    if not authority and alternatives:
+        builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_general, names or (name,)))), False)
+    if usage is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
     certificate = builder.sign(by.key if by else key, hashes.SHA256())
     return Made(certificate, key, (by.certificate, *by.chain) if by else ())
 
 
-def server_context(made: Made) -> SSL.Context:
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def server_context(made: Made, versions: tuple[int, int] | None = None) -> SSL.Context:
+    """`versions` are the lowest and the highest; with them, and for weak keys, everything is allowed."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    if versions is not None:
+        context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
+        context.set_min_proto_version(versions[0])
+        context.set_max_proto_version(versions[1])
     context.use_certificate(made.certificate)
     for extra in made.chain:
         context.add_extra_chain_cert(extra)
@@ -71,6 +94,7 @@ def server_context(made: Made) -> SSL.Context:
 def shake_hands(creator: ClientCreator, context: SSL.Context) -> SSL.Connection:
     """The client's side of a handshake with a server of this context; raises SSL.Error."""
     client = creator.clientConnectionForTLS(None)  # type: ignore[arg-type]  # it looks at no protocol
+    client.set_app_data(creator)  # as Twisted does, with something of its own
     server = SSL.Connection(context, None)
     client.set_connect_state()
     server.set_accept_state()
