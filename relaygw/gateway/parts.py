@@ -20,7 +20,8 @@ from relaygw.core.ids import new_id
 from relaygw.core.permission import Permission, domains_of
 from relaygw.core.routing import Routing, compile_routes
 from relaygw.dns import ZoneError, make_resolver
-from relaygw.egress.dkim import DkimError, DkimSigner, make_signer
+from relaygw.egress.dkim import DkimSigner, make_signer
+from relaygw.egress.signatories import DkimError
 from relaygw.filters.chain import Chain
 from relaygw.filters.uses import build_uses
 from relaygw.interfaces import IDirectory, IRewriter, IRouteChecker, ITransport, Services
