@@ -33,10 +33,10 @@ from relaygw.config.kinds import (
     ReplyCode,
     Size,
 )
+from relaygw.config.signing import DkimKeyConfig, KeyRotationConfig, SigningRuleConfig
 from relaygw.core.session import Role
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-from relaygw.config.signing import DkimKeyConfig, KeyRotationConfig, SigningRuleConfig
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 KIB, MIB = 1024, 1024 * 1024
@@ -425,6 +425,8 @@ class Config:
     replies: tuple[ReplyConfig, ...] = ()
     retries: tuple[RetryConfig, ...] = ()
     dkim: tuple[DkimKeyConfig, ...] = ()
+    signing: tuple[SigningRuleConfig, ...] = ()
+    key_rotation: KeyRotationConfig = KeyRotationConfig()
     tls: TlsConfig = TlsConfig()
     limits: LimitsConfig = LimitsConfig()
     submission: SubmissionConfig = SubmissionConfig()
@@ -440,5 +442,3 @@ class Config:
     journal: JournalConfig = JournalConfig()
     control: ControlConfig = ControlConfig()
     path: str = ""
-    signing: tuple[SigningRuleConfig, ...] = ()
-    key_rotation: KeyRotationConfig = KeyRotationConfig()
