@@ -14,7 +14,7 @@ from relaygw.core.lifecycle import Step, Verb, fold, operate
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Progress, Record
 from relaygw.core.retry import Schedules
-from relaygw.interfaces import ISpool, Settlement, SpoolError
+from relaygw.interfaces import ISpool, NewMessage, Settlement, SpoolError
 from relaygw.queue.reports import Reports
 from relaygw.queue.work import Active, Effect, Request, Result
 
@@ -136,11 +136,14 @@ class Settler:
         active.record = record  # at once: what is in line must not start for a recipient that is being removed
         gone = done or (last and not active.later and (self._closing or record.due > now))
         pause = FIRST_PAUSE
+        made: tuple[tuple[NewMessage, ...], tuple[Event, ...]] | None = None
         while True:
             try:
-                added, events = (
+                # Once: a step that failed may be stored all the same, and its reports are known again by their ids.
+                made = made or (
                     self._reports.make(step, active.content, self.schedule, now) if step.reports else ((), ())
                 )
+                added, events = made
                 await self._spool.settle(Settlement(record=record, added=added, release=gone))
                 break
             except Exception as error:
