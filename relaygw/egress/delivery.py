@@ -118,7 +118,9 @@ class Courier:
         whereto = first.domain, first.target.host, first.hop
         waived = self.policies.waived(*whereto) if message.waives_tls else None
         ruling = waived or await ruling_of(self.policies, *whereto)
-        hop = _proven(ruling.hop) if message.envelope.requiretls else ruling.hop
+        if message.envelope.requiretls:
+            ruling = await self.policies.proven(ruling, first.domain, first.target.host)
+        hop = ruling.hop
         if ruling.refusal:
             self._refused(visit, ruling, not_talked)
             raise ruling.refused()
@@ -151,7 +153,8 @@ class Courier:
         failure = ruling.refused()
         visit.done.update(stop.target for stop in visit.stops)
         not_talked(visit.stops[0].target, failure)
-        self._write_event(tls_failed(visit.queue_id, ruling, visit.stops[0].target, failure))
+        if failure.result:
+            self._write_event(tls_failed(visit.queue_id, ruling, visit.stops[0].target, failure))
 
     async def _send(self, session: Session, visit: _Visit, message: Message) -> tuple[Outcome, ...]:
         visit.done.add(session.target)
@@ -184,11 +187,6 @@ def _together(left: Sequence[Stop]) -> Sequence[Stop]:
     first = left[0]
     wanted = (first.target.host, first.target.preference, first.hop)
     return tuple(takewhile(lambda stop: (stop.target.host, stop.target.preference, stop.hop) == wanted, left))
-
-
-def _proven(hop: Hop) -> Hop:
-    """RFC 8689 4.2.1: whatever the policy is content with, this message wants the host's name proven."""
-    return hop if hop.tls is TlsMode.DANE else attrs.evolve(hop, tls=TlsMode.VERIFY)
 
 
 class _Round:

@@ -14,6 +14,7 @@ import attrs
 from relaygw.bridge import resolve
 from relaygw.config.schema import EgressConfig, TlsPolicyConfig
 from relaygw.core.dane import Dane, DaneUnknown, NoDane, dane_for_host, is_authentic, text
+from relaygw.core.reply import Reply
 from relaygw.core.sts import Mode, StsPolicy
 from relaygw.core.tls_policy import TlsRule, rule_for
 from relaygw.dns import consult
@@ -37,7 +38,8 @@ class Ruling:
     """`hop` is what the conversation must keep to; `refusal` is why there must be none, "" where there may.
 
     For reports (RFC 8460 4.4): `kind` is "tlsa", "sts" or "no-policy-found", `policy` its lines, `patterns` the hosts
-    it allows; `failure` is a fault of the policy itself.
+    it allows; `failure` is a fault of the policy itself. `permanent`: it will not do later either. `counted`: a refusal
+    is the policy's, and not what one message wants.
     """
 
     domain: str
@@ -49,9 +51,14 @@ class Ruling:
     refusal: str = ""
     failure: str = ""
     ttl: float = LONGEST
+    permanent: bool = False
+    counted: bool = True
 
     def refused(self) -> Broken:
-        return broken(Phase.CONNECT, "4.7.5", self.refusal, result=self.failure or "validation-failure")
+        result = (self.failure or "validation-failure") if self.counted else ""
+        if self.permanent:
+            return Broken(Phase.CONNECT, Reply(550, "5.7.10", self.refusal))
+        return broken(Phase.CONNECT, "4.7.5", self.refusal, result=result)
 
 
 class TlsPolicies:
@@ -83,6 +90,20 @@ class TlsPolicies:
         if hop.tls is not TlsMode.MAY:
             return None
         return Ruling(domain=domain or host, hop=hop, why=f"{why}, and the message says TLS-Required: No")
+
+    async def proven(self, ruling: Ruling, domain: str, host: str) -> Ruling:
+        """For a message with REQUIRETLS (RFC 8689 4.2.1), whatever the policy is content with: signed MX records or an
+        MTA-STS policy must name the host, and its certificate must be one for it."""
+        proving = _proving(ruling)
+        led_here = not domain or domain.startswith("[") or host == domain  # no MX record names it
+        if ruling.refusal or led_here or await self._is_authentic(domain):
+            return proving
+        found = await self._sts.find(domain) if self._egress.mta_sts else StsFound(why="MTA-STS is switched off")
+        if found.policy is not None and found.policy.allows(host):
+            return attrs.evolve(proving, kind="sts", policy=found.policy.lines(), patterns=found.policy.mx)
+        why = found.why if found.policy is None else f"its policy (MTA-STS) does not name {host}"
+        refusal = f"the message requires TLS (REQUIRETLS), but the MX records of {domain} are not signed, and {why}"
+        return attrs.evolve(proving, refusal=refusal, permanent=not found.unknown, counted=False)
 
     async def _remembered(self, domain: str, host: str, hop: Hop) -> Ruling:
         ruling = await self._rule(domain, host, hop)
@@ -199,6 +220,13 @@ class TlsPolicies:
     async def _dane(self, host: str, hop: Hop) -> Dane | NoDane | DaneUnknown:
         inquiry = dane_for_host(host, hop.port, ipv4=self._egress.ipv4, ipv6=self._egress.ipv6)
         return await consult(inquiry, self._resolver)
+
+
+def _proving(ruling: Ruling) -> Ruling:
+    """Held to a proof of the host's name."""
+    if ruling.hop.tls is TlsMode.DANE:
+        return ruling
+    return attrs.evolve(ruling, hop=attrs.evolve(ruling.hop, tls=TlsMode.VERIFY, observed=False))
 
 
 def _not_now(domain: str, host: str, hop: Hop, found: DaneUnknown) -> Ruling:

@@ -31,11 +31,13 @@ MAX_KNOWN = 10_000
 
 @attrs.frozen(kw_only=True)
 class StsFound:
-    """The policy to follow, or None and why. `failure` is what TLS reports call it where one should have been there."""
+    """The policy to follow, or None and why. `failure` is what TLS reports call it where one should have been there;
+    `unknown`: later there may be one."""
 
     policy: StsPolicy | None = None
     why: str = ""
     failure: str = ""
+    unknown: bool = False
 
 
 class PolicyFolder:
@@ -106,7 +108,8 @@ class StsPolicies:
             if kept is not None:
                 return _following(kept)
             failed = answer.status is AnswerStatus.FAILED
-            return StsFound(why="its announcement cannot be looked up" if failed else "the domain announces none")
+            why = "its announcement cannot be looked up" if failed else "the domain announces none"
+            return StsFound(why=why, unknown=failed)
         if kept is None or kept.id != announced:
             found = await self._fetched(domain, announced)
             return found if found.policy is not None or kept is None else _following(kept)
@@ -137,7 +140,7 @@ class StsPolicies:
             return self._failed[domain][1]
         self._waiting[domain] = []
         # What comes when nobody can finish it: the others must not wait for ever.
-        found = StsFound(why="the fetch was broken off", failure="sts-policy-fetch-error")
+        found = StsFound(why="the fetch was broken off", failure="sts-policy-fetch-error", unknown=True)
         try:
             found = await self._try(domain, announced)
         finally:
@@ -161,7 +164,7 @@ class StsPolicies:
         return _following(kept)
 
     def _not_fetched(self, domain: str, word: str, reason: str) -> StsFound:
-        found = StsFound(why=f"its policy cannot be fetched: {reason}", failure=word)
+        found = StsFound(why=f"its policy cannot be fetched: {reason}", failure=word, unknown=True)
         self._failed[domain] = self._clock.seconds() + PAUSE, found
         self._failed.move_to_end(domain)
         while len(self._failed) > MAX_KNOWN:

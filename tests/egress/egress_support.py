@@ -255,12 +255,15 @@ class MemoryReactor(Clock):
                 factory.clientConnectionFailed(None, Failure(error.ConnectionRefusedError()))
                 return
             protocol = factory.buildProtocol(None)
-            wire = Wire(server, protocol, self._single, self.limit, self.stall_after)
+            wire = self.make_wire(server, protocol)
             self.wires.append(wire)
             protocol.makeConnection(wire)
             wire.feed(server.greet())
 
         self._starting.append(start)
+
+    def make_wire(self, server: Server, protocol: Any) -> Wire:
+        return Wire(server, protocol, self._single, self.limit, self.stall_after)
 
     def getThreadPool(self) -> "MemoryReactor":
         return self
