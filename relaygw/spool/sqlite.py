@@ -86,7 +86,6 @@ class SqliteSpool:
                 self._lock.acquire()
                 make_directory(self._files.directory)
                 self._sweep(self._engine.open())
-                sync_directory(self.path)
         except SpoolError:
             self._let_go()
             raise
@@ -99,7 +98,14 @@ class SqliteSpool:
             self._syncer.start()
 
     def _connect(self) -> Store:
-        return Store(os.path.join(self.path, "spool.sqlite"), self._files)
+        """SQLite makes its log anew at each opening, and takes no notice when syncing its name fails."""
+        store = Store(os.path.join(self.path, "spool.sqlite"), self._files)
+        try:
+            sync_directory(self.path)
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def _sweep(self, store: Store) -> None:
         """Give back the claims of the last owner, remove files without a message, set aside messages without a file."""
