@@ -1,121 +1,186 @@
-"""Our verdict on a server's certificate is that of Postfix (posttls-finger), on a table of set-ups."""
+"""Our verdict on every set-up of the table, over sockets and through a validating resolver, is the table's; and that of
+Postfix (posttls-finger) is the same wherever it knows the policy."""
 
-import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
-from certificate_workshop import NAME, Made, make, server_context
-from cryptography.hazmat.primitives.serialization import Encoding
-from egress_support import DictResolver, Server, make_services
-from OpenSSL import SSL
-from test_smtp_client_tls import Peer
+from tls_set_ups import ROOT, Place, SetUp, Verdict, attempt, forged, load, wanted, zones
+from tls_wire import TlsPeer
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults, inlineCallbacks
 from twisted.internet.protocol import Factory
 from twisted.internet.utils import getProcessOutput
 from twisted.trial.unittest import TestCase
-from zope.interface import implementer
 
-from relaygw.core.mx import Target
-from relaygw.egress.broken import Broken
-from relaygw.egress.hop import Hop, Manners, TlsMode
-from relaygw.egress.keyring import make_keyring
-from relaygw.egress.opener import Opener
+from relaygw.config.schema import DnsConfig
+from relaygw.dns import make_resolver
+from relaygw.testing.name_servers import free_port, resolve_by, serve, signed
 
 pytestmark = pytest.mark.interop
 
-ROOT = make("root", authority=True)
-SET_UPS = {
-    "good": make(NAME, ROOT),
-    "below a middle": make(NAME, make("middle", ROOT, authority=True)),
-    "wildcard": make("*.example.org", ROOT),
-    "self-signed": make(NAME),
-    "of a stranger": make(NAME, make("stranger", authority=True)),
-    "expired": make(NAME, ROOT, days=1),
-    "for another name": make("other.example", ROOT),
-}
-MANNERS = Manners(
-    hostname="relay.example",
-    connect_timeout=10,
-    greeting_timeout=10,
-    command_timeout=10,
-    data_timeout=10,
-    idle_timeout=0,
-    messages_per_connection=1,
-)
+PORT_53 = f"127.53.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250 + 1}:53"
+"""Where Postfix looks for a resolver, which knows no other port: an address that nobody else has."""
+
+LEVELS = {"dane": "dane-only"}
+"""What Postfix calls levels of ours; of the others the names are the same."""
+
+MATCHING = ("verify", "fingerprint", "dane-only")
+"""Levels at which a certificate that proves nothing is the end."""
+
+_POSTFIX = """\
+compatibility_level = 3.6
+smtp_dns_support_level = dnssec
+dnssec_probe =
+inet_protocols = ipv4
+myhostname = relay.example
+"""
+_UNDER = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
 
 
-@implementer(IOpenSSLServerConnectionCreator)
-class Certified:
-    def __init__(self, context: SSL.Context) -> None:
-        self._context = context
+@attrs.frozen
+class Finger:
+    """posttls-finger with a configuration and a resolver of its own."""
 
-    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        return SSL.Connection(self._context, None)
+    program: str
+    folder: Path
+    authorities: str
+
+    def command(self, level: str, destination: str, *match: str) -> list[str]:
+        # RFC 8996: what has nothing newer than TLS 1.1 has none.
+        options = ["-c", "-L", "summary", "-P", "", "-F", self.authorities, "-p", ">=TLSv1.2", "-d", "sha256"]
+        return [
+            "--mount", "sh", "-c", _UNDER, str(self.folder / "resolv.conf"),
+            self.program, *options, "-l", level, destination, *match,
+        ]  # fmt: skip
+
+    def ask(self, level: str, destination: str, *match: str) -> Deferred[bytes]:
+        environment = {**os.environ, "MAIL_CONFIG": str(self.folder)}
+        return getProcessOutput("unshare", self.command(level, destination, *match), environment, errortoo=True)
+
+
+@attrs.frozen
+class World:
+    """The places with their servers' port, the resolver, and what tells Postfix's opinion."""
+
+    places: tuple[Place, ...]
+    finger: Finger
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    from conftest import need
+
+    if os.getuid():
+        pytest.skip("a resolver on port 53 wants to be started by root")
+    folder, programs = tmp_path_factory.mktemp("finger"), {name: need(name) for name in ("nsd", "unbound")}
+    port = free_port()
+    places = tuple(Place.make(set_up, port) for set_up in load())
+    served, anchors = published(places)
+    authorities, _ = ROOT.write(folder, "root")
+    (folder / "main.cf").write_text(_POSTFIX)
+    (folder / "resolv.conf").write_text(f"nameserver {PORT_53.removesuffix(':53')}\n")
+    with (
+        serve(folder, programs["nsd"], served) as server,
+        resolve_by(folder, programs["unbound"], server, anchors, place=PORT_53),
+    ):
+        yield World(places, Finger(need("posttls-finger"), folder, authorities), folder)
+
+
+def published(places: tuple[Place, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """The zones as they are served, and what the resolver believes of them."""
+    served, anchors = {}, {}
+    for name, text in zones(places).items():
+        if name == "unsigned.test":
+            served[name], anchors[name] = text, ""
+            continue
+        served[name], anchors[name] = signed(text, name)
+        if name == "bogus.test":
+            _, anchors[name] = signed(text, name)  # another key's
+    for data, other in forged(places).items():
+        assert data in served["signed.test"]
+        served["signed.test"] = served["signed.test"].replace(data, other)
+    return served, anchors
+
+
+def is_known(set_up: SetUp) -> bool:
+    """Whether posttls-finger knows the policies of the set-up: MTA-STS and REQUIRETLS it does not."""
+    return not set_up.requiretls and set_up.tls != "sts" and (set_up.sts is None or bool(set_up.tlsa))
+
+
+@inlineCallbacks
+def opinion(finger: Finger, place: Place) -> Any:
+    """What smtp(8) would do at the level of the set-up, in the table's words."""
+    set_up, destination = place.set_up, f"{place.set_up.domain}:{place.port}"
+    if set_up.tls == "may":
+        told = yield finger.ask("dane-only", destination)
+        level = _without_dane(told)
+        if not level:
+            return _understood("dane-only", told)
+    else:
+        level = LEVELS.get(set_up.tls, set_up.tls)
+    prints = (print_.upper() for print_ in place.fingerprints())
+    colons = (":".join(print_[at : at + 2] for at in range(0, 64, 2)) for print_ in prints)
+    told = yield finger.ask(level, destination, *colons)
+    return "deferred" if level == "dane-only" and _without_dane(told) else _understood(level, told)
+
+
+def _without_dane(told: bytes) -> str:
+    """What its level "dane" comes to where DANE does not apply: the tool itself goes on as if told to be "secure"."""
+    if b"no TLSA records found, resorting" in told:
+        return "may"
+    unusable = (b"no usable TLSA records found", b"all TLSA records unusable")
+    return "encrypt" if any(words in told for words in unusable) else ""
+
+
+def _understood(level: str, told: bytes) -> str:
+    insecure = b"MX RRset insecure: log verified as trusted" in told and b"Trusted TLS connection" in told
+    if b"Verified TLS connection established" in told or insecure:
+        return "verified" if level in MATCHING else "encrypted"
+    if b"TLS connection established" in told:
+        return "deferred" if level in MATCHING else "encrypted"
+    nowhere = any(words in told for words in (b"lookup failed", b"TLSA lookup", b"Failed to establish"))
+    return "clear" if level in ("none", "may") and not nowhere else "deferred"
 
 
 class FingerTests(TestCase):
-    timeout = 90
-    program: str
+    timeout = 110
+    world: World
 
     @pytest.fixture(autouse=True)
-    def _find(self, peer: Callable[[str], str], tmp_path: Path) -> None:
-        self.program = peer("posttls-finger")
-        self.authorities, _ = ROOT.write(tmp_path, "root")
+    def _world(self, world: World) -> None:
+        self.world = world
 
-    def listen(self, made: Made) -> int:
-        def build(address: object) -> Any:
-            outside = Server(("STARTTLS",), starttls=b"220 2.0.0 go\r\n")
-            return Peer(outside, Server(), Certified(server_context(made)), False, b"")  # type: ignore[arg-type]  # as good
-
-        factory: Any = Factory()
-        factory.buildProtocol = build
-        port: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    def listen(self, place: Place) -> None:
+        factory = Factory()
+        factory.buildProtocol = lambda address: TlsPeer(place.server())  # type: ignore[method-assign,assignment]  # the shortest of factories
+        port: Any = reactor.listenTCP(place.port, factory, interface=place.set_up.address)  # type: ignore[attr-defined]  # the reactor's
         self.addCleanup(port.stopListening)
-        return int(port.getHost().port)
 
     @inlineCallbacks
-    def ours(self, hop: Hop) -> Any:
-        opener = Opener(reactor, MANNERS, make_keyring(make_services(reactor, DictResolver({}))))
-        closed: Deferred[None] = Deferred()
-        try:
-            session = yield Deferred.fromCoroutine(opener.open(Target(host=NAME, address="127.0.0.1"), hop))
-        except Broken:
-            return False
-        session.connection.gone = lambda: closed.callback(None)
-        session.connection.quit()
-        yield closed
-        return True
+    def test_the_verdicts_of_the_table_are_ours_and_theirs(self) -> Any:
+        for place in self.world.places:
+            self.listen(place)
+        resolver = make_resolver(DnsConfig(nameservers=(PORT_53,)), reactor)
+        ours, theirs = dict[str, Verdict](), dict[str, str]()
+        slots = DeferredSemaphore(4)
 
-    @inlineCallbacks
-    def theirs(self, port: int, *arguments: str) -> Any:
-        words = ("-c", "-L", "summary", "-P", "", *arguments)
-        told = yield getProcessOutput(self.program, words, errortoo=True)
-        return b"Verified TLS connection established" in told
+        @inlineCallbacks
+        def compare(place: Place) -> Any:
+            name, finger = place.set_up.name, self.world.finger
+            one = attempt(place, reactor, resolver, self.world.folder, finger.authorities)
+            ours[name] = yield Deferred.fromCoroutine(one)
+            if is_known(place.set_up):
+                theirs[name] = yield opinion(finger, place)
 
-    @inlineCallbacks
-    def test_verify(self) -> Any:
-        verdicts = {}
-        for name, made in SET_UPS.items():
-            port = self.listen(made)
-            mine = yield self.ours(Hop(port=port, tls=TlsMode.VERIFY, authorities=self.authorities))
-            other = yield self.theirs(port, "-l", "verify", "-F", self.authorities, f"[127.0.0.1]:{port}", NAME)
-            verdicts[name] = mine, other
-        assert all(mine == other for mine, other in verdicts.values()), verdicts
-        assert {name for name, (mine, _) in verdicts.items() if mine} == {"good", "below a middle", "wildcard"}
-
-    @inlineCallbacks
-    def test_fingerprints(self) -> Any:
-        wanted = hashlib.sha256(SET_UPS["expired"].certificate.public_bytes(Encoding.DER)).hexdigest()
-        colons = ":".join(wanted[at : at + 2] for at in range(0, 64, 2)).upper()
-        verdicts = {}
-        for name, made in SET_UPS.items():
-            port = self.listen(made)
-            mine = yield self.ours(Hop(port=port, tls=TlsMode.FINGERPRINT, fingerprints=(wanted,)))
-            other = yield self.theirs(port, "-l", "fingerprint", "-d", "sha256", f"[127.0.0.1]:{port}", colons)
-            verdicts[name] = mine, other
-        assert all(mine == other for mine, other in verdicts.values()), verdicts
-        assert {name for name, (mine, _) in verdicts.items() if mine} == {"expired"}
+        yield gatherResults([slots.run(compare, place) for place in self.world.places], consumeErrors=True)
+        table = [place.set_up for place in self.world.places]
+        assert ours == {set_up.name: wanted(set_up) for set_up in table}
+        assert theirs == {
+            set_up.name: set_up.finger_says or set_up.verdict for set_up in table if is_known(set_up)
+        }  # fmt: skip
+        assert len(theirs) > 70

@@ -78,10 +78,8 @@ class SetUp:
     offers_requiretls: bool = True
     kind: str = "no-policy-found"
     result: str = ""
-    finger: str = ""
     finger_says: str = ""
     because: str = ""
-    untold: str = ""
     number: int = 0
 
     @property
