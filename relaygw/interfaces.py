@@ -8,7 +8,7 @@ provide the interface. The parts we ship enter by the same door.
 Methods said to answer "now or later" may return the value or an awaitable (coroutine, Deferred) of it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import Any
 
 import attrs
@@ -123,8 +123,13 @@ class ISpool(Interface):
         A record that is gone (removed by an operator, settled before) stays gone: nothing of the settlement is done.
         """
 
-    def claim(now: float, lease: float, limit: int) -> Awaitable[tuple[Record, ...]]:
-        """At most `limit` records due by `now` and claimed by nobody, now claimed until `lease`; earliest due first."""
+    def claim(now: float, lease: float, limit: int, owner: str | None = None) -> Awaitable[tuple[Record, ...]]:
+        """At most `limit` records due by `now` and claimed by nobody, now claimed until `lease`; earliest due first.
+        Only those of one owner (relaygw.core.owner), where one is named."""
+
+    def look(now: float, lease: float, limit: int, mark: "Mark", passed: Set[str]) -> Awaitable["Found"]:
+        """The same behind `mark`, in order of due time, and nothing of the owners to be `passed` over: how those are
+        found who are due behind a crowd. However large the crowd, it looks at a bounded number of records."""
 
     def take(queue_id: str, now: float, lease: float) -> Awaitable[Record | None]:
         """Claim this one record, due or not, held or not, until `lease`; None: not there, or claimed at `now`."""
@@ -134,9 +139,6 @@ class ISpool(Interface):
 
     def release(queue_id: str) -> Awaitable[None]:
         """Give a claim back without a change."""
-
-    def next_due() -> Awaitable[float]:
-        """When `claim` may answer a record next: it falls due, or the claim on a due one ends (infinity: never)."""
 
     def record(queue_id: str) -> Awaitable[Record | None]:
         """The record as last committed."""
@@ -260,6 +262,20 @@ class Settlement:
     record: Record
     added: tuple[NewMessage, ...] = ()
     release: bool = True
+
+
+Mark = tuple[float, str, int]
+"""A place in a spool's order of due times. (t, "", 0) is before all that is due at t or later."""
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """What a look came upon, now claimed. `mark` is where the next look goes on. `next_due` is when there may be more:
+    something falls due, or the claim on it ends (infinity: never); None while the look has not come to its end."""
+
+    records: tuple[Record, ...]
+    mark: Mark
+    next_due: float | None
 
 
 @attrs.frozen(kw_only=True)

@@ -1,6 +1,7 @@
 """Whose mail a message is, for fairness: the login, or else the sender without what differs from message to message."""
 
 import re
+from functools import lru_cache
 
 from relaygw.core.record import Origin, Record
 
@@ -14,6 +15,11 @@ def owner_of(record: Record) -> str:
     sender = record.envelope.sender
     if sender is None:
         return "<>" if record.origin is Origin.REPORT else f"<> from {record.client}"
-    stem = _STEM.match(sender.local)
-    local = stem[0] if stem is not None else sender.local
-    return f"{local.rstrip('0123456789-_.') or local}@{sender.domain}".lower()
+    return _stem(sender.local, sender.domain)
+
+
+@lru_cache(maxsize=4096)
+def _stem(local: str, domain: str) -> str:
+    stem = _STEM.match(local)
+    local = stem[0] if stem is not None else local
+    return f"{local.rstrip('0123456789-_.') or local}@{domain}".lower()

@@ -1,11 +1,12 @@
 """Whose turn it is: things that wait, by owner (who sent them) and lane (what they wait for).
 
 Owners take turns, and those for whom nothing runs take every second one; so do the owners within one lane. Who sends
-one letter therefore waits for one or two others, however much somebody else has sent: a newcomer passes in front of
-a crowd, but of two starts in a lane at most one is by passing, so that the crowd moves on too. Within one owner and
-lane the order is that of arrival. Every step costs the same however much waits.
+one letter therefore waits for one or two others, however much somebody else has sent. In a lane, those who have no more
+than a few letters in all pass in front of a crowd, but of two starts at most one is by passing, so that the crowd moves
+on too. Within one owner and lane the order is that of arrival. Every step costs the same however much waits.
 
-Each open lane is offered under one owner at a time, the one whose turn it is within the lane.
+Each open lane is offered under two owners at most: the one whose turn it is in the crowd, and the one whose turn it is
+among those with letters. Whoever of them has his turn first starts in it.
 """
 
 from collections import OrderedDict, deque
@@ -17,19 +18,34 @@ import attrs
 L = TypeVar("L", bound=Hashable)
 J = TypeVar("J")
 
+LETTERS = 10
+"""Who has no more than this that waits or runs is nobody's crowd."""
+
 
 @attrs.define(eq=False)
 class _Lane(Generic[J]):
-    """`offered` is the owner under whom the lane may be chosen, None while it is closed. `passer` is a newcomer who
-    went in front and waits; `passed` says that nobody may until an owner has started in the order of the lane, and
-    `newcomers` are those who would."""
+    """Each owner waits in one of the two rings, in the order of turns. `offered` are the owners under whom the lane may
+    be chosen now, none while it is closed. `owes`: the last start passed in front of the crowd."""
 
-    owners: OrderedDict[str, deque[J]] = attrs.Factory(OrderedDict)
+    crowd: OrderedDict[str, deque[J]] = attrs.Factory(OrderedDict)
+    letters: OrderedDict[str, deque[J]] = attrs.Factory(OrderedDict)
     size: int = 0
-    offered: str | None = None
-    passer: str | None = None
-    passed: bool = False
-    newcomers: deque[str] = attrs.Factory(deque)
+    is_open: bool = False
+    offered: tuple[str, ...] = ()
+    owes: bool = False
+
+    def jobs(self, owner: str) -> deque[J] | None:
+        return self.crowd.get(owner) or self.letters.get(owner)
+
+    def heads(self) -> tuple[str, ...]:
+        """Whose turn it is in each ring, who is first in front."""
+        if not self.letters:
+            return (next(iter(self.crowd)),)
+        letter = next(iter(self.letters))
+        if not self.crowd:
+            return (letter,)
+        crowd = next(iter(self.crowd))
+        return (crowd, letter) if self.owes else (letter, crowd)
 
 
 class Turns(Generic[L, J]):
@@ -41,6 +57,7 @@ class Turns(Generic[L, J]):
         self._idle: OrderedDict[str, None] = OrderedDict()  # of these, those for whom nothing runs
         self._busy: OrderedDict[str, None] = OrderedDict()  # and the others
         self._running: dict[str, int] = {}
+        self._waiting: dict[str, int] = {}
         self._idle_next = True
 
     def __len__(self) -> int:
@@ -57,7 +74,7 @@ class Turns(Generic[L, J]):
 
     def waiting_of(self, lane: L, owner: str) -> int:
         found = self._lanes.get(lane)
-        return len(found.owners.get(owner, ())) if found is not None else 0
+        return len(found.jobs(owner) or ()) if found is not None else 0
 
     def lanes(self) -> Iterator[L]:
         return iter(self._lanes)
@@ -66,67 +83,63 @@ class Turns(Generic[L, J]):
         """`is_open` counts where the lane comes into being with it."""
         found = self._lanes.get(lane)
         if found is None:
-            found = self._lanes[lane] = _Lane()
-            if is_open:
-                self._offer(lane, found, owner)
-        jobs = found.owners.get(owner)
+            found = self._lanes[lane] = _Lane(is_open=is_open)
+        waiting = self._waiting[owner] = self._waiting.get(owner, 0) + 1
+        if waiting + self._running.get(owner, 0) > LETTERS:
+            jobs = found.letters.pop(owner, None) or found.crowd.get(owner)
+            ring = found.crowd
+        else:
+            jobs = found.letters.get(owner) or found.crowd.pop(owner, None)
+            ring = found.letters
         if jobs is None:
-            jobs = found.owners[owner] = deque()
-            self._pass_in_front(lane, found, owner)
+            jobs = deque()
+        if owner not in ring:
+            ring[owner] = jobs
         jobs.append(job)
         found.size += 1
-
-    def _pass_in_front(self, lane: L, found: _Lane[J], owner: str) -> None:
-        """A newcomer with less on offer than the one whose turn it is goes first, every second time."""
-        holder = found.offered or next(iter(found.owners))
-        if holder == owner:
-            return
-        fewer = found.offered is not None and len(self._offers.get(owner, ())) < len(self._offers[holder])
-        if not fewer and not self._more_runs(holder, owner):
-            return
-        if not found.passed:
-            self._pass(lane, found, owner)
-            return
-        found.newcomers.append(owner)
-        if found.offered is not None:  # who must go first goes soon, however much else it has on offer
-            self._offers[found.offered].move_to_end(lane, last=False)
-
-    def _pass(self, lane: L, found: _Lane[J], owner: str) -> None:
-        found.owners.move_to_end(owner, last=False)
-        found.passer, found.passed = owner, True
-        if found.offered is not None:
-            self._withdraw(lane, found)
-            self._offer(lane, found, owner)
-
-    def _more_runs(self, one: str, other: str) -> bool:
-        return self._running.get(one, 0) > self._running.get(other, 0)
+        if found.is_open:
+            self._offer(lane, found)
 
     def open(self, lane: L) -> None:
         """It has room."""
         found = self._lanes.get(lane)
-        if found is not None and found.offered is None:
-            self._offer(lane, found, next(iter(found.owners)))
+        if found is not None and not found.is_open:
+            found.is_open = True
+            self._offer(lane, found)
 
     def close(self, lane: L) -> None:
         """It has no room any more."""
         found = self._lanes.get(lane)
-        if found is not None and found.offered is not None:
+        if found is not None and found.is_open:
+            found.is_open = False
             self._withdraw(lane, found)
 
-    def _offer(self, lane: L, found: _Lane[J], owner: str) -> None:
-        found.offered = owner
+    def _offer(self, lane: L, found: _Lane[J]) -> None:
+        """Under those whose turn it is now."""
+        heads = found.heads()
+        if heads == found.offered:
+            return
+        for owner in found.offered:
+            if owner not in heads:
+                self._withdraw_from(lane, owner)
+        for owner in heads:
+            if owner not in found.offered:
+                self._offer_to(lane, owner)
+        found.offered = heads
+
+    def _offer_to(self, lane: L, owner: str) -> None:
         offers = self._offers.get(owner)
         if offers is None:
             offers = self._offers[owner] = OrderedDict()
             (self._busy if owner in self._running else self._idle)[owner] = None
         offers[lane] = None
-        if found.newcomers:
-            offers.move_to_end(lane, last=False)
 
     def _withdraw(self, lane: L, found: _Lane[J]) -> None:
-        owner = found.offered
-        assert owner is not None
-        found.offered = None
+        for owner in found.offered:
+            self._withdraw_from(lane, owner)
+        found.offered = ()
+
+    def _withdraw_from(self, lane: L, owner: str) -> None:
         offers = self._offers[owner]
         del offers[lane]
         if not offers:
@@ -143,29 +156,44 @@ class Turns(Generic[L, J]):
         return next(iter(self._offers[owner])), owner
 
     def next(self, *, only_idle: bool = False) -> tuple[L, str, J] | None:
-        """The lane, owner and thing whose turn it is, taken out; its lane is closed by that."""
+        """The lane, owner and thing whose turn it is, taken out; its lane is closed by that.
+
+        Where the lane owes the crowd a start, who has his turn gives it to the crowd, and has the next one.
+        """
         chosen = self.peek(only_idle=only_idle)
         if chosen is None:
             return None
         lane, owner = chosen
         self._had_its_turn(owner)
         found = self._lanes[lane]
+        found.is_open = False
         self._withdraw(lane, found)
-        jobs = found.owners[owner]
+        passes = owner in found.letters
+        if passes and found.owes and found.crowd and not only_idle:
+            owner, passes = next(iter(found.crowd)), False
+        found.owes = passes
+        return lane, owner, self._take(lane, found, owner)
+
+    def _take(self, lane: L, found: _Lane[J], owner: str) -> J:
+        ring = found.letters if owner in found.letters else found.crowd
+        jobs = ring[owner]
         job = jobs.popleft()
         found.size -= 1
-        found.passed, found.passer = found.passed and found.passer == owner, None
+        self._waits_no_more(owner, 1)
         if jobs:
-            found.owners.move_to_end(owner)
+            ring.move_to_end(owner)
         else:
-            del found.owners[owner]
-            if not found.owners:
+            del ring[owner]
+            if not found.size:
                 del self._lanes[lane]
-        while found.newcomers and not found.passed:
-            newcomer = found.newcomers.popleft()
-            if newcomer in found.owners:
-                self._pass(lane, found, newcomer)
-        return lane, owner, job
+        return job
+
+    def _waits_no_more(self, owner: str, number: int) -> None:
+        left = self._waiting[owner] - number
+        if left:
+            self._waiting[owner] = left
+        else:
+            del self._waiting[owner]
 
     def _choice(self, only_idle: bool) -> OrderedDict[str, None]:
         if only_idle or (self._idle and (self._idle_next or not self._busy)):
@@ -203,9 +231,13 @@ class Turns(Generic[L, J]):
         found = self._lanes.pop(lane, None)
         if found is None:
             return []
-        if found.offered is not None:
-            self._withdraw(lane, found)
-        return [job for jobs in found.owners.values() for job in jobs]
+        self._withdraw(lane, found)
+        home: list[J] = []
+        for ring in (found.letters, found.crowd):
+            for owner, jobs in ring.items():
+                self._waits_no_more(owner, len(jobs))
+                home += jobs
+        return home
 
     def clear(self) -> list[J]:
         """Take out everything."""

@@ -1,16 +1,19 @@
 """When to ask the spool for due records, and how long they stay ours.
 
-It sleeps until the next due time it was told of; nothing is asked of the spool in between. While records are ours
-their claims are lengthened well before they end. A spool that fails is asked again with growing pauses.
+It sleeps until the next due time it was told of; nothing is asked of the spool in between. It looks once at each record
+in the order of due times, however many are due, and passes over those of owners who are a crowd: theirs are claimed
+owner by owner when there is room, so that no letter waits behind a mailing. While records are ours their claims are
+lengthened well before they end. A spool that fails is asked again with growing pauses.
 """
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from relaygw.core.events import Event, TaskFailed
 from relaygw.core.record import Record
-from relaygw.interfaces import ISpool
+from relaygw.interfaces import ISpool, Mark
 from relaygw.tasks import describe
 
 LEASE = 300.0
@@ -19,12 +22,19 @@ LEASE = 300.0
 BATCH = 100
 """Records claimed at once."""
 
+LEAST = 10
+"""Records of one owner claimed at once, where many are crowds."""
+
+BEGIN: Mark = (float("-inf"), "", 0)
+END: Mark = (float("inf"), "", 0)
+
 FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0
 """Seconds before the spool is asked again after it failed, and at least between two looks that find nothing."""
 
 
 class Claims:
-    """`room()` says how many records may come; each is given to `arrived`; `ours()` lists the ids that are ours."""
+    """`room()` says how many records of crowds may come; each record is given to `arrived`, which says by `leave` where
+    it finds no place; `ours()` lists the ids that are ours."""
 
     def __init__(
         self,
@@ -37,7 +47,9 @@ class Claims:
         arrived: Callable[[Record], None],
         ours: Callable[[], Sequence[str]],
     ) -> None:
-        self.backlog = False  # whether due records were left in the spool for want of room
+        self._left: OrderedDict[str, None] = OrderedDict()
+        self._mark = BEGIN
+        self._soonest = float("inf")  # what was said to be due next while it was looked
         self._spool = spool
         self._clock = clock
         self._write_event = write_event
@@ -54,6 +66,7 @@ class Claims:
     def open(self) -> None:
         """Begin, with what is due already."""
         self._open = True
+        self._mark = BEGIN
         self.look()
 
     def close(self) -> None:
@@ -65,6 +78,25 @@ class Claims:
         """Nothing is ours any more."""
         self._renewal = _cancelled(self._renewal)
 
+    @property
+    def backlog(self) -> bool:
+        """Whether due records were left in the spool for want of room."""
+        return bool(self._left)
+
+    def leave(self, owner: str) -> None:
+        """There are records of this owner in the spool that are due, and no place for them."""
+        self._left.setdefault(owner)
+
+    def came(self, due: float) -> None:
+        """Something came into the spool, or came back, that is due then."""
+        self._mark = min(self._mark, (due, "", 0))
+        self.look()
+
+    def retry(self, due: float) -> None:
+        """What is due then could not be read, and may be there still: look for it again, but not at once."""
+        self._mark = min(self._mark, (due, "", 0))
+        self.wake_at(self._clock.seconds() + FIRST_PAUSE)
+
     def look(self) -> None:
         """Claim what is due now, as far as there is room."""
         self._again = True
@@ -74,9 +106,11 @@ class Claims:
             self._spawn("claim due records", self._claim())
 
     def wake_at(self, due: float) -> None:
-        """Look no later than this."""
+        """Look no later than this: something is due then."""
+        self._mark = min(self._mark, (due, "", 0))
+        self._soonest = min(self._soonest, due)
         if not self._open or self._looking or due == float("inf"):
-            return  # the look that runs asks for the next due time at its end
+            return  # the look that runs sees to it at its end
         delay = max(due - self._clock.seconds(), 0.0)
         if self._timer is not None:
             if self._timer.getTime() <= self._clock.seconds() + delay:
@@ -92,7 +126,7 @@ class Claims:
         next_due = float("inf")
         try:
             while self._again and self._open:
-                self._again = False
+                self._again, self._soonest = False, float("inf")
                 next_due = await self._claim_all()
             self._pause = FIRST_PAUSE
         except Exception as error:
@@ -101,22 +135,47 @@ class Claims:
             self._pause = min(self._pause * 2, LAST_PAUSE)
         finally:
             self._looking = False
-        self.wake_at(next_due)
+        self.wake_at(min(next_due, self._soonest))
 
     async def _claim_all(self) -> float:
-        """Claim batch after batch; answers when to look again (infinity: when there is room)."""
-        while True:
-            limit = min(BATCH, self._room())
-            self.backlog = limit <= 0
-            if self.backlog or not self._open:
-                return float("inf")
-            now = self._clock.seconds()
-            records = await self._spool.claim(now, now + LEASE, limit)
-            for record in records:
+        """Look for letters, then claim a batch of a crowd, in turns; answers when to look again."""
+        next_due = float("inf")
+        while self._open:
+            next_due = await self._look()
+            if not await self._claim_of_crowd():
+                break
+        return next_due
+
+    async def _look(self) -> float:
+        """Claim what is due and not of a crowd; answers when something is due next."""
+        next_due = None
+        while next_due is None:
+            now, (mark, self._mark) = self._clock.seconds(), (self._mark, END)
+            try:
+                found = await self._spool.look(now, now + LEASE, BATCH, mark, frozenset(self._left))
+            except BaseException:
+                self._mark = min(self._mark, mark)
+                raise
+            self._mark, next_due = min(self._mark, found.mark), found.next_due
+            for record in found.records:
                 self._hand_over(record)
-            if len(records) < limit:
-                # What is due already and still was not given is another's: no hurry.
-                return max(await self._spool.next_due(), now + FIRST_PAUSE)
+            if not self._open:
+                return float("inf")
+        return max(next_due, now + FIRST_PAUSE)  # however many fall due, it is looked once a second
+
+    async def _claim_of_crowd(self) -> bool:
+        """Claim for the owner whose turn it is, as far as there is room; False: there is none, or nobody is left."""
+        limit = min(max(BATCH // max(len(self._left), 1), LEAST), self._room())
+        if limit <= 0 or not self._left or not self._open:
+            return False
+        owner, now = next(iter(self._left)), self._clock.seconds()
+        self._left.move_to_end(owner)
+        records = await self._spool.claim(now, now + LEASE, limit, owner)
+        if not records:
+            del self._left[owner]
+        for record in records:
+            self._hand_over(record)
+        return True
 
     def _hand_over(self, record: Record) -> None:
         """One record with which something is wrong holds up nobody: it comes again when its claim has ended."""

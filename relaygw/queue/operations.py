@@ -239,6 +239,7 @@ class Operations:
             return await self._carry_out(record, order, now)
         except SpoolError:
             await self._spool.release(queue_id)
+            self._hands.changed(record.due)
             raise
 
     async def _carry_out(self, record: Record, order: Order, now: float) -> Effect:

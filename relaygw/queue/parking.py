@@ -38,20 +38,24 @@ class Parking:
             return False
         return len(self._places) < self.limit or held + 1 < max(self._owners.values())
 
-    def add(self, queue_id: str, destination: Destination, owner: str) -> str:
-        """Park it; answers the id of one that had to make room, "" for none."""
-        displaced = self._displaced() if len(self._places) >= self.limit else ""
+    def held(self, owner: str) -> int:
+        """How many the owner has parked."""
+        return self._owners.get(owner, 0)
+
+    def add(self, queue_id: str, destination: Destination, owner: str) -> tuple[str, str] | None:
+        """Park it; answers the id and owner of one that had to make room, None where there was room."""
+        displaced = self._displaced() if len(self._places) >= self.limit else None
         self._places[queue_id] = destination, owner
         self._owners[owner] += 1
         self._turns.add(destination, owner, queue_id, is_open=True)
         return displaced
 
-    def _displaced(self) -> str:
+    def _displaced(self) -> tuple[str, str]:
         """The newest of the owner who has most."""
         most = max(self._owners, key=lambda owner: self._owners[owner])
         newest = next(queue_id for queue_id in reversed(self._places) if self._places[queue_id][1] == most)
         self.remove(newest)
-        return newest
+        return newest, most
 
     def destination(self, queue_id: str) -> Destination | None:
         """What a parked record waits for; None when it is not parked."""
@@ -109,8 +113,8 @@ class Parking:
                 return queue_id, destination
             self._stale -= 1
 
-    def send_home(self, destination: Destination) -> list[str]:
-        """Take out all that wait for the destination."""
+    def send_home(self, destination: Destination) -> list[tuple[str, str]]:
+        """Take out all that wait for the destination; their ids and owners."""
         home = []
         for queue_id in self._turns.drain(destination):
             place = self._places.get(queue_id)
@@ -119,7 +123,7 @@ class Parking:
                 continue
             del self._places[queue_id]
             self._forget(place[1])
-            home.append(queue_id)
+            home.append((queue_id, place[1]))
         return home
 
     def clear(self) -> list[str]:

@@ -45,6 +45,10 @@ from relaygw.tasks import Tasks
 PARKED = 20_000
 """Records that may be ours, known by id only, while their destination is busy."""
 
+CROWD = 500
+"""Parked records of one owner by which it is a crowd: what more of it is due stays in the spool, and is passed over when
+it is looked for others."""
+
 LINE = 2
 """Records in line for one destination before more are parked, in units of what it bears at once."""
 
@@ -130,7 +134,7 @@ class QueueService(Service):
             random=random,
             write_event=write_event,
             settled=self._settled,
-            added=self._claims.look,
+            added=self._claims.came,
         )
         hands = QueueHands(
             clock=clock,
@@ -204,8 +208,7 @@ class QueueService(Service):
             active = self._actives[queue_id] = Active(record, content, owner)
             self._launch(active, plan)
         elif not self._park(record, plan, owner):
-            self._claims.backlog = True
-            self._give_back(queue_id)
+            self._leave(queue_id, owner)
 
     def _arrived(self, record: Record) -> None:
         """A record was claimed."""
@@ -217,7 +220,9 @@ class QueueService(Service):
         if self._fits(plan, owner):
             self._begin_opening(queue_id, plan.groups[0].destination if plan.groups else None, record)
         elif not self._park(record, plan, owner):
-            self._book(record, plan)
+            self._book(record, plan, owner)
+        elif self._parking.held(owner) >= CROWD:
+            self._claims.leave(owner)
 
     def _begin_opening(
         self, queue_id: str, destination: Destination | None, record: Record | None = None, until: float = 0.0
@@ -236,6 +241,8 @@ class QueueService(Service):
             self._write_event(TaskFailed(queue_id=queue_id, task="open a record", error=str(error)))
         opening = self._opening.pop(queue_id)
         self._came(opening.destination)
+        if content is None:
+            self._claims.retry(record.due if record is not None else 0.0)
         if record is not None and content is not None and not self._closing:
             active = Active(record, content, owner_of(record), requests=opening.requests)
             self._actives[queue_id] = active
@@ -290,17 +297,20 @@ class QueueService(Service):
             return False
         self._claims.keep()
         displaced = self._parking.add(record.queue_id, plan.groups[0].destination, owner)
-        if displaced:
-            self._claims.backlog = True
-            self._give_back(displaced)
+        if displaced is not None:
+            self._leave(*displaced)
         return True
 
-    def _book(self, record: Record, plan: Plan) -> None:
+    def _leave(self, queue_id: str, owner: str) -> None:
+        """It stays in the spool until there is room for more of its owner."""
+        self._claims.leave(owner)
+        self._give_back(queue_id)
+
+    def _book(self, record: Record, plan: Plan, owner: str) -> None:
         """A claimed record for which there is no place even to wait: it comes back when its turn is likely to be,
         so that what is due behind it is reached."""
-        if not plan.groups:
-            self._claims.backlog = True
-            self._give_back(record.queue_id)
+        if not plan.groups or self._room() <= 0:
+            self._leave(record.queue_id, owner)
             return
         place = plan.groups[0].destination
         throughput = self._deliveries.lanes.throughput(place)
@@ -309,9 +319,8 @@ class QueueService(Service):
 
     def _rests(self, destination: Destination) -> None:
         """Nobody waits for a destination that rests: what is due meanwhile is put off in the spool."""
-        for queue_id in self._parking.send_home(destination):
-            self._claims.backlog = True
-            self._give_back(queue_id)
+        for queue_id, owner in self._parking.send_home(destination):
+            self._leave(queue_id, owner)
         self._room_made()
 
     def _places(self, record: Record) -> Sequence[Destination]:

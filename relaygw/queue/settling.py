@@ -40,7 +40,7 @@ class Settler:
         random: Callable[[], float],
         write_event: Callable[[Event], None],
         settled: Callable[[Active, bool], None],
-        added: Callable[[], None],
+        added: Callable[[float], None],
     ) -> None:
         self.schedule = schedule
         self._spool = spool
@@ -154,7 +154,7 @@ class Settler:
         for event in (*events, *step.events):
             self._write_event(event)
         if added:
-            self._added()
+            self._added(min(new.record.due for new in added))
         return gone
 
     def _complain(self, active: Active, error: Exception) -> None:

@@ -4,15 +4,17 @@ It obeys ISpool to the letter but for power loss; `broken` set to a text makes e
 failing disk would.
 """
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import attrs
 from zope.interface import implementer
 
 from relaygw.core.content import BytesContent, Content
+from relaygw.core.owner import owner_of
 from relaygw.core.record import Record
-from relaygw.interfaces import ISink, ISpool, Settlement, SpoolError
+from relaygw.interfaces import Found, ISink, ISpool, Mark, Settlement, SpoolError
 from relaygw.spool.sink import Sink
 
 
@@ -20,12 +22,21 @@ from relaygw.spool.sink import Sink
 class _Entry:
     record: Record
     content: Content
+    number: int
     lease: float = 0.0
 
     @property
     def wake(self) -> float:
         """When it can be claimed next."""
         return max(self.record.due, self.lease)
+
+    @property
+    def owner(self) -> str:
+        return owner_of(self.record)
+
+    @property
+    def mark(self) -> Mark:
+        return self.record.due, self.owner, self.number
 
 
 @implementer(ISpool)
@@ -35,6 +46,7 @@ class MemorySpool:
     def __init__(self) -> None:
         self.broken = ""
         self._entries: dict[str, _Entry] = {}
+        self._numbers = itertools.count(1)
         self._closed = False
 
     def _check(self) -> None:
@@ -59,7 +71,7 @@ class MemorySpool:
     def _add(self, record: Record, content: Content, lease: float) -> None:
         if record.queue_id in self._entries:
             raise SpoolError(f"there is a record {record.queue_id} already")
-        self._entries[record.queue_id] = _Entry(record, content, lease)
+        self._entries[record.queue_id] = _Entry(record, content, next(self._numbers), lease)
 
     async def settle(self, settlement: Settlement) -> None:
         self._check()
@@ -77,12 +89,33 @@ class MemorySpool:
         if settlement.release:
             entry.lease = 0.0
 
-    async def claim(self, now: float, lease: float, limit: int) -> tuple[Record, ...]:
+    async def claim(self, now: float, lease: float, limit: int, owner: str | None = None) -> tuple[Record, ...]:
         self._check()
-        due = sorted((entry for entry in self._entries.values() if entry.wake <= now), key=lambda entry: entry.wake)
-        for entry in due[:limit]:
-            entry.lease = lease
-        return tuple(entry.record for entry in due[:limit])
+        due = sorted(
+            (entry for entry in self._entries.values() if entry.wake <= now and owner in (None, entry.owner)),
+            key=lambda entry: entry.mark,
+        )
+        return _claimed(due[:limit], lease)
+
+    async def look(self, now: float, lease: float, limit: int, mark: Mark, passed: Set[str]) -> Found:
+        self._check()
+        for entry in self._entries.values():
+            if 0 < entry.lease <= now:
+                entry.lease, mark = 0.0, min(mark, (entry.record.due, "", 0))
+        due = sorted(
+            (
+                entry
+                for entry in self._entries.values()
+                if entry.wake <= now and entry.mark > mark and entry.owner not in passed
+            ),
+            key=lambda entry: entry.mark,
+        )
+        found = due[:limit]
+        ended = len(due) <= limit
+        end = (now, "", 0) if ended else found[-1].mark
+        later = (entry.wake for entry in self._entries.values() if entry.wake > now)
+        records = _claimed(found, lease)
+        return Found(records=records, mark=max(mark, end), next_due=min(later, default=math.inf) if ended else None)
 
     async def take(self, queue_id: str, now: float, lease: float) -> Record | None:
         self._check()
@@ -102,10 +135,6 @@ class MemorySpool:
         self._check()
         if queue_id in self._entries:
             self._entries[queue_id].lease = 0.0
-
-    async def next_due(self) -> float:
-        self._check()
-        return min((entry.wake for entry in self._entries.values()), default=math.inf)
 
     async def record(self, queue_id: str) -> Record | None:
         self._check()
@@ -130,3 +159,9 @@ class MemorySpool:
         for entry in self._entries.values():
             entry.lease = 0.0
         self._closed = True
+
+
+def _claimed(entries: Sequence[_Entry], lease: float) -> tuple[Record, ...]:
+    for entry in entries:
+        entry.lease = lease
+    return tuple(entry.record for entry in entries)

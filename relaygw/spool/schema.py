@@ -2,14 +2,17 @@
 
 The format's number stands in `user_version`. A database of a newer program is refused, an older one is brought up to
 date in one transaction. `message` has what the queue asks for, `content` the octets apart from it, so that a change of
-the record never rewrites them. `wake`, the later of `due` and `lease`, is when a record can be claimed.
+the record never rewrites them. Those that nobody has claimed (`lease` 0) are found by due time and by owner, those that
+are claimed by the end of the claim: what is delivered at once is in no index that grows with the queue.
 """
 
 import os
 import sqlite3
 from collections.abc import Callable
 
+from relaygw.core.owner import owner_of
 from relaygw.interfaces import SpoolError
+from relaygw.spool.codec import CodecError, decode_record
 
 APPLICATION = 0x52475751  # "RGWQ", for file(1)
 PAGE_SIZE = 8192
@@ -29,7 +32,28 @@ def _format_1(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_format_1,)
+def _format_2(connection: sqlite3.Connection) -> None:
+    """Owners, so that a letter is found behind a mailing; indexes of those that are claimed and those that are not."""
+    connection.create_function("owner_of_record", 1, _owner_of_text, deterministic=True)
+    connection.execute("DROP INDEX message_wake")
+    connection.execute("ALTER TABLE message DROP COLUMN wake")
+    connection.execute("ALTER TABLE message ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
+    connection.execute("UPDATE message SET owner = owner_of_record(CAST(record AS BLOB)) WHERE damage IS NULL")
+    connection.execute("CREATE INDEX message_due ON message (due, owner) WHERE lease = 0 AND damage IS NULL")
+    connection.execute("CREATE INDEX message_owner ON message (owner, due) WHERE lease = 0 AND damage IS NULL")
+    connection.execute("CREATE INDEX message_lease ON message (lease) WHERE lease <> 0")
+    connection.execute("CREATE INDEX message_file ON message (file, queue_id) WHERE file <> ''")
+
+
+def _owner_of_text(raw: bytes) -> str:
+    """What cannot be read has no owner; it is set aside when it is."""
+    try:
+        return owner_of(decode_record(raw.decode("utf-8")))
+    except (CodecError, UnicodeDecodeError):
+        return ""
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_format_1, _format_2)
 """Step n leads from format n to n + 1; what was published is never changed, only followed by another."""
 
 

@@ -7,7 +7,7 @@ A large content is synced, with its directory, by a thread of its own before its
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -17,7 +17,7 @@ from zope.interface import implementer
 from relaygw.core.content import Content
 from relaygw.core.events import Event
 from relaygw.core.record import Record
-from relaygw.interfaces import ISink, ISpool, NewMessage, Settlement, SpoolError
+from relaygw.interfaces import Found, ISink, ISpool, Mark, NewMessage, Settlement, SpoolError
 from relaygw.spool.batcher import Batcher
 from relaygw.spool.codec import encode_record
 from relaygw.spool.engine import Engine, Hop
@@ -180,8 +180,11 @@ class SqliteSpool:
             raise
         return tuple(entries)
 
-    async def claim(self, now: float, lease: float, limit: int) -> tuple[Record, ...]:
-        return await self._call(lambda store: store.claim(now, lease, limit))
+    async def claim(self, now: float, lease: float, limit: int, owner: str | None = None) -> tuple[Record, ...]:
+        return await self._call(lambda store: store.claim(now, lease, limit, owner))
+
+    async def look(self, now: float, lease: float, limit: int, mark: Mark, passed: Set[str]) -> Found:
+        return await self._call(lambda store: store.look(now, lease, limit, mark, passed))
 
     async def take(self, queue_id: str, now: float, lease: float) -> Record | None:
         return await self._call(lambda store: store.take(queue_id, now, lease))
@@ -194,9 +197,6 @@ class SqliteSpool:
         await self._call(lambda store: store.renew((queue_id,), 0.0))
 
     # -- questions ------------------------------------------------------------------------------------------------
-
-    async def next_due(self) -> float:
-        return await self._call(Store.next_due)
 
     async def record(self, queue_id: str) -> Record | None:
         return await self._call(lambda store: store.record(queue_id))

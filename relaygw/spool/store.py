@@ -5,16 +5,18 @@ as damaged with the reason, is left out of every answer from then on, and stops 
 """
 
 import contextlib
+import math
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import lru_cache
 
 import attrs
 
 from relaygw.core.content import BytesContent, Content
+from relaygw.core.owner import owner_of
 from relaygw.core.record import Record
-from relaygw.interfaces import Settlement, SpoolError
+from relaygw.interfaces import Found, Mark, Settlement, SpoolError
 from relaygw.spool.codec import CodecError, decode_record, encode_record
 from relaygw.spool.files import ContentFiles, FileContent, read_head
 from relaygw.spool.schema import PAGE_SIZE, connect
@@ -22,6 +24,14 @@ from relaygw.spool.sink import Body
 
 _ROWS = 50
 """Rows per statement: few statements for a batch, few different statements to prepare."""
+
+LOOKED_AT = 1000
+"""Records that one look goes over at most: about a millisecond."""
+
+_UNCLAIMED = "SELECT due, owner, id FROM message INDEXED BY message_due WHERE lease = 0 AND damage IS NULL"
+_UNCLAIMED_OF = (
+    "SELECT due, owner, id FROM message INDEXED BY message_owner WHERE lease = 0 AND damage IS NULL AND owner = ?"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +64,9 @@ class Store:
         self.written = 0
         self._connection = connect(path)
         self._next_id = self._one("SELECT coalesce(max(id), 0) + 1 FROM message")[0]
+        self._number = self._one(
+            "SELECT (SELECT count(*) FROM message) - (SELECT count(*) FROM message WHERE damage IS NOT NULL)"
+        )[0]
         self._discarded: list[str] = []
         self._damages: list[Damage] = []
 
@@ -67,10 +80,12 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """All or nothing; when it ends without an exception, what was done survives power loss."""
         self._connection.execute("BEGIN IMMEDIATE")
+        number = self._number
         try:
             yield
             self._connection.execute("COMMIT")
         except BaseException:
+            self._number = number
             self._discarded.clear()
             self._damages.clear()
             with contextlib.suppress(sqlite3.Error):
@@ -107,15 +122,15 @@ class Store:
         messages: list[object] = []
         contents: list[object] = []
         for number, entry in enumerate(entries, self._next_id):
-            due, body = entry.record.due, entry.body
-            wake = max(due, entry.lease)
-            messages += number, entry.record.queue_id, due, entry.lease, wake, body.file, entry.text
+            record, body = entry.record, entry.body
+            messages += number, record.queue_id, record.due, entry.lease, owner_of(record), body.file, entry.text
             contents += number, body.size, body.prefix, body.data
             self.written += len(entry.text) + len(body.prefix) + len(body.data) + PAGE_SIZE
         rows = len(entries)
         self._next_id += rows
+        self._number += rows
         try:
-            query = "INSERT INTO message (id, queue_id, due, lease, wake, file, record) VALUES ?*"
+            query = "INSERT INTO message (id, queue_id, due, lease, owner, file, record) VALUES ?*"
             self._connection.execute(_expand(query, 7, rows), messages)
         except sqlite3.IntegrityError as error:
             raise SpoolError("there is a record of this queue id already") from error
@@ -128,14 +143,15 @@ class Store:
             self._remove(queue_ids[start : start + _ROWS])
 
     def _remove(self, queue_ids: Sequence[str]) -> None:
-        query = _expand("SELECT id, file FROM message WHERE queue_id IN ?*", len(queue_ids))
+        query = _expand("SELECT id, file, damage FROM message WHERE queue_id IN ?*", len(queue_ids))
         found = self._connection.execute(query, queue_ids).fetchall()
         if not found:
             return
-        numbers = [number for number, _ in found]
+        numbers = [number for number, _, _ in found]
         for query in ("DELETE FROM message WHERE id IN ?*", "DELETE FROM content WHERE id IN ?*"):
             self._connection.execute(_expand(query, len(numbers)), numbers)
-        self._discarded += [file for _, file in found if file]
+        self._discarded += [file for _, file, _ in found if file]
+        self._number -= sum(damage is None for _, _, damage in found)
         self.written += PAGE_SIZE * len(numbers)
 
     def settle(self, settlement: Settlement, text: str, added: Sequence[Entry]) -> bool:
@@ -154,12 +170,12 @@ class Store:
             self._remove([record.queue_id])
         elif settlement.release:
             self._connection.execute(
-                "UPDATE message SET record = ?, due = ?, lease = 0, wake = ? WHERE queue_id = ?",
-                (text, record.due, record.due, record.queue_id),
+                "UPDATE message SET record = ?, due = ?, lease = 0 WHERE queue_id = ?",
+                (text, record.due, record.queue_id),
             )
         else:
             self._connection.execute(
-                "UPDATE message SET record = ?1, due = ?2, wake = max(?2, lease) WHERE queue_id = ?3",
+                "UPDATE message SET record = ?, due = ? WHERE queue_id = ?",
                 (text, record.due, record.queue_id),
             )
         self.written += PAGE_SIZE
@@ -171,18 +187,55 @@ class Store:
 
     # -- claims ---------------------------------------------------------------------------------------------------
 
-    def claim(self, now: float, lease: float, limit: int) -> tuple[Record, ...]:
-        query = (
-            "SELECT id, queue_id, CAST(record AS BLOB) FROM message "
-            "WHERE wake <= ? AND damage IS NULL ORDER BY wake, id LIMIT ?"
-        )
-        rows = self._connection.execute(query, (now, limit)).fetchall()
-        for start in range(0, len(rows), _ROWS):
-            numbers = [row[0] for row in rows[start : start + _ROWS]]
-            query = _expand("UPDATE message SET lease = ?, wake = max(due, ?) WHERE id IN ?*", len(numbers))
-            self._connection.execute(query, (lease, lease, *numbers))
-            self.written += PAGE_SIZE * len(numbers)
-        return self._decode((queue_id, raw) for _, queue_id, raw in rows)
+    def claim(self, now: float, lease: float, limit: int, owner: str | None = None) -> tuple[Record, ...]:
+        self._end_claims(now)
+        if owner is None:
+            return self._claim(f"{_UNCLAIMED} AND due <= ? ORDER BY due, owner, id LIMIT ?", (now, limit), lease)
+        return self._claim(f"{_UNCLAIMED_OF} AND due <= ? ORDER BY due, id LIMIT ?", (owner, now, limit), lease)
+
+    def _claim(self, query: str, values: Sequence[object], lease: float) -> tuple[Record, ...]:
+        """Asks on where all it finds is damaged, so that an empty answer means that nothing is due."""
+        while numbers := [row[2] for row in self._connection.execute(query, values)]:
+            if records := self._claimed(numbers, lease):
+                return records
+        return ()
+
+    def look(self, now: float, lease: float, limit: int, mark: Mark, passed: Set[str]) -> Found:
+        mark = min(mark, (self._end_claims(now), "", 0))
+        query = f"{_UNCLAIMED} AND (due, owner, id) > (?, ?, ?) AND due <= ? ORDER BY due, owner, id LIMIT ?"
+        rows: list[Mark] = self._connection.execute(query, (*mark, now, LOOKED_AT)).fetchall()
+        wanted = [row for row in rows if row[1] not in passed]
+        if len(wanted) > limit:
+            mark = wanted[limit - 1]
+        elif rows:
+            mark = rows[-1]
+        ended = len(wanted) <= limit and len(rows) < LOOKED_AT
+        records = self._claimed([row[2] for row in wanted[:limit]], lease)
+        return Found(records=records, mark=mark, next_due=self._next_due(now) if ended else None)
+
+    def _end_claims(self, now: float) -> float:
+        """Give back the claims that ran out; the earliest time one of them is due (infinity: there was none)."""
+        query = "SELECT id, due FROM message INDEXED BY message_lease WHERE lease <> 0 AND lease <= ?"
+        ended = self._connection.execute(query, (now,)).fetchall()
+        self._set_leases([number for number, _ in ended], 0.0)
+        return min((due for _, due in ended), default=math.inf)
+
+    def _claimed(self, numbers: Sequence[int], lease: float) -> tuple[Record, ...]:
+        """The messages of these numbers, from now on claimed."""
+        self._set_leases(numbers, lease)
+        rows: dict[int, tuple[str, bytes]] = {}
+        for start in range(0, len(numbers), _ROWS):
+            some = numbers[start : start + _ROWS]
+            query = _expand("SELECT id, queue_id, CAST(record AS BLOB) FROM message WHERE id IN ?*", len(some))
+            rows.update((number, (queue_id, raw)) for number, queue_id, raw in self._connection.execute(query, some))
+        return self._decode(rows[number] for number in numbers)
+
+    def _set_leases(self, numbers: Sequence[int], lease: float) -> None:
+        for start in range(0, len(numbers), _ROWS):
+            some = numbers[start : start + _ROWS]
+            query = _expand("UPDATE message SET lease = ? WHERE id IN ?*", len(some))
+            self._connection.execute(query, (lease, *some))
+            self.written += PAGE_SIZE * len(some)
 
     def take(self, queue_id: str, now: float, lease: float) -> Record | None:
         query = "SELECT 1 FROM message WHERE queue_id = ? AND lease <= ? AND damage IS NULL"
@@ -194,18 +247,20 @@ class Store:
     def renew(self, queue_ids: Sequence[str], lease: float) -> None:
         for start in range(0, len(queue_ids), _ROWS):
             wanted = queue_ids[start : start + _ROWS]
-            query = _expand("UPDATE message SET lease = ?, wake = max(due, ?) WHERE queue_id IN ?*", len(wanted))
-            self._connection.execute(query, (lease, lease, *wanted))
+            query = _expand("UPDATE message SET lease = ? WHERE damage IS NULL AND queue_id IN ?*", len(wanted))
+            self._connection.execute(query, (lease, *wanted))
 
     def release_all(self) -> None:
         """Give every claim back: their owner was this spool, and is no more."""
-        self._connection.execute("UPDATE message SET lease = 0, wake = due WHERE lease <> 0")
+        self._connection.execute("UPDATE message SET lease = 0 WHERE lease <> 0")
 
     # -- questions ------------------------------------------------------------------------------------------------
 
-    def next_due(self) -> float:
-        row = self._one("SELECT min(wake) FROM message")
-        return float("inf") if row[0] is None else float(row[0])
+    def _next_due(self, now: float) -> float:
+        """When something falls due after now, or a claim ends."""
+        later = self._connection.execute(f"{_UNCLAIMED} AND due > ? ORDER BY due LIMIT 1", (now,)).fetchone()
+        lease = self._one("SELECT min(lease) FROM message INDEXED BY message_lease WHERE lease <> 0")[0]
+        return min(math.inf if later is None else later[0], math.inf if lease is None else lease)
 
     def record(self, queue_id: str) -> Record | None:
         query = "SELECT queue_id, CAST(record AS BLOB) FROM message WHERE queue_id = ? AND damage IS NULL"
@@ -228,9 +283,8 @@ class Store:
         return found
 
     def count(self) -> int:
-        """From the indexes, without a walk over the records."""
-        query = "SELECT (SELECT count(*) FROM message) - (SELECT count(*) FROM message WHERE damage IS NOT NULL)"
-        return self._one(query)[0]
+        """Known at any time, however many there are."""
+        return self._number
 
     def content(self, queue_id: str) -> Content | None:
         query = (
@@ -281,8 +335,8 @@ class Store:
 
     def set_aside(self, queue_id: str, error: str) -> None:
         """Keep a message out of every answer but `damaged`."""
-        query = "UPDATE message SET damage = ?, lease = 0, wake = 9e999 WHERE queue_id = ?"
-        self._connection.execute(query, (error, queue_id))
+        query = "UPDATE message SET damage = ?, lease = 0 WHERE queue_id = ? AND damage IS NULL"
+        self._number -= self._connection.execute(query, (error, queue_id)).rowcount
         self._damages.append(Damage(queue_id, error))
 
     def damaged(self) -> tuple[Damage, ...]:

@@ -15,8 +15,9 @@ from relaygw.core.content import Content
 from relaygw.core.envelope import Body, Envelope, Notify, Recipient
 from relaygw.core.outcome import deferred, failed
 from relaygw.core.record import Origin, Progress, RecipientState, Record
-from relaygw.interfaces import ISink, ISpool, NewMessage, Settlement, SpoolError
+from relaygw.interfaces import ISink, ISpool, Mark, NewMessage, Settlement, SpoolError
 
+BEGIN: Mark = (-math.inf, "", 0)
 NOW = 1_800_000_000.0
 HEAD = b"From: <sender@example.org>\r\nSubject: =?utf-8?q?gr=C3=BC=C3=9Fe?=\r\n"
 SMALL = HEAD + b"\r\nbody\x00\xff\r\n.\r\n"
@@ -153,18 +154,18 @@ async def check_claims(spool: ISpool) -> None:
         await store(spool, make_record(queue_id, due))
     await store(spool, attrs.evolve(make_record("held", NOW - 5), held="by hand"))
     await store(spool, make_record("claimed", NOW - 5), lease=NOW + 100)
-    assert await spool.next_due() == NOW - 1
+    assert await _next_due(spool) == NOW - 1
     assert await _claim(spool, NOW - 2) == []
     assert await _claim(spool, NOW + 1, limit=2) == ["d", "c"], "not the earliest first"
     assert await _claim(spool, NOW + 1) == ["a"]
     assert await _claim(spool, NOW + 1) == [], "claimed twice"
-    assert await spool.next_due() == NOW + 2
+    assert await _next_due(spool) == NOW + 2
     await spool.release("c")
     await spool.release("nobody")
-    assert await spool.next_due() == NOW
+    assert await _next_due(spool) == NOW
     assert await _claim(spool, NOW + 1) == ["c"], "a claim given back is not free"
     assert await _claim(spool, NOW + 49) == ["b"]
-    assert await spool.next_due() == NOW + 50, "the end of a lease is not seen"
+    assert await _next_due(spool) == NOW + 50, "the end of a lease is not seen"
     assert await _claim(spool, NOW + 49.9) == [], "claimed before the lease ended"
     assert sorted(await _claim(spool, NOW + 50)) == ["a", "b", "c", "d"], "a lease did not end at its end"
     await spool.renew(["a", "b", "nobody"], NOW + 200)
@@ -174,6 +175,44 @@ async def check_claims(spool: ISpool) -> None:
 async def _claim(spool: ISpool, now: float, limit: int = 10) -> list[str]:
     lease = NOW + 50 if now < NOW + 50 else now + 50
     return [record.queue_id for record in await spool.claim(now, lease, limit)]
+
+
+async def _next_due(spool: ISpool) -> float:
+    found = await spool.look(0.0, 0.0, 1, BEGIN, frozenset())
+    assert found.next_due is not None, "a look at nothing does not end"
+    return found.next_due
+
+
+async def check_owners(spool: ISpool) -> None:
+    """One owner's records can be claimed alone, and what is due behind a crowd is found."""
+    for number in range(5):
+        await store(spool, _of("mailing", f"m{number}", NOW + number))
+    await store(spool, _of("alice", "letter", NOW + 3.5))
+    await store(spool, _of("bob", "later", NOW + 9))
+    await store(spool, _of("bob", "ours", NOW + 1), lease=NOW + 20)
+    mailing = frozenset({"mailing"})
+    found = await spool.look(NOW + 5, NOW + 50, 10, BEGIN, mailing)
+    assert [record.queue_id for record in found.records] == ["letter"], "the letter behind the mailing was not found"
+    assert found.next_due == NOW + 9
+    again = await spool.look(NOW + 5, NOW + 50, 10, found.mark, frozenset())
+    assert again.records == (), "it looked at what is before the mark"
+    first = await spool.claim(NOW + 5, NOW + 50, 2, "mailing")
+    assert [record.queue_id for record in first] == ["m0", "m1"], "not the owner's earliest"
+    assert await spool.claim(NOW + 5, NOW + 50, 9, "nobody") == ()
+    part = await spool.look(NOW + 5, NOW + 50, 2, BEGIN, frozenset())
+    assert [record.queue_id for record in part.records] == ["m2", "m3"]
+    assert part.next_due is None, "it says that it came to the end"
+    rest = await spool.look(NOW + 5, NOW + 50, 2, part.mark, frozenset())
+    assert [record.queue_id for record in rest.records] == ["m4"], "it did not go on where it ended"
+    await spool.release("m0")
+    before = await spool.look(NOW + 5, NOW + 50, 9, (NOW, "", 0), mailing)
+    assert before.records == (), "an owner to be passed over was not"
+    late = await spool.look(NOW + 20, NOW + 50, 9, rest.mark, frozenset())
+    assert sorted(record.queue_id for record in late.records) == ["later", "ours"], "the end of a claim was not seen"
+
+
+def _of(login: str, queue_id: str, due: float) -> Record:
+    return attrs.evolve(make_record(queue_id, due), login=login)
 
 
 async def check_take(spool: ISpool) -> None:
@@ -186,7 +225,7 @@ async def check_take(spool: ISpool) -> None:
     await spool.release("held")
     assert await spool.take("held", NOW + 11, NOW + 20) == held
     assert await spool.take("nobody", NOW, NOW + 10) is None
-    assert await spool.next_due() == math.inf, "a held record falls due"
+    assert await _next_due(spool) >= NOW + 20, "a held record falls due"
 
 
 async def check_settle(spool: ISpool) -> None:
@@ -199,7 +238,7 @@ async def check_settle(spool: ISpool) -> None:
     assert await spool.record("a") == changed, "the change was not stored"
     assert await _claim(spool, NOW + 49) == [], "the claim was not kept"
     await spool.settle(Settlement(record=changed))
-    assert await spool.next_due() == NOW + 30
+    assert await _next_due(spool) == NOW + 30
     assert await _claim(spool, NOW + 30) == ["a"], "the claim was not given back"
     assert read(await spool.content("a")) == PREFIX + LARGE, "the change touched the content"
     await _check_finish(spool, changed)
@@ -226,7 +265,7 @@ async def _check_finish(spool: ISpool, record: Record) -> None:
     assert await spool.count() == 1, "settling a record that is gone did something"
     await spool.settle(Settlement(record=progressed(report, Progress.DELIVERED)))
     assert await spool.count() == 0
-    assert await spool.next_due() == math.inf
+    assert await _next_due(spool) == math.inf
 
 
 async def check_settle_again(spool: ISpool) -> None:
@@ -262,6 +301,7 @@ CHECKS: tuple[Check, ...] = (
     check_sink,
     check_records,
     check_claims,
+    check_owners,
     check_take,
     check_settle,
     check_settle_again,

@@ -50,11 +50,11 @@ def test_a_parked_id_can_be_taken_out_and_come_back_elsewhere() -> None:
 def test_an_owner_has_his_share_and_others_a_place_at_his_cost() -> None:
     parking = Parking(4)
     assert parking.has_place("mailing")
-    assert [parking.add(each, A, "mailing") for each in ("m1", "m2")] == ["", ""]
+    assert [parking.add(each, A, "mailing") for each in ("m1", "m2")] == [None, None]
     assert not parking.has_place("mailing")
-    assert [parking.add(each, A, each) for each in ("x", "y")] == ["", ""]
+    assert [parking.add(each, A, each) for each in ("x", "y")] == [None, None]
     assert parking.has_place("z")
-    assert parking.add("z", B, "z") == "m2"
+    assert parking.add("z", B, "z") == ("m2", "mailing")
     assert len(parking) == 4
     assert not parking.has_place("w"), "nobody holds more than one: the newcomer is no better than they are"
     assert sorted(everything(parking)) == ["m1", "x", "y", "z"]
@@ -75,7 +75,7 @@ def test_all_who_wait_for_a_destination_can_be_sent_home() -> None:
     for queue_id in ("a1", "b1", "a2", "a3"):
         parking.add(queue_id, ("mx", queue_id[0]), "alice")
     parking.remove("a2")
-    assert parking.send_home(A) == ["a1", "a3"]
+    assert parking.send_home(A) == [("a1", "alice"), ("a3", "alice")]
     assert list(parking) == ["b1"]
 
 
@@ -104,8 +104,8 @@ def test_every_parked_id_comes_out_once_whatever_happens(limit: int, actions: li
         if action == "add" and queue_id not in inside and parking.has_place(word):
             displaced = parking.add(queue_id, destination, word)
             inside[queue_id] = destination
-            if displaced:
-                del inside[displaced]
+            if displaced is not None:
+                del inside[displaced[0]]
         elif action == "remove":
             assert parking.remove(queue_id) == (inside.pop(queue_id, None) is not None)
         elif action == "next":
@@ -115,8 +115,8 @@ def test_every_parked_id_comes_out_once_whatever_happens(limit: int, actions: li
             if taken is not None:
                 assert inside.pop(taken[0]) == taken[1] == destination
         elif action == "home":
-            for home in parking.send_home(destination):
-                assert inside.pop(home) == destination
+            for home, owner in parking.send_home(destination):
+                assert (destination, owner) == (inside.pop(home), word)
         assert set(parking) == inside.keys()
         assert len(parking) <= limit
         assert sum(parking.waiting(("mx", each)) for each in "abc") <= 2 * limit + 1

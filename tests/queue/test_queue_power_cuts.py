@@ -5,6 +5,7 @@ A power cut drops the running queue as it stands; a new one starts over what the
 """
 
 from collections import Counter
+from collections.abc import Set
 
 import attrs
 import pytest
@@ -18,7 +19,7 @@ from relaygw.config.schema import QueueConfig
 from relaygw.core.content import BytesContent, Content
 from relaygw.core.lifecycle import Order, Verb
 from relaygw.core.record import Progress, Record
-from relaygw.interfaces import Attempt, Settlement
+from relaygw.interfaces import Attempt, Found, Mark, Settlement
 from relaygw.spool.memory import MemorySpool
 from relaygw.testing.transport import ManualTransport, delivered
 
@@ -49,11 +50,17 @@ class WatchedSpool(MemorySpool):
         if self.latency:
             await deferLater(self.clock, self.latency)
 
-    async def claim(self, now: float, lease: float, limit: int) -> tuple[Record, ...]:
+    async def claim(self, now: float, lease: float, limit: int, owner: str | None = None) -> tuple[Record, ...]:
         await self._later()
-        records = await super().claim(now, lease, limit)
+        records = await super().claim(now, lease, limit, owner)
         await self._later()
         return records
+
+    async def look(self, now: float, lease: float, limit: int, mark: Mark, passed: Set[str]) -> Found:
+        await self._later()
+        found = await super().look(now, lease, limit, mark, passed)
+        await self._later()
+        return found
 
     async def content(self, queue_id: str) -> Content | None:
         await self._later()
