@@ -8,7 +8,7 @@ provide the interface. The parts we ship enter by the same door.
 Methods said to answer "now or later" may return the value or an awaitable (coroutine, Deferred) of it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import attrs
@@ -22,7 +22,9 @@ from relaygw.core.outcome import Outcome
 from relaygw.core.question import Answer, Question
 from relaygw.core.record import RecipientState, Record, Route
 from relaygw.core.scram import ScramKeys
+from relaygw.core.selection import Selection
 from relaygw.core.session import Transaction
+from relaygw.core.trash import Aside, Trashed
 from relaygw.core.verdict import Phase, Verdict
 
 
@@ -146,6 +148,17 @@ class ISpool(Interface):
     def content(queue_id: str) -> Awaitable[Content | None]:
         """The content as last committed. It stays readable while the record exists."""
 
+    def search(selection: Selection, after: str, limit: int) -> Awaitable[tuple[tuple[Record, ...], str]]:
+        """Records that may be meant, at most `limit`, in order of queue id from those greater than `after`, and after
+        which id to go on ("": nothing is left). None that is meant is left out, others may be among them, and there
+        may be none while there is more: each step is a short one."""
+
+    def take_all(queue_ids: Sequence[str], now: float, lease: float) -> Awaitable[tuple[Record, ...]]:
+        """`take` for many at once; those that are not there or claimed are left out."""
+
+    def settle_all(settlements: "Sequence[Settlement]") -> Awaitable[None]:
+        """`settle` for many at once, each for itself; all or nothing."""
+
     def records(after: str, limit: int) -> Awaitable[tuple[Record, ...]]:
         """A page of records in order of queue id, those greater than `after`."""
 
@@ -154,6 +167,36 @@ class ISpool(Interface):
 
     def close() -> Awaitable[None]:
         """Finish what was begun, give all claims back, and let go."""
+
+
+class ITrash(Interface):
+    """What a spool provides besides ISpool to keep what operators removed, for a while, apart from the queue.
+
+    It keeps what settlements put aside, with a content of its own, as safe as anything in the queue.
+    """
+
+    def trashed(after: int, limit: int) -> Awaitable[tuple[tuple[Trashed, ...], int]]:
+        """A page of what is kept, in order of removal, behind the entry `after`, and where the next one begins (0:
+        nowhere)."""
+
+    def trashed_of(queue_ids: Sequence[str]) -> Awaitable[tuple[Trashed, ...]]:
+        """What is kept of these messages."""
+
+    def restore(entries: Sequence[int]) -> Awaitable[tuple[Record, ...]]:
+        """Let them be in the queue again and in the trash no more, in one step. Passed over are those that are not
+        there, and those whose message is still in the queue: an order brings them back."""
+
+    def purge(entries: Sequence[int]) -> Awaitable[None]:
+        """Let go of these for good."""
+
+    def expire(before: float, limit: int) -> Awaitable[tuple[str, ...]]:
+        """Let go of at most `limit` that were removed before this time; their queue ids."""
+
+    def oldest() -> Awaitable[float]:
+        """When the first of what is kept was removed (infinity: nothing is)."""
+
+    def trash_count() -> Awaitable[int]:
+        """How many entries are kept."""
 
 
 class ISink(Interface):
@@ -176,6 +219,13 @@ class ITable(Interface):
 
     def lookup(key: str) -> tuple[str, ...] | Awaitable[tuple[str, ...]]:
         """The values, now or later; empty when the key is not there. Raises when the table cannot be asked."""
+
+
+class IEntries(Interface):
+    """What a table may provide besides ITable: it is kept in memory, answers at once, and shows what it holds."""
+
+    def entries() -> Iterable[tuple[str, tuple[str, ...]]]:
+        """All keys with their values."""
 
 
 class IDirectory(Interface):
@@ -255,13 +305,15 @@ class NewMessage:
 
 @attrs.frozen(kw_only=True)
 class Settlement:
-    """One step of a message's life, committed as a whole. A finished record is removed with its content.
+    """One step of a message's life, committed as a whole. A finished record is removed with its content. `aside` is
+    what it does to the trash.
 
     `release` gives the claim back (the record waits for its next due time)."""
 
     record: Record
     added: tuple[NewMessage, ...] = ()
     release: bool = True
+    aside: Aside | None = None
 
 
 Mark = tuple[float, str, int]
@@ -291,6 +343,7 @@ class Services:
     signer: Any = None  # ISigner, for transports that hand mail on to other hosts; None: nothing is signed
     directory: Any = None  # IDirectory
     store: Any = None  # relaygw.mailbox.store.Store
+    tables: Mapping[str, Any] = attrs.field(factory=dict)  # ITable, by the names in the configuration
     write_event: Callable[[Event], None] = lambda event: None  # into the journal
 
 

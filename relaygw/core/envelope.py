@@ -26,11 +26,15 @@ class Notify(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Recipient:
-    """One forward-path. `notify` empty means the default, FAILURE and DELAY (RFC 3461 4.1); `orcpt` is decoded."""
+    """One forward-path. `notify` empty means the default, FAILURE and DELAY (RFC 3461 4.1); `orcpt` is decoded.
+
+    `expanded`: others of the envelope stand in its place, and it is kept to be reported only (relaygw.core.expansion).
+    """
 
     address: Address
     notify: frozenset[Notify] = frozenset()
     orcpt: str = ""
+    expanded: bool = False
 
 
 @attrs.frozen(kw_only=True)

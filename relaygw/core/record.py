@@ -19,11 +19,28 @@ class Progress(enum.Enum):
     DELIVERED = "delivered"
     REPORTED = "reported"  # failed or expired, and the sender was told (or must not be)
     REMOVED = "removed"  # by an operator
+    EXPANDED = "expanded"  # a list or alias: others stand in its place (RFC 3461 5.2.7)
+
+
+@attrs.frozen(kw_only=True)
+class Detour:
+    """Where an operator sends a recipient instead of where the routing table would: the route of this name, or these
+    hosts (relaygw.core.detour)."""
+
+    route: str = ""
+    hosts: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"route {self.route}" if self.route else ", ".join(self.hosts)
 
 
 @attrs.frozen(kw_only=True)
 class RecipientState:
-    """`due` is when the next attempt may start; `last` the latest outcome; `warned` when a delay DSN was sent."""
+    """`due` is when the next attempt may start; `last` the latest outcome; `warned` when a delay DSN was sent last.
+
+    `owed`: the sender is to be told where it stands, in a report with others of the message that is not made yet.
+    `detour`: an operator sent it another way than the routing table would.
+    """
 
     recipient: Recipient
     progress: Progress = Progress.WAITING
@@ -31,6 +48,8 @@ class RecipientState:
     due: float = 0.0
     last: Outcome | None = None
     warned: float | None = None
+    owed: bool = False
+    detour: Detour | None = None
 
     @property
     def address(self) -> Address:
@@ -79,13 +98,22 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        return not self.waiting
+        return not any(state.progress is Progress.WAITING or state.owed for state in self.recipients)
+
+    @property
+    def owing(self) -> bool:
+        """Whether a report is to be made that is not made yet."""
+        return any(state.owed for state in self.recipients)
 
     @property
     def due(self) -> float:
-        """The earliest time any recipient is due; infinity when held or finished."""
-        waiting = self.waiting
-        return min(state.due for state in waiting) if waiting and not self.held else float("inf")
+        """The earliest time any recipient, or a report, is due; infinity when held or finished."""
+        if self.held:
+            return float("inf")
+        return min(
+            (state.due for state in self.recipients if state.progress is Progress.WAITING or state.owed),
+            default=float("inf"),
+        )
 
 
 @attrs.frozen(kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 from relaygw.core.address import Address
 from relaygw.core.envelope import Body, Envelope, Notify, Recipient
 from relaygw.core.outcome import Outcome, Status
-from relaygw.core.record import Origin, Progress, RecipientState, Record
+from relaygw.core.record import Detour, Origin, Progress, RecipientState, Record
 from relaygw.core.reply import Reply
 
 VERSION = 1
@@ -21,7 +21,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _Fields = dict[str, Any]
 _RECORD_TEXTS = ("session_id", "client", "hello", "listener", "login", "message_id", "header_from", "held")
 _OUTCOME_TEXTS = ("host", "address", "tls")
-_OUTCOME_FLAGS = ("remote", "uncertain", "relayed_dsn", "holds")
+_OUTCOME_FLAGS = ("remote", "uncertain", "relayed_dsn", "holds", "final")
 
 
 class CodecError(ValueError):
@@ -77,6 +77,8 @@ def _recipient(recipient: Recipient) -> _Fields:
         told["notify"] = sorted([word.value for word in recipient.notify])
     if recipient.orcpt:
         told["orcpt"] = recipient.orcpt
+    if recipient.expanded:
+        told["expanded"] = True
     return told
 
 
@@ -92,6 +94,10 @@ def _state(state: RecipientState, original: Recipient | None) -> _Fields:
         told["last"] = _outcome(state.last)
     if state.warned is not None:
         told["warned"] = state.warned
+    if state.owed:
+        told["owed"] = True
+    if state.detour is not None:
+        told["detour"] = {"route": state.detour.route} if state.detour.route else {"hosts": state.detour.hosts}
     return told
 
 
@@ -168,6 +174,7 @@ def _read_recipient(told: Mapping[str, Any]) -> Recipient:
         address=_read_address(told["address"]),
         notify=frozenset([_NOTIFY[word] for word in told["notify"]]) if "notify" in told else frozenset(),
         orcpt=_text(told.get("orcpt", "")),
+        expanded=bool(told.get("expanded", False)),
     )
 
 
@@ -182,7 +189,13 @@ def _read_state(told: Mapping[str, Any], original: Recipient | None) -> Recipien
         due=float(told["due"]),
         last=_read_outcome(told["last"]) if "last" in told else None,
         warned=float(told["warned"]) if "warned" in told else None,
+        owed=bool(told.get("owed", False)),
+        detour=_read_detour(told["detour"]) if "detour" in told else None,
     )
+
+
+def _read_detour(told: Mapping[str, Any]) -> Detour:
+    return Detour(route=_text(told.get("route", "")), hosts=tuple(map(_text, told.get("hosts", ()))))
 
 
 def _read_outcome(told: Mapping[str, Any]) -> Outcome:

@@ -59,6 +59,12 @@ class ContentFiles:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         return name, os.open(self.path(name), flags, 0o600)
 
+    def link(self, name: str) -> str:
+        """A second name for the octets of a file; it needs `sync_names`."""
+        second = secrets.token_hex(16) + _SUFFIX
+        os.link(self.path(name), self.path(second))
+        return second
+
     def sync(self, names: Iterable[str]) -> None:
         """Make the octets of these files survive power loss; their names need `sync_names`."""
         for name in names:

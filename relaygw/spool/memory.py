@@ -14,7 +14,9 @@ from zope.interface import implementer
 from relaygw.core.content import BytesContent, Content
 from relaygw.core.owner import owner_of
 from relaygw.core.record import Record
-from relaygw.interfaces import Found, ISink, ISpool, Mark, Settlement, SpoolError
+from relaygw.core.selection import Selection
+from relaygw.core.trash import Aside, Trashed
+from relaygw.interfaces import Found, ISink, ISpool, ITrash, Mark, Settlement, SpoolError
 from relaygw.spool.sink import Sink
 
 
@@ -39,7 +41,7 @@ class _Entry:
         return self.record.due, self.owner, self.number
 
 
-@implementer(ISpool)
+@implementer(ISpool, ITrash)
 class MemorySpool:
     """All answers come at once. Contents never spill."""
 
@@ -47,6 +49,7 @@ class MemorySpool:
         self.broken = ""
         self._entries: dict[str, _Entry] = {}
         self._numbers = itertools.count(1)
+        self._trash: dict[int, tuple[Trashed, Content]] = {}
         self._closed = False
 
     def _check(self) -> None:
@@ -79,6 +82,7 @@ class MemorySpool:
         entry = self._entries.get(record.queue_id)
         if entry is None:
             return
+        self._set_aside(settlement.aside, entry.content)
         for new in settlement.added:
             if new.record.queue_id not in self._entries:
                 self._add(new.record, BytesContent(new.content), 0.0)
@@ -125,6 +129,14 @@ class MemorySpool:
         entry.lease = lease
         return entry.record
 
+    async def settle_all(self, settlements: Sequence[Settlement]) -> None:
+        for settlement in settlements:
+            await self.settle(settlement)
+
+    async def take_all(self, queue_ids: Sequence[str], now: float, lease: float) -> tuple[Record, ...]:
+        taken = [await self.take(queue_id, now, lease) for queue_id in queue_ids]
+        return tuple(record for record in taken if record is not None)
+
     async def renew(self, queue_ids: Sequence[str], lease: float) -> None:
         self._check()
         for queue_id in queue_ids:
@@ -146,10 +158,63 @@ class MemorySpool:
         entry = self._entries.get(queue_id)
         return entry.content if entry else None
 
+    async def search(self, selection: Selection, after: str, limit: int) -> tuple[tuple[Record, ...], str]:
+        records = await self.records(after, limit)
+        return records, records[-1].queue_id if len(records) == limit else ""
+
     async def records(self, after: str, limit: int) -> tuple[Record, ...]:
         self._check()
         wanted = sorted(queue_id for queue_id in self._entries if queue_id > after)[:limit]
         return tuple(self._entries[queue_id].record for queue_id in wanted)
+
+    def _set_aside(self, aside: Aside | None, content: Content) -> None:
+        if aside is None:
+            return
+        if aside.put is not None:
+            number = next(self._numbers)
+            self._trash[number] = attrs.evolve(aside.put, entry=number), content
+        for entry in aside.taken:
+            self._trash.pop(entry, None)
+
+    async def trashed(self, after: int, limit: int) -> tuple[tuple[Trashed, ...], int]:
+        self._check()
+        entries = [entry for entry in sorted(self._trash) if entry > after][:limit]
+        return tuple(self._trash[entry][0] for entry in entries), entries[-1] if len(entries) == limit else 0
+
+    async def trashed_of(self, queue_ids: Sequence[str]) -> tuple[Trashed, ...]:
+        self._check()
+        return tuple(kept for kept, _ in self._trash.values() if kept.record.queue_id in queue_ids)
+
+    async def restore(self, entries: Sequence[int]) -> tuple[Record, ...]:
+        self._check()
+        back = []
+        for entry in entries:
+            kept = self._trash.get(entry)
+            if kept is not None and kept[0].record.queue_id not in self._entries:
+                self._add(kept[0].record, kept[1], 0.0)
+                back.append(kept[0].record)
+                del self._trash[entry]
+        return tuple(back)
+
+    async def purge(self, entries: Sequence[int]) -> None:
+        self._check()
+        for entry in entries:
+            self._trash.pop(entry, None)
+
+    async def expire(self, before: float, limit: int) -> tuple[str, ...]:
+        self._check()
+        gone = [kept for kept, _ in self._trash.values() if kept.removed < before]
+        gone = sorted(gone, key=lambda kept: kept.removed)[:limit]
+        await self.purge([kept.entry for kept in gone])
+        return tuple(kept.record.queue_id for kept in gone)
+
+    async def oldest(self) -> float:
+        self._check()
+        return min((kept.removed for kept, _ in self._trash.values()), default=math.inf)
+
+    async def trash_count(self) -> int:
+        self._check()
+        return len(self._trash)
 
     async def count(self) -> int:
         self._check()

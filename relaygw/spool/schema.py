@@ -53,7 +53,24 @@ def _owner_of_text(raw: bytes) -> str:
         return ""
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_format_1, _format_2)
+def _format_3(connection: sqlite3.Connection) -> None:
+    """What operators removed and may want back; digests of contents; what came from archives, to come in once."""
+    connection.execute("ALTER TABLE content ADD COLUMN crc INTEGER")
+    connection.execute(
+        "CREATE TABLE trash (id INTEGER PRIMARY KEY AUTOINCREMENT, queue_id TEXT NOT NULL, removed REAL NOT NULL, "
+        "reason TEXT NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL, crc INTEGER, record TEXT NOT NULL, "
+        "prefix BLOB NOT NULL, data BLOB NOT NULL)"
+    )
+    connection.execute("CREATE INDEX trash_removed ON trash (removed)")
+    connection.execute("CREATE INDEX trash_queue_id ON trash (queue_id)")
+    connection.execute("CREATE INDEX trash_file ON trash (file) WHERE file <> ''")
+    connection.execute(
+        "CREATE TABLE imported (archive TEXT NOT NULL, queue_id TEXT NOT NULL, moment REAL NOT NULL, "
+        "PRIMARY KEY (archive, queue_id)) WITHOUT ROWID"
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_format_1, _format_2, _format_3)
 """Step n leads from format n to n + 1; what was published is never changed, only followed by another."""
 
 

@@ -7,6 +7,7 @@ the sink belongs to the spool; an abort after that touches nothing.
 import contextlib
 import os
 from io import BytesIO
+from zlib import crc32
 
 import attrs
 from zope.interface import implementer
@@ -18,13 +19,15 @@ from relaygw.spool.files import ContentFiles, FileContent, spool_errors
 
 @attrs.frozen(kw_only=True)
 class Body:
-    """Content to be stored: our fields on top, then `data`, or the `size` octets of the content file `file`."""
+    """Content to be stored: our fields on top, then `data`, or the `size` octets of the content file `file`, whose
+    CRC-32 is `crc`."""
 
     prefix: bytes
     data: bytes
     file: str = ""
     size: int = 0
     head: bytes | None = None
+    crc: int = 0
 
     def content(self, files: ContentFiles | None) -> Content:
         """As it is delivered."""
@@ -43,6 +46,7 @@ class Sink:
         self._limit = limit
         self._buffer = BytesIO()
         self._head: bytes | None = None
+        self._crc = 0
         self._file = ""
         self._descriptor = -1
         self._closed = ""
@@ -63,6 +67,7 @@ class Sink:
                 if self._descriptor < 0:
                     self._spill()
                 _write_all(self._descriptor, data)
+                self._crc = crc32(data, self._crc)
         except SpoolError as error:
             self.abort()
             self._closed = str(error)
@@ -73,6 +78,7 @@ class Sink:
         self._file, self._descriptor = self._files.create()
         begun = self._buffer.getvalue()
         _write_all(self._descriptor, begun)
+        self._crc = crc32(begun)
         if b"\r\n\r\n" in begun:
             self._head = split_head(begun)
         self._buffer = BytesIO()
@@ -91,7 +97,7 @@ class Sink:
 
     def _body(self, prefix: bytes) -> Body:
         if self._file:
-            return Body(prefix=prefix, data=b"", file=self._file, size=self.size, head=self._head)
+            return Body(prefix=prefix, data=b"", file=self._file, size=self.size, head=self._head, crc=self._crc)
         return Body(prefix=prefix, data=self._buffer.getvalue(), size=self.size)  # which copies nothing
 
     def abort(self) -> None:

@@ -17,13 +17,17 @@ from zope.interface import implementer
 from relaygw.core.content import Content
 from relaygw.core.events import Event
 from relaygw.core.record import Record
-from relaygw.interfaces import Found, ISink, ISpool, Mark, NewMessage, Settlement, SpoolError
+from relaygw.core.selection import Selection
+from relaygw.core.trash import Trashed
+from relaygw.interfaces import Found, ISink, ISpool, ITrash, Mark, NewMessage, Settlement, SpoolError
+from relaygw.spool import trash
 from relaygw.spool.batcher import Batcher
 from relaygw.spool.codec import encode_record
 from relaygw.spool.engine import Engine, Hop
 from relaygw.spool.files import ContentFiles, make_directory, spool_errors, sync_directory
 from relaygw.spool.jobs import Call, Insert, Job, Remove
 from relaygw.spool.lock import Lock
+from relaygw.spool.search import search
 from relaygw.spool.sink import Sink
 from relaygw.spool.store import Damage, Entry, Store, make_entry
 
@@ -45,11 +49,19 @@ def _is_removal(job: Job) -> bool:
     return isinstance(job, Remove)
 
 
+def _settle_all(store: Store, steps: Sequence[tuple[Settlement, str, tuple[Entry, ...]]]) -> None:
+    for settlement, text, added in steps:
+        if settlement.aside is None:
+            store.settle(settlement, text, added)
+        else:
+            trash.settle(store, settlement, text, added)
+
+
 def _at_once(function: Callable[..., object], *args: object) -> None:
     function(*args)
 
 
-@implementer(ISpool)
+@implementer(ISpool, ITrash)
 class SqliteSpool:
     """`path` is the spool's directory. `reactor` None: every operation is done at once in the calling thread, for the
     command line. `report` is told of messages that had to be set aside. `checkpoint`: octets of SQLite's log after
@@ -110,7 +122,7 @@ class SqliteSpool:
     def _sweep(self, store: Store) -> None:
         """Give back the claims of the last owner, remove files without a message, set aside messages without a file."""
         named = store.named_files()
-        self._files.sweep(named)
+        self._files.sweep(named.keys() | trash.named_files(store))
         present = set(os.listdir(self._files.directory))
         with store.transaction():
             store.release_all()
@@ -160,13 +172,16 @@ class SqliteSpool:
     async def settle(self, settlement: Settlement) -> None:
         self._check()
         record = settlement.record
-        if record.finished and not settlement.added:
+        if record.finished and not settlement.added and settlement.aside is None:
             await self._submit(Remove(queue_id=record.queue_id))
             return
-        text = encode_record(record)
-        added = self._entries(settlement.added)
-        files = tuple(entry.body.file for entry in added if entry.body.file)
-        await self._submit(Call(action=lambda store: store.settle(settlement, text, added), files=files))
+        await self.settle_all((settlement,))
+
+    async def settle_all(self, settlements: Sequence[Settlement]) -> None:
+        self._check()
+        steps = [(each, encode_record(each.record), self._entries(each.added)) for each in settlements]
+        files = tuple(entry.body.file for _, _, added in steps for entry in added if entry.body.file)
+        await self._submit(Call(action=lambda store: _settle_all(store, steps), files=files))
 
     def _entries(self, added: Sequence[NewMessage]) -> tuple[Entry, ...]:
         entries: list[Entry] = []
@@ -189,6 +204,10 @@ class SqliteSpool:
     async def take(self, queue_id: str, now: float, lease: float) -> Record | None:
         return await self._call(lambda store: store.take(queue_id, now, lease))
 
+    async def take_all(self, queue_ids: Sequence[str], now: float, lease: float) -> tuple[Record, ...]:
+        wanted = tuple(queue_ids)
+        return await self._call(lambda store: store.take_all(wanted, now, lease))
+
     async def renew(self, queue_ids: Sequence[str], lease: float) -> None:
         wanted = tuple(queue_ids)
         await self._call(lambda store: store.renew(wanted, lease))
@@ -204,6 +223,9 @@ class SqliteSpool:
     async def content(self, queue_id: str) -> Content | None:
         return await self._call(lambda store: store.content(queue_id))
 
+    async def search(self, selection: Selection, after: str, limit: int) -> tuple[tuple[Record, ...], str]:
+        return await self._call(lambda store: search(store, selection, after, limit))
+
     async def records(self, after: str, limit: int) -> tuple[Record, ...]:
         return await self._call(lambda store: store.records(after, limit))
 
@@ -213,6 +235,32 @@ class SqliteSpool:
     async def damaged(self) -> tuple[Damage, ...]:
         """The messages that were set aside because what is stored of them cannot be read."""
         return await self._call(Store.damaged)
+
+    # -- what operators removed (ITrash) --------------------------------------------------------------------------
+
+    async def trashed(self, after: int, limit: int) -> tuple[tuple[Trashed, ...], int]:
+        return await self._call(lambda store: trash.page(store, after, limit))
+
+    async def trashed_of(self, queue_ids: Sequence[str]) -> tuple[Trashed, ...]:
+        wanted = tuple(queue_ids)
+        return await self._call(lambda store: trash.of(store, wanted))
+
+    async def restore(self, entries: Sequence[int]) -> tuple[Record, ...]:
+        wanted = tuple(entries)
+        return await self._call(lambda store: trash.restore(store, wanted))
+
+    async def purge(self, entries: Sequence[int]) -> None:
+        wanted = tuple(entries)
+        await self._call(lambda store: trash.purge(store, wanted))
+
+    async def expire(self, before: float, limit: int) -> tuple[str, ...]:
+        return await self._call(lambda store: trash.expire(store, before, limit))
+
+    async def oldest(self) -> float:
+        return await self._call(trash.oldest)
+
+    async def trash_count(self) -> int:
+        return await self._call(trash.count)
 
     # -- the way to the threads -----------------------------------------------------------------------------------
 

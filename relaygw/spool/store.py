@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import lru_cache
+from zlib import crc32
 
 import attrs
 
@@ -74,6 +75,14 @@ class Store:
         row: tuple[int, ...] = self._connection.execute(query, values).fetchone()
         return row
 
+    def execute(self, query: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        """For what lies beside the queue, within the caller's transaction (trash, search, set-aside messages)."""
+        return self._connection.execute(query, values)
+
+    def discard(self, file: str) -> None:
+        """Nothing names this file any more, once the transaction is committed."""
+        self._discarded.append(file)
+
     # -- the transaction ------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -124,7 +133,8 @@ class Store:
         for number, entry in enumerate(entries, self._next_id):
             record, body = entry.record, entry.body
             messages += number, record.queue_id, record.due, entry.lease, owner_of(record), body.file, entry.text
-            contents += number, body.size, body.prefix, body.data
+            crc = crc32(body.prefix, body.crc if body.file else crc32(body.data))
+            contents += number, body.size, body.prefix, body.data, crc
             self.written += len(entry.text) + len(body.prefix) + len(body.data) + PAGE_SIZE
         rows = len(entries)
         self._next_id += rows
@@ -134,8 +144,8 @@ class Store:
             self._connection.execute(_expand(query, 7, rows), messages)
         except sqlite3.IntegrityError as error:
             raise SpoolError("there is a record of this queue id already") from error
-        query = "INSERT INTO content (id, size, prefix, data) VALUES ?*"
-        self._connection.execute(_expand(query, 4, rows), contents)
+        query = "INSERT INTO content (id, size, prefix, data, crc) VALUES ?*"
+        self._connection.execute(_expand(query, 5, rows), contents)
 
     def remove(self, queue_ids: Sequence[str]) -> None:
         """Remove messages with their contents; those that are gone are passed over."""
@@ -160,9 +170,9 @@ class Store:
         What is to be added and is there already came with the same settlement, whose answer was lost.
         """
         record = settlement.record
-        new = [entry for entry in added if not self._exists(entry.record.queue_id)]
+        new = [entry for entry in added if not self.exists(entry.record.queue_id)]
         self._discarded += [entry.body.file for entry in added if entry.body.file and entry not in new]
-        if not self._exists(record.queue_id):
+        if not self.exists(record.queue_id):
             self._discarded += [entry.body.file for entry in new if entry.body.file]
             return False
         self.insert(new)
@@ -181,7 +191,7 @@ class Store:
         self.written += PAGE_SIZE
         return True
 
-    def _exists(self, queue_id: str) -> bool:
+    def exists(self, queue_id: str) -> bool:
         query = "SELECT 1 FROM message WHERE queue_id = ? AND damage IS NULL"
         return self._connection.execute(query, (queue_id,)).fetchone() is not None
 
@@ -228,7 +238,7 @@ class Store:
             some = numbers[start : start + _ROWS]
             query = _expand("SELECT id, queue_id, CAST(record AS BLOB) FROM message WHERE id IN ?*", len(some))
             rows.update((number, (queue_id, raw)) for number, queue_id, raw in self._connection.execute(query, some))
-        return self._decode(rows[number] for number in numbers)
+        return self.decode(rows[number] for number in numbers)
 
     def _set_leases(self, numbers: Sequence[int], lease: float) -> None:
         for start in range(0, len(numbers), _ROWS):
@@ -243,6 +253,19 @@ class Store:
             return None
         self.renew([queue_id], lease)
         return self.record(queue_id)
+
+    def take_all(self, queue_ids: Sequence[str], now: float, lease: float) -> tuple[Record, ...]:
+        rows: list[tuple[str, bytes]] = []
+        for start in range(0, len(queue_ids), _ROWS):
+            some = queue_ids[start : start + _ROWS]
+            query = (
+                "SELECT queue_id, CAST(record AS BLOB) FROM message "
+                "WHERE lease <= ? AND damage IS NULL AND queue_id IN ?*"
+            )
+            rows += self._connection.execute(_expand(query, len(some)), (now, *some))
+        records = self.decode(rows)
+        self.renew([record.queue_id for record in records], lease)
+        return records
 
     def renew(self, queue_ids: Sequence[str], lease: float) -> None:
         for start in range(0, len(queue_ids), _ROWS):
@@ -264,7 +287,7 @@ class Store:
 
     def record(self, queue_id: str) -> Record | None:
         query = "SELECT queue_id, CAST(record AS BLOB) FROM message WHERE queue_id = ? AND damage IS NULL"
-        found = self._decode(self._connection.execute(query, (queue_id,)).fetchall())
+        found = self.decode(self._connection.execute(query, (queue_id,)).fetchall())
         return found[0] if found else None
 
     def records(self, after: str, limit: int) -> tuple[Record, ...]:
@@ -276,7 +299,7 @@ class Store:
         found: tuple[Record, ...] = ()
         while len(found) < limit:
             rows = self._connection.execute(query, (after, limit - len(found))).fetchall()
-            found += self._decode(rows)
+            found += self.decode(rows)
             if not rows:
                 break
             after = rows[-1][0]
@@ -293,7 +316,7 @@ class Store:
         )
         row = self._connection.execute(query, (queue_id,)).fetchone()
         if row is None:
-            if self._exists(queue_id):
+            if self.exists(queue_id):
                 self.set_aside(queue_id, "the content is missing")
             return None
         file, size, prefix, data = row
@@ -320,7 +343,7 @@ class Store:
 
     # -- damage ---------------------------------------------------------------------------------------------------
 
-    def _decode(self, rows: Iterable[tuple[str, bytes]]) -> tuple[Record, ...]:
+    def decode(self, rows: Iterable[tuple[str, bytes]]) -> tuple[Record, ...]:
         return tuple([record for queue_id, raw in rows if (record := self._read(queue_id, raw)) is not None])
 
     def _read(self, queue_id: str, raw: bytes) -> Record | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relaygw.core.address import Address
 from relaygw.core.envelope import Body, Envelope, Notify, Recipient
 from relaygw.core.outcome import Outcome, Status
-from relaygw.core.record import Origin, Progress, RecipientState, Record
+from relaygw.core.record import Detour, Origin, Progress, RecipientState, Record
 from relaygw.core.reply import Reply
 from relaygw.spool.codec import CodecError, decode_record, encode_record
 from relaygw.testing.spool import make_record
@@ -20,7 +20,13 @@ from relaygw.testing.spool import make_record
 texts = st.text(st.characters(), max_size=20)
 times = st.floats(allow_nan=False)
 addresses = st.builds(Address, texts, texts)
-recipients = st.builds(Recipient, address=addresses, notify=st.frozensets(st.sampled_from(Notify)), orcpt=texts)
+recipients = st.builds(
+    Recipient,
+    address=addresses,
+    notify=st.frozensets(st.sampled_from(Notify)),
+    orcpt=texts,
+    expanded=st.booleans(),
+)
 outcomes = st.builds(
     Outcome,
     recipient=addresses,
@@ -32,6 +38,8 @@ outcomes = st.builds(
     tls=texts,
     uncertain=st.booleans(),
     relayed_dsn=st.booleans(),
+    holds=st.booleans(),
+    final=st.booleans(),
 )
 states = st.builds(
     RecipientState,
@@ -41,6 +49,8 @@ states = st.builds(
     due=times,
     last=st.none() | outcomes,
     warned=st.none() | times,
+    owed=st.booleans(),
+    detour=st.none() | st.builds(Detour, route=texts.filter(bool)) | st.builds(Detour, hosts=st.tuples(texts)),
 )
 envelopes = st.builds(
     Envelope,
@@ -84,7 +94,7 @@ def test_every_record_survives(record: Record) -> None:
 
 def test_every_field_of_the_values_is_kept() -> None:
     """A field added to a value and forgotten in the codec fails here."""
-    spoken = {Record: 16, Envelope: 8, Recipient: 3, RecipientState: 6, Outcome: 10, Reply: 3, Address: 2}
+    spoken = {Record: 16, Envelope: 8, Recipient: 4, RecipientState: 8, Outcome: 11, Reply: 3, Address: 2}
     assert {kind: len(attrs.fields(kind)) for kind in spoken} == spoken
 
 
