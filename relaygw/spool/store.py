@@ -359,8 +359,9 @@ class Store:
     def set_aside(self, queue_id: str, error: str) -> None:
         """Keep a message out of every answer but `damaged`."""
         query = "UPDATE message SET damage = ?, lease = 0 WHERE queue_id = ? AND damage IS NULL"
-        self._number -= self._connection.execute(query, (error, queue_id)).rowcount
-        self._damages.append(Damage(queue_id, error))
+        if self._connection.execute(query, (error, queue_id)).rowcount:
+            self._number -= 1
+            self._damages.append(Damage(queue_id, error))
 
     def damaged(self) -> tuple[Damage, ...]:
         """Every message that was set aside."""

@@ -1,5 +1,6 @@
 """The scheduler's lanes: no limit is exceeded, nobody starves, every job ends, and a letter passes a mailing."""
 
+import random
 from collections import Counter
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from relaygw.core.health import Care
 from relaygw.core.lanes import BURST, Lanes
 from relaygw.core.shaping import Destination, Shape
+from relaygw.core.turns import Turns
 
 A, B, C = ("mx", "a"), ("mx", "b"), ("mx", "c")
 
@@ -86,6 +88,33 @@ def test_a_mailing_of_100000_gives_a_letter_the_next_turn(destinations: int) -> 
     else:
         assert len(running) == 180, "the last tenth is not for it"
         assert lanes.enter(("mx", "0"), "alice", "letter", 0.0)
+
+
+def test_no_letter_waits_long_however_many_lanes_of_a_mailing_others_enter() -> None:
+    """Lists and people come into lanes that stand open for a mailing that has thousands of them to choose from."""
+    chance = random.Random(1)
+    turns: Turns[int, str] = Turns()
+    for number in range(20_000):
+        turns.add(number % 1000, "mailing", "m", is_open=True)
+    waiting: dict[str, int] = {}
+    waits: list[int] = []
+    started: Counter[str] = Counter()
+    for step in range(20_000):
+        for name in ("list1", "list2") if step < 500 or step % 2 else ():
+            turns.add(chance.randrange(1000), name, name, is_open=True)
+        if step % 20 == 0:
+            letter = f"letter{step}"
+            waiting[letter] = step
+            turns.add(chance.randrange(1000), letter, letter, is_open=True)
+        lane, owner, job = turns.next() or (0, "", "")
+        turns.open(lane)
+        turns.began(owner)
+        started[owner[:4]] += 1
+        if job in waiting:
+            waits.append(step - waiting.pop(job))
+    assert max(waits) < 50
+    assert not [letter for letter, step in waiting.items() if step < 19_900]
+    assert min(started["mail"], started["list"], started["lett"]) > 900
 
 
 def test_an_endless_stream_of_letters_does_not_stop_a_mailing() -> None:

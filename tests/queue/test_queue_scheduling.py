@@ -2,6 +2,9 @@
 replies are obeyed, and an operator is told why.
 """
 
+from collections import Counter
+
+import attrs
 import pytest
 from queue_kit import START, Kit, busy, make_kit, make_record, run
 from twisted.internet.defer import Deferred
@@ -19,6 +22,7 @@ from relaygw.core.routing import compile_routes
 from relaygw.core.selection import Selection
 from relaygw.interfaces import Attempt, ILocator, ITransport
 from relaygw.queue.parking import SHARE
+from relaygw.queue.service import CROWD
 from relaygw.queue.traffic import make_traffic
 from relaygw.testing.transport import ManualTransport, ScriptedTransport, delivered, in_turn
 
@@ -202,6 +206,60 @@ class TestFairness:
         assert len(transport.pending) == 45
         kit.send("bob@example.com", sender="alice@example.org")
         assert transport.pending[-1].attempt.recipients[0].address.domain == "example.com"
+
+    @pytest.mark.parametrize("same", [True, False])
+    def test_a_letter_that_is_due_behind_a_mailing_at_a_start_is_found_at_once(self, same: bool) -> None:
+        clock = Clock()
+        clock.advance(START)
+        transport = TimedTransport(clock, 1.0)
+        kit = make_kit(transport, clock=clock, config=QueueConfig(concurrency=20), start=False)
+        for number in range(2 * CROWD):
+            domain = "big.example" if same else f"d{number % 97}.example"
+            kit.commit(make_record(clock, f"u@{domain}", sender="news@lists.example", random=number), claimed=False)
+        clock.advance(1.0)
+        letter = make_record(clock, f"bob@{'big' if same else 'd5'}.example", sender="alice@example.org", random=1)
+        kit.commit(letter, claimed=False)
+        began = clock.seconds()
+        kit.queue.startService()
+        clock.pump([0.1] * 40)
+        assert transport.arrived[letter.queue_id] - began <= (3.0 if same else 1.5)
+        assert 10 < len(transport.arrived) < CROWD, "the mailing goes on, and is far from its end"
+        clock.pump([1.0] * 200)
+        assert kit.all_stored() == ()
+        assert len(transport.arrived) == 2 * CROWD + 1
+
+    def test_a_letter_that_falls_due_again_while_a_mailing_is_on_its_way_does_not_wait_for_it(self) -> None:
+        clock = Clock()
+        clock.advance(START)
+        transport = TimedTransport(clock, 1.0)
+        config = QueueConfig(concurrency=20, retry=(60.0,))
+        kit = make_kit(transport, clock=clock, config=config, start=False)
+        for number in range(3 * CROWD):
+            record = make_record(clock, f"u@d{number % 97}.example", sender="news@lists.example", random=number)
+            kit.commit(record, claimed=False)
+        (late,) = (make_record(clock, "bob@d5.example", sender="alice@example.org", random=3 * CROWD),)
+        state = attrs.evolve(late.recipients[0], due=START + 30.0, attempts=1)
+        kit.commit(attrs.evolve(late, recipients=(state,)), claimed=False)
+        kit.queue.startService()
+        clock.pump([0.5] * 80)
+        assert len(transport.arrived) < 2 * CROWD, "the mailing is at its end already"
+        assert START + 30.0 <= transport.arrived[late.queue_id] < START + 34.0
+
+    def test_crowds_take_turns(self) -> None:
+        clock = Clock()
+        clock.advance(START)
+        transport = TimedTransport(clock, 1.0)
+        kit = make_kit(transport, clock=clock, config=QueueConfig(concurrency=20), start=False)
+        senders: dict[str, str] = {}
+        for number in range(4 * CROWD):
+            sender = "first" if number < 2 * CROWD else "second"
+            record = make_record(clock, f"u@d{number % 97}.example", sender=f"{sender}@lists.example", random=number)
+            senders[record.queue_id] = sender
+            kit.commit(record, claimed=False)
+        kit.queue.startService()
+        clock.pump([0.5] * 80)
+        found = Counter(senders[queue_id] for queue_id in transport.arrived)
+        assert min(found["first"], found["second"]) > 0.3 * len(transport.arrived)
 
     def test_a_mailing_that_was_in_the_spool_does_not_hide_what_is_due_behind_it(self) -> None:
         """What finds no place even to wait is put off, so that claims go on."""

@@ -1,6 +1,7 @@
 """Group commit: one transaction and one hop for a batch, a bad job fails alone, a failing disk acknowledges nothing."""
 
 import contextlib
+import math
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from relaygw.spool.engine import Engine
 from relaygw.spool.files import ContentFiles
 from relaygw.spool.jobs import Call, Insert, Job, Remove
 from relaygw.spool.sink import Body
-from relaygw.spool.store import Store, make_entry
+from relaygw.spool.store import LOOKED_AT, Store, make_entry
 from relaygw.testing.spool import NOW, make_record, progressed
 
 case = SynchronousTestCase()
@@ -117,6 +118,70 @@ def test_a_batch_is_one_transaction_and_one_hop(bench: Bench) -> None:
     assert set(bench.serve(*mixed, insert("new"), Call(action=Store.count))) == {"ok"}
     assert (bench.transactions, bench.hops) == (2, 2)
     assert bench.ids() == ["id115", "id116", "id117", "id118", "id119", "new"]
+
+
+def test_a_look_goes_over_no_more_than_its_bound_and_finds_what_is_behind_a_crowd(bench: Bench) -> None:
+    def entry(queue_id: str, login: str, due: float) -> Insert:
+        record = attrs.evolve(make_record(queue_id, due), login=login)
+        return Insert(entry=make_entry(record, Body(prefix=b"", data=b"x", file="", size=1)))
+
+    bench.serve(*(entry(f"m{number:05}", "mailing", NOW) for number in range(LOOKED_AT)))
+    store = bench.engine.open()
+    crowd = frozenset({"mailing"})
+    all_of_it = store.look(NOW, NOW + 9, 5, (0.0, "", 0), crowd)
+    assert (all_of_it.records, all_of_it.next_due) == ((), None), "it cannot know that this was the end"
+    assert store.look(NOW, NOW + 9, 5, all_of_it.mark, crowd).next_due == math.inf
+    bench.serve(entry("letter", "alice", NOW))
+    first = store.look(NOW, NOW + 9, 5, (0.0, "", 0), crowd)
+    assert [record.queue_id for record in first.records] == ["letter"], "owners due at one time come by name"
+    bench.serve(entry("later", "alice", NOW + 1))
+    second = store.look(NOW + 1, NOW + 9, 5, (0.0, "", 0), crowd)
+    third = store.look(NOW + 1, NOW + 9, 5, second.mark, crowd)
+    assert (second.records, [record.queue_id for record in third.records]) == ((), ["later"])
+
+
+def test_what_the_queue_asks_walks_over_nothing_that_grows(bench: Bench) -> None:
+    store = bench.engine.open()
+    asked: list[str] = []
+    store._connection.set_trace_callback(asked.append)
+    with store.transaction():
+        store.insert([insert("a").entry, insert("b", file="f").entry])
+        store.claim(NOW, NOW + 9, 5)
+        store.claim(NOW, NOW + 9, 5, "alice")
+        store.look(NOW, NOW + 9, 5, (0.0, "", 0), frozenset())
+        store.take("a", NOW, NOW + 9)
+        store.renew(["a"], 0.0)
+        store.records("", 5)
+        store.content("a")
+        store.count()
+        store.named_files()
+        store.release_all()
+        store.remove(["a", "b"])
+    store._connection.set_trace_callback(None)
+    plans = [
+        (query, detail)
+        for query in asked
+        if query.startswith(("SELECT", "UPDATE", "DELETE"))
+        for _, _, _, detail in store._connection.execute(f"EXPLAIN QUERY PLAN {query}")
+    ]
+    assert len(plans) > 12
+    whole = [plan for plan in plans if plan[1] in ("SCAN message", "SCAN content") or "TEMP B-TREE" in plan[1]]
+    assert whole == []
+
+
+def test_the_number_of_messages_is_that_of_what_is_committed(bench: Bench) -> None:
+    bench.serve(insert("a"), insert("b"), insert("c"))
+    bench.serve(insert("a"), insert("d"), Remove(queue_id="b"), Remove(queue_id="nobody"))
+    store = bench.engine.open()
+    assert store.count() == len(store.records("", 10)) == 3
+    with store.transaction():
+        store.set_aside("c", "unreadable")
+        store.set_aside("c", "again")
+    assert [damage.error for damage in store.take_damages()] == ["unreadable"]
+    assert store.count() == 2
+    bench.serve(Remove(queue_id="c"))
+    bench.engine.close()
+    assert bench.engine.open().count() == 2
 
 
 def test_a_bad_job_fails_alone(bench: Bench) -> None:

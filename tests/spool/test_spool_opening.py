@@ -14,7 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaygw.core.events import Event, SetAside
+from relaygw.core.owner import owner_of
 from relaygw.interfaces import Settlement, SpoolError
+from relaygw.spool.codec import encode_record
+from relaygw.spool.files import make_directory
 from relaygw.spool.schema import MIGRATIONS
 from relaygw.spool.sqlite import SqliteSpool
 from relaygw.testing.spool import LARGE, NOW, PREFIX, SMALL, fill, make_record, read, store
@@ -86,6 +89,34 @@ def test_a_spool_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SpoolError, match="cannot open the spool"):
         SqliteSpool(str(tmp_path / "file" / "spool"), None).open()
+
+
+def test_the_first_format_is_brought_up_to_date(bench: Bench) -> None:
+    """Who owns what is found out, claims and what is damaged stay so, and all is found by its new indexes."""
+    make_directory(str(bench.path))
+    connection = sqlite3.connect(bench.path / "spool.sqlite", isolation_level=None)
+    MIGRATIONS[0](connection)
+    connection.execute("PRAGMA user_version = 1")
+    records = [make_record("a", NOW), attrs.evolve(make_record("b", NOW + 5), login="bob"), make_record("c", NOW)]
+    for number, record in enumerate(records, 1):
+        text = encode_record(record) if record.queue_id != "c" else "no record"
+        row = (number, record.queue_id, record.due, NOW + 9, NOW + 9, "", None, text)
+        connection.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        connection.execute("INSERT INTO content (id, size, prefix, data) VALUES (?, 1, '', 'x')", (number,))
+    connection.close()
+    spool = bench.open()
+    assert now(spool.count()) == 3
+    assert [record.queue_id for record in now(spool.claim(NOW + 5, NOW + 50, 10, "bob"))] == ["b"]
+    assert [record.queue_id for record in now(spool.claim(NOW + 5, NOW + 50, 10, owner_of(records[0])))] == ["a"]
+    assert now(spool.claim(NOW + 5, NOW + 50, 10, "")) == ()
+    assert [damage.queue_id for damage in now(spool.damaged())] == ["c"]
+    assert now(spool.count()) == 2
+    bench.close()
+    with sqlite3.connect(bench.path / "spool.sqlite") as found, sqlite3.connect(":memory:") as fresh:
+        for step in MIGRATIONS:
+            step(fresh)
+        layout = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
+        assert found.execute(layout).fetchall() == fresh.execute(layout).fetchall()
 
 
 def test_a_newer_format_is_refused(bench: Bench) -> None:
