@@ -39,10 +39,10 @@ def generate(algorithm: str = "rsa") -> bytes:
     )
 
 
-def load(pem: bytes) -> PrivateKey:
-    """The private key in a PEM file (PKCS #8 or the older RSA form); raises UnusableKey."""
+def load(pem: bytes, sound: bool = True) -> PrivateKey:
+    """The private key in a PEM file (PKCS #8 or the older RSA form); raises UnusableKey. `sound`: it is validated."""
     try:
-        key = serialization.load_pem_private_key(pem, None)
+        key = serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=not sound)
     except (ValueError, TypeError):
         raise UnusableKey("not a private key in PEM form without a passphrase") from None
     if isinstance(key, RSAPrivateKey):
@@ -59,9 +59,19 @@ def algorithm(key: PrivateKey) -> str:
     return "rsa" if isinstance(key, RSAPrivateKey) else "ed25519"
 
 
+def public(pem: bytes) -> tuple[str, str]:
+    """The algorithm and the record of a key, read at no cost: not good enough to sign with. Raises UnusableKey."""
+    key = load(pem, sound=False)
+    return algorithm(key), record_of(key)
+
+
 def record(pem: bytes) -> str:
     """The value of the TXT record that publishes the key's public half; raises UnusableKey."""
-    key = load(pem)
+    return record_of(load(pem))
+
+
+def record_of(key: PrivateKey) -> str:
+    """The same for a key that was read."""
     if isinstance(key, RSAPrivateKey):
         public = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -75,6 +85,14 @@ def write(path: Path, pem: bytes) -> None:
     """A new file only its owner may read; raises FileExistsError rather than overwrite a key."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        give_away(file.fileno(), path.parent)
         file.write(pem)
         file.flush()
         os.fsync(file.fileno())
+
+
+def give_away(descriptor: int, folder: Path) -> None:
+    """What root makes among the files of the service's user is that user's: otherwise the service could not read it."""
+    if os.geteuid() == 0:
+        owner = os.stat(folder)
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)

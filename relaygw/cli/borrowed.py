@@ -13,11 +13,15 @@ from twisted.internet.defer import Deferred
 from relaygw.bridge import deferred
 from relaygw.cli.answer import CommandError
 from relaygw.config.schema import Config
-from relaygw.control.collaborators import Rehearse
+from relaygw.control.collaborators import Rehearse, Signing
 from relaygw.core.address import Address
+from relaygw.core.record import Record
 from relaygw.dns import ZoneError, make_resolver
-from relaygw.gateway.rehearsing import rehearse
+from relaygw.egress.dkim import make_signer
+from relaygw.egress.signatories import DkimError
+from relaygw.gateway.rehearsing import rehearse, signing
 from relaygw.interfaces import Account, IResolver, ITransport, Services
+from relaygw.keybook import BookError, in_use
 from relaygw.plugins import PluginError, load_plugin
 
 T = TypeVar("T")
@@ -33,6 +37,7 @@ class Parts:
     resolver: IResolver
     account: Callable[[Address], Account | None | Awaitable[Account | None]]
     rehearse: Rehearse
+    signing: Signing
 
 
 def services(config: Config, reactor: Any) -> Services:
@@ -96,7 +101,16 @@ def _parts(config: Config, reactor: Any) -> Parts:
         rehearse=lambda route, recipient, connect: rehearse(
             _transports(route.transport, made), route, recipient, connect
         ),
+        signing=lambda record: _signing(config, reactor, record),
     )
+
+
+def _signing(config: Config, reactor: Any, record: Record) -> list[dict[str, Any]]:
+    """Keys are read only where somebody asks for them; those that cannot be are for `relaygw check` to tell."""
+    try:
+        return signing(make_signer(config, reactor, in_use(config)), record)
+    except (DkimError, BookError) as error:
+        raise CommandError(str(error)) from None
 
 
 def _transports(name: str, made: Services) -> Mapping[str, ITransport]:

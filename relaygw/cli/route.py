@@ -58,7 +58,7 @@ def _work_out(case: "Case", config: "Config") -> Json:
     from relaygw.control.explain import explain_route
 
     return run_with_parts(
-        config, lambda parts: explain_route(case, config, parts.resolver, parts.account, parts.rehearse)
+        config, lambda parts: explain_route(case, config, parts.resolver, parts.account, parts.rehearse, parts.signing)
     )
 
 

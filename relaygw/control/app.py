@@ -45,6 +45,7 @@ class ControlApp:
             ("GET", "/filters", self.filters),
             ("GET", "/bans", self.list_bans),
             ("POST", "/bans/<verb>", self.change_bans),
+            ("POST", "/dkim/look", self.look_at_keys),
             ("POST", "/reload", self.reload),
             ("GET", "/metrics", self.metrics),
         ):
@@ -82,7 +83,8 @@ class ControlApp:
         case = route_case(asked.query(request.args))
         parts = self._parts
         return as_json(
-            request, await explain_route(case, parts.settings(), parts.resolver, parts.account, parts.rehearse)
+            request,
+            await explain_route(case, parts.settings(), parts.resolver, parts.account, parts.rehearse, parts.signing),
         )
 
     async def filters(self, request: Request) -> bytes:
@@ -93,6 +95,9 @@ class ControlApp:
 
     async def change_bans(self, request: Request, verb: str) -> bytes:
         return as_json(request, bans.change(self._parts.bans, verb, asked.body(_content(request))))
+
+    async def look_at_keys(self, request: Request) -> bytes:
+        return as_json(request, await self._parts.look_at_keys())
 
     async def reload(self, request: Request) -> bytes:
         reread = await self._parts.reload()

@@ -82,6 +82,18 @@ class Reread:
     waiting: Sequence[str] = ()
 
 
+Signing = Callable[[Record], Sequence[Mapping[str, Any]]]
+"""The keys that sign a message where it is ours, as documents."""
+
+
+def unsigned(_: Record) -> Sequence[Mapping[str, Any]]:
+    return ()
+
+
+async def _no_keys() -> Mapping[str, Any]:
+    return {}
+
+
 Rehearse = Callable[[Route, Address, bool], Awaitable[Rehearsal] | None]
 """How the transport of a route would hand mail on, with or without connecting; None where it does not tell."""
 
@@ -94,7 +106,8 @@ class Collaborators:
     again. `status()` answers whatever the service wants
     to tell of itself (docs/cli.md names the keys), `counts()` is Journal.counts. `account(address)` finds who receives
     a local address (IDirectory.account). `clock()` is POSIX seconds.
-    `rehearse` asks the transports.
+    `rehearse` asks the transports, `signing` the signer. `look_at_keys` asks the DNS for the DKIM keys' records now.
+    Where `trash`, `spool` or `holds` is None, there is no such thing here.
     """
 
     settings: Callable[[], Config]
@@ -108,3 +121,8 @@ class Collaborators:
     clock: Callable[[], float]
     bans: BanOperations
     rehearse: Rehearse | None = None
+    signing: Signing = unsigned
+    look_at_keys: Callable[[], Awaitable[Mapping[str, Any]]] = _no_keys
+    trash: TrashOperations | None = None
+    spool: SpoolOperations | None = None
+    holds: HoldOperations | None = None

@@ -11,7 +11,7 @@ import attrs
 
 from relaygw.bridge import resolve
 from relaygw.config.schema import Config
-from relaygw.control.collaborators import Rehearse
+from relaygw.control.collaborators import Rehearse, Signing, unsigned
 from relaygw.control.shapes import Json
 from relaygw.core import routing
 from relaygw.core.address import Address
@@ -41,7 +41,12 @@ class Case:
 
 
 async def explain_route(
-    case: Case, config: Config, resolver: IResolver, account: Finder, rehearse: Rehearse | None = None
+    case: Case,
+    config: Config,
+    resolver: IResolver,
+    account: Finder,
+    rehearse: Rehearse | None = None,
+    signing: Signing = unsigned,
 ) -> Json:
     """The answer of `relaygw route --json`."""
     table = routing.compile_routes(config.routes, config.domains, config.relay_domains)
@@ -59,12 +64,13 @@ async def explain_route(
     }
     if choice.route is None:
         return {**answer, "reason": "no route matches"}
+    signed = [dict(key) for key in signing(_record(case))]
     answer |= {"transport": choice.route.transport, "parameters": _parameters(choice.route)}
     answer |= _ceilings(config)
     rehearsing = rehearse(choice.route, case.recipient, case.connect) if rehearse is not None else None
     if rehearsing is not None:
-        return answer | _rehearsed(await rehearsing, choice.route, case, config)
-    return answer | await _onward(choice.route, case, config, resolver, account)
+        return answer | {"signing": signed} | _rehearsed(await rehearsing, choice.route, config)
+    return answer | await _onward(choice.route, case, config, resolver, account, signed)
 
 
 def _rehearsed(found: Rehearsal, route: Route, case: Case, config: Config) -> Json:
@@ -74,7 +80,6 @@ def _rehearsed(found: Rehearsal, route: Route, case: Case, config: Config) -> Js
         "hosts": [dict(host) for host in found.hosts],
         "tls": next((str(host["tls"]) for host in found.hosts), _tls(dict(route.parameters), config)),
         "credentials": found.credentials,
-        "signing": _signing(case.sender, config),
     }
     if found.refusal:
         return told | {"action": "fail" if found.permanent else "defer", "reason": found.refusal}
@@ -97,7 +102,9 @@ def _ceilings(config: Config) -> Json:
     }
 
 
-async def _onward(route: Route, case: Case, config: Config, resolver: IResolver, account: Finder) -> Json:
+async def _onward(
+    route: Route, case: Case, config: Config, resolver: IResolver, account: Finder, signed: list[Json]
+) -> Json:
     if route.transport == "discard":
         return {"action": "discard"}
     if route.transport == "hold":
@@ -110,7 +117,7 @@ async def _onward(route: Route, case: Case, config: Config, resolver: IResolver,
     told = {
         "action": "deliver",
         "tls": _tls(given, config),
-        "signing": _signing(case.sender, config),
+        "signing": signed,
     }
     here = Locality(
         hostname=config.hostname,
@@ -175,12 +182,6 @@ def _hosts(found: Found, port: int) -> Json:
             for target in found.targets
         ]
     }
-
-
-def _signing(sender: Address | None, config: Config) -> list[Json]:
-    """The keys for mail whose From is in the sender's domain; other From fields are signed by their own."""
-    domain = sender.domain if sender else ""
-    return [{"domain": key.domain, "selector": key.selector} for key in config.dkim if key.domain == domain]
 
 
 def _parameters(route: Route) -> Json:

@@ -21,6 +21,11 @@ def value(algorithm: str, public_key: bytes) -> str:
     return f"v=DKIM1; k={algorithm}; p={base64.b64encode(public_key).decode('ascii')}"
 
 
+def empty(algorithm: str) -> str:
+    """The value that revokes a key: whoever finds it knows that its signatures are to fail (RFC 6376 3.6.1)."""
+    return f"v=DKIM1; k={algorithm}; p="
+
+
 def strings(text: str) -> tuple[str, ...]:
     """The value in pieces a TXT record can hold; a verifier joins them with nothing between."""
     return tuple(text[start : start + STRING] for start in range(0, len(text), STRING))

@@ -279,6 +279,26 @@ class MailboxOpened(Event):
 
 
 @attrs.frozen(kw_only=True)
+class KeyAdvanced(Event):
+    """A DKIM key came from one stage of its life into the next (docs/signing.md)."""
+
+    domain: str
+    selector: str
+    before: str
+    stage: str
+
+
+@attrs.frozen(kw_only=True)
+class KeyTrouble(Event):
+    """A DKIM key and what the DNS shows of it differ; `problem` "": no more. `serious`: mail is signed with it."""
+
+    domain: str
+    selector: str
+    problem: str = ""
+    serious: bool = False
+
+
+@attrs.frozen(kw_only=True)
 class TaskFailed(Event):
     """A background task of the service failed; `error` names the exception and its place."""
 

@@ -30,13 +30,15 @@ class DkimError(Exception):
 
 @attrs.frozen(kw_only=True, eq=False)
 class SigningKey:
-    """A key ready to sign. `algorithm` is "rsa" or "ed25519"; `seals`: it also seals what is handed on for others."""
+    """A key ready to sign. `algorithm` is "rsa" or "ed25519"; `seals`: it also seals what is handed on for others;
+    `private_key` is the file it came from."""
 
     domain: str
     selector: str
     algorithm: str
     private: keys.PrivateKey = attrs.field(repr=False)
     seals: bool = False
+    private_key: str = ""
 
     def sign(self, data: bytes) -> bytes:
         """RFC 6376 3.3, RFC 8463 3: the signature of the SHA-256 of `data`."""
@@ -74,7 +76,12 @@ def load_keys(named: Iterable[NamedKey]) -> tuple[SigningKey, ...]:
             algorithm = keys.algorithm(private)
             loaded.append(
                 SigningKey(
-                    domain=key.domain, selector=key.selector, algorithm=algorithm, private=private, seals=key.seals
+                    domain=key.domain,
+                    selector=key.selector,
+                    algorithm=algorithm,
+                    private=private,
+                    seals=key.seals,
+                    private_key=key.private_key,
                 )
             )
     if problems:

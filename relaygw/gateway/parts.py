@@ -24,7 +24,9 @@ from relaygw.egress.dkim import DkimSigner, make_signer
 from relaygw.egress.signatories import DkimError
 from relaygw.filters.chain import Chain
 from relaygw.filters.uses import build_uses
-from relaygw.interfaces import IDirectory, IRewriter, IRouteChecker, ITransport, Services
+from relaygw.gateway.addresses import make_aliases, permission_of
+from relaygw.interfaces import IDirectory, IRewriter, IRouteChecker, ITable, ITransport, Services
+from relaygw.keybook import in_use
 from relaygw.mailbox.store import Store
 from relaygw.plugins import PluginError, load_plugin
 from relaygw.realm import account_portal
@@ -82,7 +84,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
     """All parts of a configuration; raises PartsError with everything that is wrong."""
     attempt = _Attempt()
     resolver = attempt.of(lambda: make_resolver(config.dns, lasting.reactor))
-    signer = attempt.of(lambda: make_signer(config, lasting.reactor))
+    signer = attempt.of(lambda: make_signer(config, lasting.reactor, in_use(config)))
     services = Services(
         hostname=config.hostname,
         resolver=resolver,

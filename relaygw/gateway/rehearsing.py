@@ -1,9 +1,11 @@
-"""How a route's transport would hand mail on, where it can tell."""
+"""How a route's transport would hand mail on, where it can tell, and whose keys would sign it."""
 
 from collections.abc import Awaitable, Mapping
+from typing import Any
 
 from relaygw.core.address import Address
-from relaygw.core.record import Route
+from relaygw.core.record import Record, Route
+from relaygw.egress.dkim import DkimSigner
 from relaygw.interfaces import IRehearser, ITransport, Rehearsal
 
 
@@ -17,3 +19,10 @@ def rehearse(
         return None
     answer: Awaitable[Rehearsal] = rehearser.rehearse(route, recipient, connect)
     return answer
+
+
+def signing(signer: DkimSigner, record: Record) -> list[dict[str, Any]]:
+    """The keys that sign such a message where it is ours."""
+    return [
+        {"domain": key.domain, "selector": key.selector, "algorithm": key.algorithm} for key in signer.keys_for(record)
+    ]

@@ -30,10 +30,11 @@ from relaygw.core.events import Reloaded, Started, Stopped, TaskFailed
 from relaygw.core.question import Answer, Question
 from relaygw.gateway.counts import Counts
 from relaygw.gateway.doors import Behind, Door
+from relaygw.gateway.keywatch import KeyWatch
 from relaygw.gateway.load import LoadWatch
 from relaygw.gateway.notify import notify
 from relaygw.gateway.parts import Lasting, Parts, PartsError, fresh_id, jitter, make_parts
-from relaygw.gateway.rehearsing import rehearse
+from relaygw.gateway.rehearsing import rehearse, signing
 from relaygw.gateway.state import own_state
 from relaygw.gateway.welcome import tell_reread, welcome
 from relaygw.ingress.pressure import Pressure
@@ -113,6 +114,9 @@ class Gateway(MultiService):
         )
         counts = LedgerFile(os.path.join(config.state, QUOTAS), self.journal.write)
         self._counts = Counts(counts, reactor, self._pool)
+        self._keys = KeyWatch(
+            parts=lambda: self._parts, reactor=reactor, pool=self._pool, write_event=self.journal.write
+        )
         self._behind = Behind(
             spool=self.spool,
             offer=self.queue.offer,
@@ -160,6 +164,7 @@ class Gateway(MultiService):
         self.bans.start()
         self._load.start()
         self._counts.start()
+        self._keys.start()
         self.queue.startService()
         self.control.startService()
         self._listening.startService()
@@ -224,6 +229,7 @@ class Gateway(MultiService):
             ("end the sessions", self._end_sessions),
             ("look at the load no more", self._load.stop),
             ("keep the counts of quotas", self._counts.stop),
+            ("look at the keys no more", self._keys.stop),
             ("close the control socket", self.control.stopService),
             ("drain the queue", self.queue.stopService),
             ("keep the bans", self.bans.stop),
@@ -266,7 +272,13 @@ class Gateway(MultiService):
             clock=self._reactor.seconds,
             bans=self.bans,
             rehearse=lambda route, recipient, connect: rehearse(self._parts.transports, route, recipient, connect),
+            signing=lambda record: signing(self._parts.signer, record),
+            look_at_keys=self._look_at_keys,
         )
+
+    async def _look_at_keys(self) -> Mapping[str, Any]:
+        await self._keys.look()
+        return self._keys.status()
 
     async def _status(self) -> Mapping[str, Any]:
         return {
@@ -277,6 +289,7 @@ class Gateway(MultiService):
             "queue": dict(self.queue.counts),
             "pressure": self.pressure.status(),
             "journal": {"lost": self.journal.lost},
+            "dkim": self._keys.status(),
         }
 
 

@@ -128,6 +128,10 @@ def _operated(e: _Facts) -> str:
     return f"{e['verb']}{about} by the operator{e.after(': ', 'reason')}"
 
 
+def _key_trouble(e: _Facts) -> str:
+    return f"DKIM key {e['selector']} of {e['domain']}{e.after(': ', 'problem') or ' is in order again'}"
+
+
 def _reloaded(e: _Facts) -> str:
     return e.after("not reloaded: ", "errors") or f"reloaded{e.after('; to take effect at a restart: ', 'waiting')}"
 
@@ -162,6 +166,8 @@ _TELLERS: dict[str, tuple[str, _Teller]] = {
     "throttled": ("queue", _throttled),
     "operated": ("control", _operated),
     "mailbox_opened": ("mailbox", lambda e: f"{e['login']} reads over {e['protocol']} from {e['client']}"),
+    "key_advanced": ("service", lambda e: f"DKIM key {e['selector']} of {e['domain']}: {e['before']} -> {e['stage']}"),
+    "key_trouble": ("service", _key_trouble),
     "task_failed": ("service", lambda e: f"{e['task']} failed: {e['error']}"),
     "started": ("service", lambda e: f"relaygw {e['version']} listens: {e['listeners']}"),
     "stopped": ("service", lambda e: f"stopped, {e['unfinished']} attempts unfinished"),

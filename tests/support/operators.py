@@ -129,6 +129,8 @@ class Office:
             resolver=FixedResolver.from_zone(ZONE),
             clock=self.clock.seconds,
             bans=BanBook("", Policy(), self.clock, self.events.append),
+            trash=self.trash,
+            signing=_signing,
         )
 
     async def _trace(self, text: str, limit: int) -> Sequence[Mapping[str, Any]]:
@@ -136,6 +138,10 @@ class Office:
 
     async def _reload(self) -> Reread:
         return Reread(problems=self.problems, waiting=self.waiting)
+
+
+def _signing(record: Record) -> list[dict[str, str]]:
+    return [{"domain": "example.com", "selector": "s1"}] if record.header_from == "example.com" else []
 
 
 def _account(address: Address) -> Account | None:

@@ -1,5 +1,7 @@
 """DKIM of a domain: each configured key is published under its selector, whole, alone, and not in test mode."""
 
+from collections.abc import Sequence
+
 from relaygw.core import dkim_record
 from relaygw.core.dns_check.finding import Finding, Subject, failed, texts_of
 from relaygw.core.dns_check.site import Key, Site
@@ -28,24 +30,37 @@ def _check_key(key: Key) -> Inquiry[Finding]:
     subject = subject.seen(texts)
     if not texts:
         return subject.error("the key is not published: signatures cannot be verified", subject.record(key.value))
-    if len(texts) > 1:  # RFC 6376 3.6.2.2: the result is undefined
-        return subject.error("there are several records: keep one", subject.record(key.value))
-    return _compared(subject, texts[0], key)
-
-
-def _compared(subject: Subject, text: bytes, key: Key) -> Finding:
-    record = subject.record(key.value)
-    try:
-        published = parse_tags(text.decode("utf-8", "backslashreplace"))
-    except TagError as error:
-        return subject.error(f"the record cannot be read: {error}", record)
-    fault = _fault(published, parse_tags(key.value))
+    fault = record_fault(texts, key.value)
     if fault:
-        return subject.error(fault, record)
-    flags = words(published.get("t", ""))
-    if "y" in flags:
-        return subject.warning("the key is in test mode (t=y): receivers may act as if nothing were signed", record)
+        return subject.error(fault, subject.record(key.value))
+    if "y" in words(_published(texts[0]).get("t", "")):
+        message = "the key is in test mode (t=y): receivers may act as if nothing were signed"
+        return subject.warning(message, subject.record(key.value))
     return subject.ok(f"the key {key.selector} is published")
+
+
+def record_fault(texts: Sequence[bytes], value: str) -> str:
+    """What is wrong with the TXT records where one of this value should stand; "" where nothing is."""
+    if not texts:
+        return "the key is not published"
+    if len(texts) > 1:  # RFC 6376 3.6.2.2: the result is undefined
+        return "there are several records: keep one"
+    try:
+        return _fault(_published(texts[0]), parse_tags(value))
+    except TagError as error:
+        return f"the record cannot be read: {error}"
+
+
+def revoked(text: bytes) -> bool:
+    """Whether the record is that of a key that was revoked (RFC 6376 3.6.1)."""
+    try:
+        return not compact(_published(text).get("p", "some"))
+    except TagError:
+        return False
+
+
+def _published(text: bytes) -> dict[str, str]:
+    return parse_tags(text.decode("utf-8", "backslashreplace"))
 
 
 def _fault(published: dict[str, str], ours: dict[str, str]) -> str:
