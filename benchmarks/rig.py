@@ -286,21 +286,27 @@ def postfix(sink_port: int, *, opendkim: bool = True, hold: bool = False) -> Ite
             yield server
 
 
+DISCARDING = "relay_transport = discard:bench\ndefault_transport = discard:bench\n"
+"""For Postfix: what is accepted is delivered to nowhere."""
+
+
 @contextlib.contextmanager
-def receiving_postfix(sink_port: int) -> Iterator[Server]:
+def receiving_postfix(sink_port: int, *, settings: str = "") -> Iterator[Server]:
     """Postfix as an MX for dest.test, that checks nothing."""
+    settings = f"relay_domains = dest.test\n{settings}"
     with (
         _postfix_folder() as folder,
-        _postfix(folder, "Postfix", sink_port, "relay_domains = dest.test\n", networks="192.0.2.1/32") as server,
+        _postfix(folder, "Postfix", sink_port, settings, networks="192.0.2.1/32") as server,
     ):
         yield server
 
 
 @contextlib.contextmanager
-def verifying_postfix(sink_port: int, nameserver: int, key: str) -> Iterator[Server]:
+def verifying_postfix(sink_port: int, nameserver: int, key: str, *, settings: str = "") -> Iterator[Server]:
     """The same with OpenDKIM verifying and policyd-spf, which asks this port of 127.0.0.1.
 
-    OpenDKIM's resolver asks nobody on loopback: it is spared the question and reads `key` ("name record") in a file."""
+    OpenDKIM is spared the question and reads `key` ("name record") in a file: its own resolver asks nobody on loopback,
+    and where libunbound's file of settings makes it, Debian's 2.11 dies when twenty sessions ask at once."""
     program("policyd-spf")
     with _postfix_folder() as folder:
         (folder / "keys").write_text(f"{key}\n")
@@ -312,7 +318,7 @@ def verifying_postfix(sink_port: int, nameserver: int, key: str) -> Iterator[Ser
         settings = (
             f"{_through_milter(folder)}relay_domains = dest.test\n"
             "smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service unix:private/policyd-spf\n"
-            "policyd-spf_time_limit = 3600\n"
+            f"policyd-spf_time_limit = 3600\n{settings}"
         )
         services = f"policyd-spf unix - n n - 0 spawn user=nobody argv={starter}\n"
         name = "Postfix + OpenDKIM + policyd-spf"
