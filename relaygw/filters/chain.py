@@ -94,7 +94,7 @@ class Chain:
             answer = walk.question(use)
             if answer is PASS:  # as nearly always
                 continue
-            if isinstance(answer, Awaitable):
+            if type(answer) is not Verdict and isinstance(answer, Awaitable):
                 return Deferred.fromCoroutine(self._ask_later(walk, plan[position:], answer))
             if walk.take(use, answer):
                 break
@@ -155,10 +155,27 @@ class _Walk:
         self._phase = phase
         self._transaction = transaction
         self._write_event = write_event
-        self._found = UNTOUCHED
+        self._touched = False
+        self._verdict = PASS
+        self._decider = ""
+        self._fields: tuple[bytes, ...] = ()
+        self._auth: tuple[AuthResult, ...] = ()
+        self._results: dict[str, object] = {}
+        self._quarantine = ""
+        self._hold = ""
 
     def result(self) -> ChainResult:
-        return self._found
+        if not self._touched:
+            return UNTOUCHED
+        return ChainResult(
+            verdict=self._verdict,
+            filter=self._decider,
+            fields=self._fields,
+            auth=self._auth,
+            results=self._results,
+            quarantine=self._quarantine,
+            hold=self._hold,
+        )
 
     def question(self, use: Use) -> object:
         """What the filter answers: meant to be a Verdict or an awaitable of one; an exception where it raised."""
@@ -223,20 +240,19 @@ class _Walk:
         )
 
     def _keep(self, use: Use, verdict: Verdict) -> None:
-        found = self._found
-        decides = verdict.action in _DECISIVE
-        reason = verdict.reason or f"filter {use.name}"
-        self._found = ChainResult(
-            verdict=_with_reply(verdict, self._phase) if decides else found.verdict,
-            filter=use.name if decides else found.filter,
-            fields=found.fields + verdict.fields,
-            auth=found.auth + verdict.auth,
-            results=found.results if verdict.result is None else {**found.results, use.name: verdict.result},
-            quarantine=found.quarantine or (reason if verdict.action is Action.QUARANTINE else ""),
-            hold=found.hold or (reason if verdict.action is Action.HOLD else ""),
-        )
+        self._touched = True
+        self._fields += verdict.fields
+        self._auth += verdict.auth
         if verdict.result is not None:
+            self._results[use.name] = verdict.result
             self._transaction = _with_result(self._transaction, use.name, verdict.result)
+        action = verdict.action
+        if action in _DECISIVE:
+            self._verdict, self._decider = _with_reply(verdict, self._phase), use.name
+        elif action is Action.QUARANTINE:
+            self._quarantine = self._quarantine or verdict.reason or f"filter {use.name}"
+        elif action is Action.HOLD:
+            self._hold = self._hold or verdict.reason or f"filter {use.name}"
 
 
 def _with_result(transaction: Transaction, name: str, result: object) -> Transaction:

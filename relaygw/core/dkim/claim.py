@@ -217,10 +217,13 @@ def _identity_domain(reader: Reader, domain: str) -> str:
     return found
 
 
-_SIGNATURE_VALUE = re.compile(rb"((?:^|;)[ \t\r\n]*b[ \t\r\n]*=)[^;]*")
-
-
 def without_signature(raw: bytes) -> bytes:
     """The field as it was signed: the value of b= taken out, and no line end (RFC 6376 3.7)."""
     colon = raw.index(b":") + 1
-    return raw[:colon] + _SIGNATURE_VALUE.sub(rb"\1", raw[colon:], count=1).rstrip(b"\r\n")
+    tags = raw[colon:].split(b";")
+    for number, tag in enumerate(tags):
+        name, equals, _ = tag.partition(b"=")
+        if equals and name.strip(b" \t\r\n") == b"b":
+            tags[number] = name + equals
+            break
+    return raw[:colon] + b";".join(tags).rstrip(b"\r\n")
