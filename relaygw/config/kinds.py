@@ -174,6 +174,11 @@ AnyNetwork = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network,
     Kind('a network such as "192.0.2.0/24" or "2001:db8::/32" without host bits, or one address', _alone(network)),
 ]
+DomainOrNone = Annotated[str, Kind('a domain name, or ""', _alone(lambda value: value and domain(value)))]
+Delimiter = Annotated[
+    str, Kind('signs such as "+", "+-", or ""', _alone(_matching(re.compile(r"[!#$%&'*+/=?^_`{|}~.-]*\Z"))))
+]
+HashLength = Annotated[int, Kind("a whole number from 4 to 20", _integer(4, 20))]
 Nameserver = Annotated[str, Kind('an address such as "192.0.2.53" or "192.0.2.53:5300"', _alone(nameserver))]
 Finding = Annotated[
     str,

@@ -16,9 +16,9 @@ import attrs
 
 from relaygw.config.lines import line_of, locate
 from relaygw.config.paths import control_socket, mail_directory, spool_directory
-from relaygw.config.problem import ConfigError, Problem, spell
+from relaygw.config.problem import ConfigError, Fault, Problem, spell
 from relaygw.config.schema import Config, FilterConfig, ListenerConfig, RouteConfig
-from relaygw.config.semantics import Fault, faults
+from relaygw.config.semantics import faults
 from relaygw.config.structure import Reader
 from relaygw.core.session import Role
 
@@ -29,6 +29,7 @@ PLURALS = {
     "filters": "filter",
     "rewriters": "rewriter",
     "quotas": "quota",
+    "tables": "table",
     "routes": "route",
     "tls_policies": "tls_policy",
     "replies": "reply",

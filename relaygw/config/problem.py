@@ -4,9 +4,14 @@ A path is a tuple of keys and zero-based positions; written out, positions count
 key `tls` of the second `[[listener]]`.
 """
 
+from collections.abc import Iterable, Iterator
+
 import attrs
 
 Path = tuple[str | int, ...]
+
+Fault = tuple[Path, str, str]
+"""Where it is, what was found, and what was probably meant or ""."""
 
 
 def spell(path: Path) -> str:
@@ -39,3 +44,11 @@ class ConfigError(Exception):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+def repeated(names: Iterable[object]) -> Iterator[tuple[int, int]]:
+    """Places of values seen before, each with the place where it was first seen."""
+    first: dict[object, int] = {}
+    for place, name in enumerate(names):
+        if first.setdefault(name, place) != place:
+            yield place, first[name]

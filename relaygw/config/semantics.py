@@ -7,18 +7,19 @@ is told once.
 
 import importlib.metadata
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import attrs
 
-from relaygw.config.problem import Path
+from relaygw.config import address_rules
+from relaygw.config.address_rules import route_name
+from relaygw.config.problem import Fault, Path, repeated
 from relaygw.config.schema import Config, ListenerConfig
 from relaygw.config.structure import listed, meant, shown
 from relaygw.core import routing, signing_table
 from relaygw.core.patterns import PatternError, compile_patterns
 from relaygw.core.session import Role
 
-Fault = tuple[Path, str, str]
 Rule = Callable[[Config], Iterator[Fault]]
 
 EVERY_ROUTE = "every route"
@@ -41,26 +42,18 @@ def faults(config: Config, unread: frozenset[str], faulty: frozenset[Path]) -> l
     return [fault for fault in found if fault[0] not in faulty]
 
 
-def _repeated(names: Iterable[object]) -> Iterator[tuple[int, int]]:
-    """Places of values seen before, each with the place where it was first seen."""
-    first: dict[object, int] = {}
-    for place, name in enumerate(names):
-        if first.setdefault(name, place) != place:
-            yield place, first[name]
-
-
 def _listener_names(config: Config) -> Iterator[Fault]:
     if not config.listeners:
         yield ("listener",), "there is no [[listener]]: nothing could connect", ""
-    for place, before in _repeated(listener.name for listener in config.listeners):
+    for place, before in repeated(listener.name for listener in config.listeners):
         name = config.listeners[place].name
         yield ("listener", place, "name"), f'"{name}" is already the name of listener[{before + 1}]', ""
-    for place, before in _repeated(listener.endpoint for listener in config.listeners):
+    for place, before in repeated(listener.endpoint for listener in config.listeners):
         yield ("listener", place, "endpoint"), f"listener[{before + 1}] has the same endpoint", ""
 
 
 def _filter_names(config: Config) -> Iterator[Fault]:
-    for place, before in _repeated(use.name for use in config.filters):
+    for place, before in repeated(use.name for use in config.filters):
         hint = "give this use a name of its own"
         name = config.filters[place].name
         yield ("filter", place, "name"), f'"{name}" is already the name of filter[{before + 1}]', hint
@@ -93,7 +86,7 @@ def _references(config: Config) -> Iterator[Fault]:
 
 def _domains(config: Config) -> Iterator[Fault]:
     for key, domains in (("domains", config.domains), ("relay_domains", config.relay_domains)):
-        for place, _ in _repeated(domains):
+        for place, _ in repeated(domains):
             yield (key, place), f'"{domains[place]}" is given twice', ""
     for place, domain in enumerate(config.relay_domains):
         if domain in config.domains:
@@ -149,7 +142,7 @@ def _profile(listener: ListenerConfig) -> Iterator[tuple[str, str, str]]:
 
 
 def _quota_names(config: Config) -> Iterator[Fault]:
-    for place, before in _repeated(quota.name for quota in config.quotas):
+    for place, before in repeated(quota.name for quota in config.quotas):
         name = config.quotas[place].name
         yield ("quota", place, "name"), f'"{name}" is already the name of quota[{before + 1}]', ""
     for place, quota in enumerate(config.quotas):
@@ -158,10 +151,18 @@ def _quota_names(config: Config) -> Iterator[Fault]:
 
 
 def _rewriters(config: Config) -> Iterator[Fault]:
+    routes = {route_name(place, route) for place, route in enumerate(config.routes, 1)}
     for place, use in enumerate(config.rewriters):
-        if not use.listeners:
-            message = "this option must be given: mail is changed only where that is asked for by name"
+        if not (use.listeners or use.routes):
+            message = "this option must be given (or routes): mail is changed only where that is asked for by name"
             yield ("rewriter", place, "listeners"), message, ""
+        if use.listeners and use.routes:
+            message = "listeners are for mail that comes in and routes for mail that goes out: not both in one entry"
+            yield ("rewriter", place, "routes"), message, "write two entries"
+        for name in use.routes:
+            if name not in routes:
+                hint = meant(name, routes) or f"known are {listed(sorted(routes))}"
+                yield ("rewriter", place, "routes"), f'no [[route]] is named "{name}"', hint
 
 
 def _senders(config: Config) -> Iterator[Fault]:
@@ -223,7 +224,7 @@ def _certificate_logins(config: Config) -> Iterator[Fault]:
 
 
 def _dkim(config: Config) -> Iterator[Fault]:
-    for place, before in _repeated((key.domain, key.selector) for key in config.dkim):
+    for place, before in repeated((key.domain, key.selector) for key in config.dkim):
         key = config.dkim[place]
         message = f'selector "{key.selector}" of {key.domain} is already that of dkim[{before + 1}]'
         yield ("dkim", place, "selector"), message, ""
@@ -237,7 +238,7 @@ def _dkim(config: Config) -> Iterator[Fault]:
 
 def _signing(config: Config) -> Iterator[Fault]:
     groups: routing.Groups = {"local": config.domains, "relay": config.relay_domains}
-    for place, before in _repeated(rule.name for rule in config.signing):
+    for place, before in repeated(rule.name for rule in config.signing):
         message = f'"{config.signing[place].name}" is already the name of signing[{before + 1}]'
         yield ("signing", place, "name"), message, ""
     for place, rule in enumerate(config.signing):
@@ -272,6 +273,7 @@ def _plugins(config: Config) -> Iterator[Fault]:
         for place, route in enumerate(config.routes)
     ]
     uses += [(("rewriter", place, "use"), "relaygw.rewriters", use.use) for place, use in enumerate(config.rewriters)]
+    uses += [(("table", place, "use"), "relaygw.tables", table.use) for place, table in enumerate(config.tables)]
     if config.directory.kind != "file":
         uses.append((("directory", "kind"), "relaygw.directories", config.directory.kind))
     for path, group, name in uses:
@@ -312,7 +314,7 @@ def _replies(config: Config) -> Iterator[Fault]:
 
 def _retries(config: Config) -> Iterator[Fault]:
     groups: routing.Groups = {"local": config.domains}
-    for place, before in _repeated(rule.name for rule in config.retries):
+    for place, before in repeated(rule.name for rule in config.retries):
         yield ("retry", place, "name"), f'"{config.retries[place].name}" is already the name of retry[{before + 1}]', ""
     for place, rule in enumerate(config.retries):
         for key, texts in (("recipient", rule.recipient), ("sender", rule.sender)):
@@ -356,7 +358,10 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_routes, (EVERY_ROUTE, "route", "domains", "relay_domains")),
     (_references, (EVERY_NAME, "listener", "filter", "rewriter", "quota", "route", "signing")),
     (_quota_names, ("quota",)),
-    (_rewriters, ("rewriter",)),
+    (_rewriters, ("rewriter", EVERY_ROUTE, "route")),
+    (address_rules.tables, ("table", "aliases")),
+    (address_rules.alias_domains, ("aliases", "domains", "relay_domains")),
+    (address_rules.srs, ("srs", "relay_domains")),
     (_senders, ("submission", "domains")),
     (_domains, ("domains", "relay_domains")),
     (_tls, ("tls", "listener")),
@@ -364,7 +369,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_dkim, ("dkim", "filter")),
     (_signing, ("signing", "domains", "relay_domains")),
     (_logins, ("listener", "directory", "domains")),
-    (_plugins, ("filter", "rewriter", "route", "directory")),
+    (_plugins, ("filter", "rewriter", "route", "directory", "table")),
     (_queue, ()),
     (_shaping, ("shaping",)),
     (_replies, ("reply",)),

@@ -1,0 +1,98 @@
+"""Files that tables are made of: looked at once a second at most, read again when one of them changes, kept as they
+were where the new content cannot be used. At start, a file that cannot be used is refused.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+T = TypeVar("T")
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the files' times."""
+
+MAX_SIZE = 64 * 1024 * 1024
+"""Octets of a file that is read."""
+
+_log = Logger()
+
+
+class FileError(ValueError):
+    """A file cannot be used; the message names it and says why."""
+
+
+class Watched(Generic[T]):
+    """`read()` answers what the files hold and their paths, or raises FileError; the value is `current()`."""
+
+    def __init__(self, read: Callable[[], tuple[T, Sequence[str]]], clock: IReactorTime) -> None:
+        self._read = read
+        self._clock = clock
+        self._value, paths = read()
+        self._paths = tuple(paths)
+        self._stamps = _stamps(self._paths)
+        self._looked = clock.seconds()
+        self.trouble = ""
+
+    def current(self) -> T:
+        """What the files hold, or held when they could last be used (`trouble` then says why)."""
+        now = self._clock.seconds()
+        if not 0 <= now - self._looked < LOOK_EVERY:
+            self._looked = now
+            stamps = _stamps(self._paths)
+            if stamps != self._stamps:
+                self._stamps = stamps
+                self._again()
+        return self._value
+
+    def _again(self) -> None:
+        try:
+            self._value, paths = self._read()
+        except FileError as error:
+            self.trouble = str(error)
+            _log.error("a table cannot be read again, its former entries stay: {error}", error=error)
+            return
+        self.trouble = ""
+        if tuple(paths) != self._paths:
+            self._paths = tuple(paths)
+            self._stamps = _stamps(self._paths)
+
+
+def read_text(path: str, owned: bool = False) -> str:
+    """A regular file's text; `owned`: nobody but its owner may write it. Raises FileError."""
+    try:
+        with open(path, "rb", opener=_opener) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise FileError(f"{path}: not a regular file")
+            if owned and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise FileError(f"{path}: others than its owner can write it (mode {status.st_mode & 0o777:o})")
+            data = file.read(MAX_SIZE + 1)
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}") from None
+    if len(data) > MAX_SIZE:
+        raise FileError(f"{path}: larger than {MAX_SIZE} octets")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: not UTF-8 text (octet {error.start})") from None
+
+
+def _opener(path: str, flags: int) -> int:
+    """A pipe must not make us wait for somebody to write to it."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _stamps(paths: Sequence[str]) -> tuple[tuple[int, ...] | None, ...]:
+    return tuple(map(_stamp, paths))
+
+
+def _stamp(path: str) -> tuple[int, ...] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_ino, status.st_size, status.st_mode)

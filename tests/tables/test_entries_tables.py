@@ -1,0 +1,129 @@
+"""Tables kept in memory: what they hold, that a changed file counts and a broken one does not, and what is refused."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from relaygw.interfaces import IEntries, ITable
+from relaygw.plugins import OptionsError
+from relaygw.tables.entries import AliasTable, FileTable, InlineTable
+
+
+class Made:
+    """A folder with a configuration, and a clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = Clock()
+        self.services: Any = SimpleNamespace(
+            settings=SimpleNamespace(path=str(folder / "relaygw.toml")), reactor=self.clock
+        )
+        self._times = 1_000_000_000
+
+    def write(self, name: str, text: str, mode: int = 0o644) -> str:
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(mode)
+        self._times += 10
+        os.utime(path, (self._times, self._times))
+        return str(path)
+
+    def make(self, kind: Any, **options: Any) -> Any:
+        table = kind(options, self.services)
+        assert verifyObject(ITable, table)
+        assert verifyObject(IEntries, table)
+        return table
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return Made(tmp_path)
+
+
+def test_entries_of_the_configuration(made: Made) -> None:
+    table = made.make(InlineTable, entries={"Info@Bücher.test": ["alice", "bob@far.test"], "all": "x"})
+    assert table.lookup("info@xn--bcher-kva.test") == ("alice", "bob@far.test")
+    assert table.lookup("all") == ("x",)
+    assert table.lookup("ALL") == ()
+    assert dict(table.entries()).keys() == {"info@xn--bcher-kva.test", "all"}
+
+
+def test_what_is_wrong_with_entries_is_told_at_once(made: Made) -> None:
+    with pytest.raises(OptionsError) as caught:
+        made.make(InlineTable, entries={"a": [], "b": 7, "c": "|x", "d@not a domain": "x", "e": "x", "E": "x"})
+    told = "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 5
+    for word in ("'a' wants", "'b' wants", "no commands", "not a domain", "'E' stands there twice"):
+        assert word in told
+
+
+def test_a_changed_file_counts_within_a_second_and_a_broken_one_changes_nothing(made: Made) -> None:
+    made.write("map", "a@b.test c@d.test\n")
+    table = made.make(FileTable, file="map")
+    assert table.lookup("a@b.test") == ("c@d.test",)
+    made.write("map", "a@b.test e@f.test\n")
+    assert table.lookup("a@b.test") == ("c@d.test",)
+    made.clock.advance(1)
+    assert table.lookup("a@b.test") == ("e@f.test",)
+    made.write("map", "broken\n")
+    made.clock.advance(1)
+    assert table.lookup("a@b.test") == ("e@f.test",)
+    assert "line 1" in table.trouble
+    os.remove(made.folder / "map")
+    made.clock.advance(1)
+    assert table.lookup("a@b.test") == ("e@f.test",)
+    made.write("map", "a@b.test g@h.test\n")
+    made.clock.advance(1)
+    assert table.lookup("a@b.test") == ("g@h.test",)
+    assert table.trouble == ""
+
+
+def test_lists_in_files_are_read_where_that_is_allowed_and_watched_too(made: Made) -> None:
+    members = made.write("members", "alice\nbob@far.test, carol\n# nobody\n")
+    made.write("aliases", f"news: :include:{members}, alice\n")
+    with pytest.raises(OptionsError, match="include = true"):
+        made.make(AliasTable, file="aliases")
+    table = made.make(AliasTable, file="aliases", include=True)
+    assert table.lookup("news") == ("alice", "bob@far.test", "carol")
+    made.write("members", "dora\n")
+    made.clock.advance(1)
+    assert table.lookup("news") == ("dora", "alice")
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "wrong"),
+    [
+        ("alice\n", 0o664, "others than its owner can write it"),
+        ("alice\n", 0o646, "others than its owner can write it"),
+        ("|cmd\n", 0o644, "no commands"),
+        (":include:/etc/passwd\n", 0o644, "include = true"),
+    ],
+)
+def test_a_list_that_is_not_safe_is_refused(made: Made, text: str, mode: int, wrong: str) -> None:
+    members = made.write("members", text, mode)
+    made.write("aliases", f"news: :include:{members}\n")
+    with pytest.raises(OptionsError, match=wrong):
+        made.make(AliasTable, file="aliases", include=True)
+
+
+def test_what_is_no_file_is_refused(made: Made) -> None:
+    os.mkfifo(made.folder / "pipe")
+    for name, wrong in (("gone", "No such file"), ("pipe", "not a regular file"), (".", "directory")):
+        with pytest.raises(OptionsError, match=wrong):
+            made.make(FileTable, file=name)
+    (made.folder / "latin").write_bytes(b"a@b.test \xe4@b.test\n")
+    with pytest.raises(OptionsError, match="not UTF-8"):
+        made.make(FileTable, file="latin")
+
+
+def test_ten_faults_are_told_and_the_rest_is_counted(made: Made) -> None:
+    made.write("map", "broken\n" * 13)
+    with pytest.raises(OptionsError) as caught:
+        made.make(FileTable, file="map")
+    assert len(caught.value.problems) == 11
+    assert caught.value.problems[-1].endswith("and 3 more")
