@@ -36,6 +36,22 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
+def write_again(path: str) -> None:
+    """Make what reading a file shows be on the disk, whatever syncs of it have failed: written octets over themselves,
+    for a sync only writes what was written since the last, failed or not. A file that is not there stays so."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        place = 0
+        while data := os.pread(descriptor, 1 << 20, place):
+            place += os.pwrite(descriptor, data, place)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def make_directory(path: str) -> None:
     """The directory, private to us, itself durable; an existing one is made private."""
     if not os.path.isdir(path):
