@@ -1,8 +1,9 @@
 """Group commit: batches of jobs in, one transaction and one sync each, every job answered. Lives in the spool's thread.
 
 A batch that fails is done again job by job, so that a bad one fails alone. Where a write or a sync failed, nothing of
-the batch is claimed to be stored, and the database is opened anew and its log copied out in full before anything else
-is accepted: after a failed sync the kernel forgets which pages never reached the disk, so a second sync proves nothing.
+the batch is claimed to be stored, and the database is opened anew and its log, written again, copied out in full before
+anything else is accepted: after a failed sync the kernel forgets which pages never reached the disk, so a second sync
+alone proves nothing.
 What the failed transaction added may yet turn up in the log then. Messages whose commit was refused are withdrawn; a
 settlement is one step of one transaction, so it is either there as a whole, and settling again is harmless, or not.
 """
