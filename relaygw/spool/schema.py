@@ -78,8 +78,8 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_format_1, _form
 def connect(path: str) -> sqlite3.Connection:
     """An open database of the present format. Raises sqlite3.Error, OSError, or SpoolError where the file is not ours.
 
-    What is in the log is on the disk before SQLite goes by it: of a log that was synced in vain it would copy pages into
-    the database, and after a power cut put older ones from the beginning of the log, which is all there is, on top."""
+    What is in the log is on the disk before SQLite goes by it: from a log that was synced in vain it would copy pages
+    into the database, and after a power cut put older ones, from what there is of the log, on top."""
     write_again(f"{path}-wal")
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=10)
