@@ -22,7 +22,7 @@ from relaygw.journal.file import LineFile
 from relaygw.journal.history import History
 from relaygw.journal.line import make_line
 from relaygw.queue.operations import Operations
-from relaygw.queue.service import reports_of
+from relaygw.queue.reports import reports_for
 from relaygw.queue.traffic import traffic_of
 from relaygw.spool.memory import MemorySpool
 from relaygw.spool.sqlite import SqliteSpool
@@ -53,10 +53,14 @@ def operations(config: Config) -> Iterator[Operations]:
     """The queue's operations while nobody else has the spool; raises CommandError."""
     if config.spool.kind == "memory":
         raise NotRunningError("the service is not running, and its spool was in memory")
+    try:
+        reports = reports_for(config, _fresh_id)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     with opened(config) as spool:
         yield Operations(
             spool=spool,
-            reports=reports_of(config.hostname, config.postmaster, _fresh_id),
+            reports=reports,
             schedule=traffic_of(config).retries,
             now=time.time,
             write_event=lambda event: write_event(config, event),

@@ -140,6 +140,21 @@ def _positive(value: Any) -> float:
     return seconds
 
 
+def _moments(value: Any) -> tuple[float, ...]:
+    """One duration or several, in their order; zero, or an empty list, is none."""
+    found = [_positive(each) for each in value] if isinstance(value, list) else [duration(value)]
+    return tuple(sorted({each for each in found if each}))
+
+
+def _report_to(value: Any) -> str:
+    return str(value) if value in ("postmaster", "none") else str(parse_address(_text(value)))
+
+
+def _language(value: Any) -> str:
+    """A language tag (RFC 5646), in lower case."""
+    return _matching(re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*\Z"))(value).lower()
+
+
 def _matching(pattern: re.Pattern[str]) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if not pattern.match(_text(value)):
@@ -189,6 +204,12 @@ Finding = Annotated[
 ]
 FilePath = Annotated[str, Kind("a path; a relative one is taken from the folder of this file", path)]
 Postmaster = Annotated[str, Kind('an address such as "postmaster@example.com", or ""', _alone(postmaster))]
+Moments = Annotated[
+    tuple[float, ...],
+    Kind(f'{_A_DURATION} (0: never), or a list of such, ["4h", "1d"]', _alone(_moments)),
+]
+ReportTo = Annotated[str, Kind('"postmaster", an address, or "none"', _alone(_report_to))]
+Language = Annotated[str, Kind('a language such as "en" or "pt-br"', _alone(_language))]
 Fingerprint = Annotated[
     str,
     Kind(
@@ -206,8 +227,8 @@ EnhancedPattern = Annotated[
         _alone(_matching(re.compile(r"[45]\.(?:\*|\d{1,3}\.(?:\*|\d{1,3}))\Z"))),
     ),
 ]
-Plugin = Annotated[str, Kind('the name of a shipped or installed one, or "module:object"', _alone(plugin))]
-Label = Annotated[str, Kind("letters, digits, dots, dashes and underscores", _alone(label))]
 FieldName = Annotated[
     str, Kind('the name of a header field, such as "List-Id"', _alone(_matching(re.compile(r"[!-9;-~]{1,76}\Z"))))
 ]
+Plugin = Annotated[str, Kind('the name of a shipped or installed one, or "module:object"', _alone(plugin))]
+Label = Annotated[str, Kind("letters, digits, dots, dashes and underscores", _alone(label))]

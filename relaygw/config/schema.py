@@ -36,6 +36,7 @@ from relaygw.config.kinds import (
     Port,
     Postmaster,
     ReplyCode,
+    ReportTo,
     Size,
 )
 from relaygw.config.signing import DkimKeyConfig, KeyRotationConfig, SigningRuleConfig
@@ -278,7 +279,7 @@ class QueueConfig:
     retry: tuple[Duration, ...] = (5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 2 * HOUR, 4 * HOUR)
     expire: Duration = 5 * DAY
     expire_reports: Duration = 1 * DAY
-    delay_warning: Duration = 4 * HOUR
+    delay_warning: Moments = (4 * HOUR,)
     concurrency: Count = 200
     destination_concurrency: Count = 20
     initial_destination_concurrency: Count = 5
@@ -335,7 +336,24 @@ class RetryConfig:
     trouble: tuple[Literal["connect", "dns", "tls", "busy", "greylisted", "full", "local", "temporary"], ...] = ()
     waits: tuple[Duration, ...] = ()
     expire: Duration | None = None
-    delay_warning: DurationOrZero | None = None
+    delay_warning: Moments | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ReportsConfig:
+    """What senders are told (RFC 3464), and how. `returned` is what comes back of a message where its sender says
+    nothing; `return_limit` how large it may be to come back whole. `double_bounces`: who is told of a report that
+    cannot be delivered, "postmaster", an address or "none". `templates` is a folder of texts by kind and language.
+    `warn_bulk`: of delays of automatic mail and of lists, too. `collect` is how long one report waits for the fate of
+    the message's other recipients."""
+
+    returned: Literal["headers", "full"] = "headers"
+    return_limit: Size = 100 * KIB
+    double_bounces: ReportTo = "postmaster"
+    templates: FilePath | None = None
+    language: Language = "en"
+    warn_bulk: bool = False
+    collect: DurationOrZero = 60.0
 
 
 @attrs.frozen(kw_only=True)
@@ -479,6 +497,7 @@ class Config:
     pressure: PressureConfig = PressureConfig()
     spool: SpoolConfig = SpoolConfig()
     queue: QueueConfig = QueueConfig()
+    reports: ReportsConfig = ReportsConfig()
     egress: EgressConfig = EgressConfig()
     tls_policies: tuple[TlsPolicyConfig, ...] = ()
     directory: DirectoryConfig = DirectoryConfig()

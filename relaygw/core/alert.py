@@ -6,7 +6,7 @@ Texts from clients are escaped on their way in: nothing they say begins a line o
 import textwrap
 
 from relaygw.core.address import Address
-from relaygw.core.dsn import printable
+from relaygw.core.dsn_fields import printable
 from relaygw.core.envelope import Envelope, Notify, Recipient
 from relaygw.core.lifecycle import begin
 from relaygw.core.record import Origin, Record

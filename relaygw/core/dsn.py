@@ -1,105 +1,153 @@
-"""Delivery status notifications (RFC 3464 in RFC 6522's multipart/report), as RFC 3461 asks for them.
+"""Delivery status notifications (RFC 3464 in RFC 6522's multipart/report), as RFC 3461 and RFC 6533 ask for them.
 
-A DSN is a whole new message from the null reverse-path, in 7-bit but for a returned original that has 8-bit content.
-Nothing a peer or a client wrote can leave its place: every text passes `printable` on its way into a field or line.
+A DSN is a whole new message from the null reverse-path. It is in 7 bits but for a returned original with an 8-bit body,
+and but for people whose own address needs SMTPUTF8: theirs is in UTF-8 all through. Nothing a peer, a client or a
+template wrote can leave its place: every text passes `printable` or is encoded on its way in.
 """
 
 import quopri
 import re
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from collections.abc import Callable
+from email.header import Header
 
 import attrs
 
 from relaygw.core.address import Address
 from relaygw.core.content import Content
+from relaygw.core.dsn_fields import mail_date, status_part
+from relaygw.core.dsn_original import original_part
 from relaygw.core.dsn_words import SUBJECTS, explain
 from relaygw.core.envelope import Body, Envelope, Recipient
 from relaygw.core.lifecycle import Kind, Report, begin
-from relaygw.core.outcome import Status
-from relaygw.core.record import Origin, RecipientState, Record
-from relaygw.core.xtext import encode_utf8_address
+from relaygw.core.record import Origin, Record
 
 RETURN_LIMIT = 100 * 1024
-"""Octets up to which RET=FULL gets the whole message back; beyond, its header section."""
+"""Octets up to which a message comes back whole; beyond, its header section."""
 
-HEAD_LIMIT = 32 * 1024
-"""Octets of the original's header section that are returned."""
+MAX_TEXT = 64 * 1024
+"""Characters of the part for people."""
 
-_ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\Z", re.ASCII)
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,240}>\Z")
-_CLASSES = {Status.DELIVERED: "2", Status.DEFERRED: "4", Status.FAILED: "5"}
+_UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LONGEST = 78
 
 
 @attrs.frozen(kw_only=True)
 class Reporter:
-    """Who reports: our name, and the address (without brackets) of the people to ask."""
+    """Who reports: our name, and the address (without brackets) of the people to ask. `returns_full`: what comes back
+    where the sender does not say, if no more than `return_limit` octets."""
 
     hostname: str
     postmaster: str
+    return_limit: int = RETURN_LIMIT
+    returns_full: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Words:
+    """What people read: lines ended by "\\n". `author` is the name beside MAILER-DAEMON, `language` a tag or ""."""
+
+    subject: str
+    text: str
+    author: str = "Mail Delivery System"
+    language: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """What a text may tell: the report, whom it goes to, and when the original is given up."""
+
+    report: Report
+    record: Record
+    head: bytes
+    to: Address
+    retry_until: float
+    by: Reporter
+
+
+def our_words(facts: Facts) -> Words:
+    """The text where the operator has none of his own."""
+    kind = facts.report.kind
+    text = explain(
+        kind,
+        facts.report.recipients,
+        facts.head,
+        facts.by.hostname,
+        facts.by.postmaster,
+        mail_date(facts.record.arrived),
+        facts.retry_until,
+    )
+    return Words(subject=SUBJECTS[kind], text=text, language="en")
 
 
 def make_report(
-    report: Report, record: Record, content: Content, *, queue_id: str, now: float, retry_until: float, by: Reporter
+    report: Report,
+    record: Record,
+    content: Content,
+    *,
+    queue_id: str,
+    now: float,
+    retry_until: float,
+    by: Reporter,
+    to: Address | None = None,
+    words: Callable[[Facts], Words] = our_words,
 ) -> tuple[Record, bytes]:
     """The report as a message of its own, `queue_id` its new id; `retry_until` is when the original is given up.
 
-    Reads the whole content only where the sender asked for it and it is small.
+    It goes to the sender; a double bounce has none, and goes `to` the postmaster. Reads the whole content only where
+    it is to come back and small.
     """
-    sender = record.envelope.sender
-    if sender is None:
+    receiver = record.envelope.sender or to
+    if receiver is None:
         raise ValueError("a message without a sender is never reported (RFC 3464 2)")
-    part, eight_bit = _original(report.kind, record, content)
+    utf8 = not receiver.ascii
     boundary = f"=_{queue_id}"
-    words = explain(
-        report.kind, report.recipients, content.head, by.hostname, by.postmaster, _date(record.arrived), retry_until
-    )
+    said = words(Facts(report=report, record=record, head=content.head, to=receiver, retry_until=retry_until, by=by))
+    original, eight_bit = original_part(record, content, limit=_limit(report.kind, record, by), utf8=utf8)
     pieces = (
-        _head(report.kind, record, sender, queue_id, now, boundary, by),
-        _text_part(words),
-        _status_part(report, record, now, retry_until, by),
-        part,
+        _head(said, record, receiver, queue_id, now, boundary, by),
+        _text_part(said, boundary),
+        status_part(report, record, now=now, retry_until=retry_until, hostname=by.hostname, utf8=utf8),
+        original,
     )
     separator = f"\r\n--{boundary}\r\n".encode()  # RFC 2046 5.1.1: its first CRLF is not the part's
     data = separator.join(pieces) + f"\r\n--{boundary}--\r\n".encode()
     envelope = Envelope(
         sender=None,
-        recipients=(Recipient(address=sender),),
-        body=Body.EIGHT_BIT if eight_bit or not sender.ascii else Body.SEVEN_BIT,
-        smtputf8=not sender.ascii,
+        recipients=(Recipient(address=receiver),),
+        body=Body.EIGHT_BIT if eight_bit or utf8 else Body.SEVEN_BIT,
+        smtputf8=utf8,
         requiretls=record.envelope.requiretls,  # RFC 8689 5: a report tells what the message was to be protected for
     )
-    message_id = f"<{queue_id}@{by.hostname}>"
-    return (
-        begin(
-            queue_id=queue_id,
-            envelope=envelope,
-            now=now,
-            origin=Origin.REPORT,
-            size=len(data),
-            message_id=message_id,
-            header_from=by.hostname.lower(),
-        ),
-        data,
+    made = begin(
+        queue_id=queue_id,
+        envelope=envelope,
+        now=now,
+        # Nobody is ever told about a double bounce: it is no report any more, whose failure would be one.
+        origin=Origin.LOCAL if report.kind is Kind.DOUBLE else Origin.REPORT,
+        size=len(data),
+        message_id=f"<{queue_id}@{by.hostname}>",
+        header_from=by.hostname.lower(),
     )
+    return made, data
 
 
-def printable(text: str, limit: int = 900) -> str:
-    """The text as printable ASCII on one line; anything else becomes an escape that people can still read."""
-    safe = "".join(c if c.isprintable() else " " for c in text[:limit])
-    return safe.encode("ascii", "backslashreplace").decode("ascii")[:limit].strip()
+def _limit(kind: Kind, record: Record, by: Reporter) -> int:
+    """The largest content that comes back whole (RFC 3461 4.3: only for a failure); -1: none does."""
+    if kind is Kind.DOUBLE:
+        return by.return_limit
+    wanted = record.envelope.ret == "FULL" if record.envelope.ret else by.returns_full
+    return by.return_limit if kind is Kind.FAILURE and wanted else -1
 
 
-def _date(seconds: float) -> str:
-    return format_datetime(datetime.fromtimestamp(seconds, UTC))
-
-
-def _head(kind: Kind, record: Record, sender: Address, queue_id: str, now: float, boundary: str, by: Reporter) -> bytes:
+def _head(
+    words: Words, record: Record, receiver: Address, queue_id: str, now: float, boundary: str, by: Reporter
+) -> bytes:
     lines = [
-        f"Date: {_date(now)}",
-        f"From: Mail Delivery System <MAILER-DAEMON@{by.hostname}>",
-        f"To: <{sender}>",
-        f"Subject: {SUBJECTS[kind]}",
+        f"Date: {mail_date(now)}",
+        f"From: {_name(words.author)} <MAILER-DAEMON@{by.hostname}>",
+        f"To: <{receiver}>",
+        f"Subject: {_encoded(words.subject, 'Subject')}",
         f"Message-ID: <{queue_id}@{by.hostname}>",
     ]
     if _MESSAGE_ID.match(record.message_id):  # RFC 3834 3.1.5
@@ -114,127 +162,33 @@ def _head(kind: Kind, record: Record, sender: Address, queue_id: str, now: float
     return "\r\n".join(lines).encode()
 
 
-def _text_part(words: str) -> bytes:
-    if words.isascii():
-        head = "Content-Type: text/plain; charset=us-ascii\r\n\r\n"
-        return head.encode() + words.replace("\n", "\r\n").encode()
-    head = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-    return head.encode() + _quoted(words.encode())
+def _encoded(text: str, field: str) -> str:
+    """Unstructured text for a field: one line, folded, and in encoded words where it is not plain (RFC 2047)."""
+    clean = " ".join(_UNSAFE.sub(" ", text[:900]).split()) or "Delivery report"
+    # What looks like an encoded word already would be decoded by whoever reads it.
+    charset = "us-ascii" if clean.isascii() and "=?" not in clean else "utf-8"
+    return Header(clean, charset, maxlinelen=_LONGEST, header_name=field).encode(linesep="\r\n")
 
 
-def _quoted(data: bytes) -> bytes:
-    """Quoted-printable with CRLF line ends (RFC 2045 6.7)."""
-    return quopri.encodestring(data.replace(b"\r\n", b"\n")).replace(b"\r", b"=0D").replace(b"\n", b"\r\n")
+def _name(text: str) -> str:
+    """A display name (RFC 5322 3.4)."""
+    clean = " ".join(_UNSAFE.sub(" ", text[:100]).split()) or "Mail Delivery System"
+    if all(word.isascii() and word.replace("-", "").isalnum() for word in clean.split(" ")):
+        return clean
+    return _encoded(clean, "From") if not clean.isascii() or "=?" in clean else _quoted_name(clean)
 
 
-def _status_part(report: Report, record: Record, now: float, retry_until: float, by: Reporter) -> bytes:
-    """message/delivery-status: a group of fields about the message, then one per recipient (RFC 3464 2.1)."""
-    groups = [_message_fields(record, by)]
-    groups += [_recipient_fields(report.kind, state, now, retry_until) for state in report.recipients]
-    text = "\r\n\r\n".join("\r\n".join(f"{name}: {value}" for name, value in group) for group in groups)
-    return b"Content-Type: message/delivery-status\r\n\r\n" + text.encode("ascii") + b"\r\n"
+def _quoted_name(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
-def _message_fields(record: Record, by: Reporter) -> list[tuple[str, str]]:
-    fields = []
-    if record.envelope.envid:  # RFC 3464 2.2.1
-        fields.append(("Original-Envelope-Id", printable(record.envelope.envid)))
-    fields += [
-        ("Reporting-MTA", f"dns; {by.hostname}"),
-        ("Arrival-Date", _date(record.arrived)),
-        ("X-Relaygw-Queue-Id", printable(record.queue_id)),
-    ]
-    return fields
-
-
-def _recipient_fields(kind: Kind, state: RecipientState, now: float, retry_until: float) -> list[tuple[str, str]]:
-    fields = []
-    if state.recipient.orcpt:
-        fields.append(("Original-Recipient", _original_recipient(state.recipient.orcpt)))
-    fields += [
-        ("Final-Recipient", _typed(state.address)),
-        ("Action", _action(kind, state)),
-        ("Status", status_code(state)),
-    ]
-    last = state.last
-    if last is not None and last.host:
-        fields.append(("Remote-MTA", f"dns; {printable(last.host)}"))
-    if last is not None:
-        fields.append(("Diagnostic-Code", _diagnostic(last.remote, str(last.reply))))
-    if state.attempts:
-        fields.append(("Last-Attempt-Date", _date(now)))
-    if kind is Kind.DELAY:
-        fields.append(("Will-Retry-Until", _date(retry_until)))
-    return fields
-
-
-def _diagnostic(remote: bool, reply: str) -> str:
-    """RFC 3464 2.3.6: `smtp` is kept for what a server really said. Folded, so that no line is long."""
-    words = [f"{'smtp' if remote else 'x-relaygw'};", *printable(reply).split(" ")]
-    lines = [""]
-    for word in words:
-        if lines[-1] and len(lines[-1]) + len(word) > 74:
-            lines.append("")
-        lines[-1] += word if not lines[-1] else f" {word}"
-    return "\r\n ".join(line for line in lines if line)
-
-
-def _action(kind: Kind, state: RecipientState) -> str:
-    """RFC 3464 2.3.3: a next hop that took the message without the DSN duty makes it `relayed`."""
-    if kind is Kind.SUCCESS:
-        return "relayed" if state.last is not None and state.last.remote else "delivered"
-    return "failed" if kind is Kind.FAILURE else "delayed"
-
-
-def status_code(state: RecipientState) -> str:
-    """The RFC 3463 code of the last outcome: the one in the reply where it fits, a general one otherwise."""
-    if state.last is None:
-        return "4.4.7"
-    enhanced, kind = state.last.reply.enhanced, _CLASSES[state.last.status]
-    return enhanced if _ENHANCED.match(enhanced) and enhanced[0] == kind else f"{kind}.0.0"
-
-
-def _typed(address: Address) -> str:
-    """The address with its type; in 7-bit fields non-ASCII is written as RFC 6533 3 says."""
-    if address.ascii:
-        return f"rfc822; {address}"
-    return f"utf-8; {encode_utf8_address(str(address))}"
-
-
-def _original_recipient(orcpt: str) -> str:
-    kind, semicolon, address = orcpt.partition(";")
-    if not semicolon:
-        kind, address = "rfc822", orcpt
-    if kind.lower() == "utf-8":
-        return f"utf-8; {encode_utf8_address(address)[:900]}"
-    return f"{printable(kind, 40)}; {printable(address.strip())}"
-
-
-def _original(kind: Kind, record: Record, content: Content) -> tuple[bytes, bool]:
-    """What comes back of the message (RFC 3461 4.3: the whole only for a failure), and whether it has 8-bit content."""
-    if kind is Kind.FAILURE and record.envelope.ret == "FULL" and content.size <= RETURN_LIMIT:
-        data = b"".join(content.chunks())
-        if record.envelope.body is not Body.BINARY and _fits_mime(data):
-            return _whole(data, content.head)
-    head = content.head
-    if len(head) > HEAD_LIMIT:
-        head = head[: head.rfind(b"\r\n", 0, HEAD_LIMIT) + 2]
-    if head.isascii() and _fits_mime(head):
-        return b"Content-Type: text/rfc822-headers\r\n\r\n" + head, False
-    prefix = b"Content-Type: text/rfc822-headers; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-    return prefix + _quoted(head), False
-
-
-def _fits_mime(data: bytes) -> bool:
-    """Whether it can stand in a MIME part without an encoding (RFC 2045 2.7, 2.8)."""
-    if b"\0" in data:
-        return False
-    lines = data.split(b"\r\n")
-    return all(len(line) <= 998 and b"\r" not in line and b"\n" not in line for line in lines)
-
-
-def _whole(data: bytes, head: bytes) -> tuple[bytes, bool]:
-    if data.isascii():
-        return b"Content-Type: message/rfc822\r\n\r\n" + data, False
-    kind = b"message/rfc822" if head.isascii() else b"message/global"  # RFC 6532 3.7
-    return b"Content-Type: " + kind + b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + data, True
+def _text_part(words: Words, boundary: str) -> bytes:
+    text = _UNSAFE.sub("", words.text.replace("\r\n", "\n").replace("\t", "    "))[:MAX_TEXT]
+    language = f"\r\nContent-Language: {words.language}" if words.language else ""
+    long = any(len(line) > 998 for line in text.split("\n"))  # RFC 5322 2.1.1
+    if text.isascii() and not long and boundary not in text:
+        head = f"Content-Type: text/plain; charset=us-ascii{language}\r\n\r\n"
+        return head.encode() + text.replace("\n", "\r\n").encode()
+    head = f"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable{language}\r\n\r\n"
+    return head.encode() + quopri.encodestring(text.encode()).replace(b"\n", b"\r\n")

@@ -16,6 +16,8 @@ SUBJECTS = {
     Kind.FAILURE: "Undelivered mail: your message was not delivered",
     Kind.DELAY: "Delayed mail: your message is still on its way",
     Kind.SUCCESS: "Delivery report: your message was delivered",
+    Kind.EXPANSION: "Delivery report: your message was handed to the members of a list",
+    Kind.DOUBLE: "Undelivered report: the sender of a message could not be told of its fate",
 }
 
 _OPENINGS = {
@@ -24,6 +26,10 @@ _OPENINGS = {
     "tried again until {until}. If that fails too, you will be told.",
     Kind.SUCCESS: "Your message was delivered to the recipients below, or handed on to a system that does not "
     "confirm deliveries.",
+    Kind.EXPANSION: "Your message was handed on to all who stand behind the addresses below. There is no report of its "
+    "delivery to each of them.",
+    Kind.DOUBLE: "A delivery report of ours could not be delivered to the address below, the sender of the message it "
+    "is about. The report comes back with this one. Nobody else is told.",
 }
 
 _ADVICE = (
@@ -90,7 +96,7 @@ def _recipient(kind: Kind, state: RecipientState) -> str:
     lines = [f"<{state.address}>"]
     if state.last is not None:
         lines += _said(state.last)
-    advice = _advise(kind, state.last)
+    advice = advice_for(kind, state.last)
     if advice:
         lines += textwrap.wrap(advice, 72, initial_indent="    -> ", subsequent_indent="       ")
     return "\n".join(lines)
@@ -111,7 +117,8 @@ def _host(last: Outcome) -> str:
     return f"{name} [{last.address}]" if last.address else name
 
 
-def _advise(kind: Kind, last: Outcome | None) -> str:
+def advice_for(kind: Kind, last: Outcome | None) -> str:
+    """What people can do about a failure, in a sentence; "" where nothing is to be done."""
     if kind is not Kind.FAILURE or last is None:
         return ""
     code = last.reply.enhanced or ("4.4.7" if last.status is Status.DEFERRED else "5.0.0")

@@ -2,7 +2,11 @@
 
 Sans-IO. Every recipient ends exactly once: delivered, reported or removed. A Step holds all that must be committed
 together: the next record and the reports owed for the change. Nobody is told about a message without a sender
-(RFC 5321 4.5.5), nor against NOTIFY (RFC 3461 4.1); a delay is told once.
+(RFC 5321 4.5.5), nor against NOTIFY (RFC 3461 4.1); a delay is told once for each moment of warning. What is to be told
+while other recipients are being attempted is owed, in the record, and told with them in one report.
+
+A report of ours that fails is a double bounce: the postmaster is told instead (RFC 5321 6.1), by a message about which
+nobody is ever told.
 """
 
 import enum
@@ -20,11 +24,13 @@ from relaygw.core.session import Session
 
 
 class Kind(enum.Enum):
-    """What a report tells; the words of the event Reported."""
+    """What a report tells; the words of the event Reported. DOUBLE is a double bounce, for the postmaster."""
 
     FAILURE = "failure"
     DELAY = "delay"
     SUCCESS = "success"
+    EXPANSION = "expansion"
+    DOUBLE = "double"
 
 
 class Verb(enum.Enum):
@@ -47,7 +53,7 @@ class Order:
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """A DSN that is owed to the sender about these recipients, as they stand after the step."""
+    """A DSN that is due about these recipients, as they stand after the step: to the sender, or to the postmaster."""
 
     kind: Kind
     recipients: tuple[RecipientState, ...]
@@ -94,7 +100,14 @@ def begin(
         queue_id=queue_id,
         envelope=envelope,
         arrived=now,
-        recipients=tuple(RecipientState(recipient=recipient, due=now) for recipient in envelope.recipients),
+        recipients=tuple(
+            RecipientState(recipient=recipient, due=now)
+            if not recipient.expanded
+            else RecipientState(
+                recipient=recipient, due=now, progress=Progress.EXPANDED, owed=envelope.sender is not None
+            )
+            for recipient in envelope.recipients
+        ),
         size=size,
         session_id=session.id if session else "",
         client=session.client if session else "",
@@ -122,12 +135,13 @@ def fold(
     random: float,
     waits: Mapping[int, float] = NO_WAITS,
     postponed: Iterable[Postponed] = (),
+    more: bool = False,
 ) -> Step:
     """The step that the outcomes of one attempt make, each given with its recipient's position in the record.
 
     `random` in [0, 1) is one for all of them, so that they stay together at the next attempt. `waits` are seconds
     that stand above the schedule, by position. Who is `postponed` was not attempted; warnings and expiry come all
-    the same.
+    the same. `more`: others of the message are still attempted, and what is to be told is told with them.
     """
     states = list(record.recipients)
     changes: list[Change] = []
@@ -157,7 +171,7 @@ def fold(
             after = _deferred(record, before, late.outcome, now, late.until, chosen, before.attempts)
             states[late.position] = after
             changes.append((before, after))
-    return _step(record, states, changes, now)
+    return _step(record, states, changes, now, more)
 
 
 def _deferred(
@@ -174,15 +188,18 @@ def _deferred(
     if now >= expiry:
         return _ended(state, Progress.REPORTED, attempts, outcome)
     warned, warning = state.warned, float("inf")
-    if warned is None and tells(record, state, Kind.DELAY):
-        warning = schedule.warning(record.arrived)
-        warned = now if now >= warning else None
+    if tells(record, state, Kind.DELAY):
+        warning = schedule.warning(record.arrived, warned)
+        if now >= warning:
+            warned, warning = now, schedule.warning(record.arrived, now)
     return RecipientState(
         recipient=state.recipient,
         attempts=attempts,
         due=next_due(now, until, warning, expiry),
         last=outcome,
         warned=warned,
+        owed=state.owed,
+        detour=state.detour,
     )
 
 
@@ -194,46 +211,90 @@ def _ended(state: RecipientState, progress: Progress, attempts: int, last: Outco
         due=state.due,
         last=last,
         warned=state.warned,
+        detour=state.detour,
     )
 
 
 def tells(record: Record, state: RecipientState, kind: Kind) -> bool:
-    """Whether the sender wants to be told this about the recipient (RFC 3461 4.1: by default failures and delays)."""
+    """Whether this is told about the recipient: to the sender as he wants it (RFC 3461 4.1: by default failures and
+    delays), and a double bounce to the postmaster."""
     if record.envelope.sender is None:
-        return False
+        return kind is Kind.DOUBLE
     notify = state.recipient.notify
     if not notify:
-        return kind is not Kind.SUCCESS
-    return Notify.NEVER not in notify and Notify(kind.name) in notify
+        return kind is Kind.FAILURE or kind is Kind.DELAY
+    return _WORDS[kind] in notify
 
 
-def _step(record: Record, states: list[RecipientState], changes: list[Change], now: float) -> Step:
+_WORDS = {
+    Kind.FAILURE: Notify.FAILURE,
+    Kind.DELAY: Notify.DELAY,
+    Kind.SUCCESS: Notify.SUCCESS,
+    Kind.EXPANSION: Notify.SUCCESS,
+    Kind.DOUBLE: Notify.FAILURE,
+}
+
+
+def _step(record: Record, states: list[RecipientState], changes: list[Change], now: float, more: bool = False) -> Step:
+    """`more`: nothing is reported yet, but written down as owed."""
+    telling = [_telling(record, change) for change in changes]
+    reports: tuple[Report, ...] = ()
+    if not more:
+        reports = _reports(record, states, changes, telling)
+        states = [attrs.evolve(each, owed=False) if each.owed else each for each in states]
+    elif any(telling):
+        owing = {id(after) for (_, after), kind in zip(changes, telling, strict=True) if kind is not None}
+        states = [_owed(each, now) if id(each) in owing else each for each in states]
     step = attrs.evolve(record, recipients=tuple(states))
     events = _silences(record, changes)
-    if changes and step.finished:
+    if (changes or reports) and step.finished:
         events += (Completed(queue_id=record.queue_id, session=record.session_id, seconds=now - record.arrived),)
-    return Step(record=step, reports=_reports(record, changes), events=events)
+    return Step(record=step, reports=reports, events=events)
 
 
-def _reports(record: Record, changes: list[Change]) -> tuple[Report, ...]:
-    """At most one report of each kind, so that one attempt brings the sender one message and not one per recipient."""
+def _owed(state: RecipientState, now: float) -> RecipientState:
+    """A report of an end is due at once, should we not come to it; that of a delay with the next attempt."""
+    return attrs.evolve(state, owed=True, due=state.due if state.progress is Progress.WAITING else now)
+
+
+def _reports(
+    record: Record, states: list[RecipientState], changes: list[Change], telling: list[Kind | None]
+) -> tuple[Report, ...]:
+    """At most one report of each kind, so that a message brings its sender one report and not one per recipient: what
+    this step tells, and what was owed before."""
     owed: dict[Kind, list[RecipientState]] = {}
-    for before, after in changes:
-        kind = _owed(before, after)
-        if kind is not None and tells(record, after, kind):
+    for state in states:
+        kind = _standing(record, state) if state.owed else None
+        if kind is not None:
+            owed.setdefault(kind, []).append(attrs.evolve(state, owed=False))
+    for (_, after), kind in zip(changes, telling, strict=True):
+        if kind is not None:
             owed.setdefault(kind, []).append(after)
     return tuple(Report(kind=kind, recipients=tuple(owed[kind])) for kind in Kind if kind in owed)
 
 
-def _owed(before: RecipientState, after: RecipientState) -> Kind | None:
-    """What this change would be told as, if the sender wants to know."""
-    if after.progress is Progress.REPORTED:
-        return Kind.FAILURE
-    if after.progress is Progress.DELIVERED and not (after.last and after.last.relayed_dsn):
-        return Kind.SUCCESS  # RFC 3461 5.2.2: a next hop that knows DSN tells it itself
-    if after.progress is Progress.WAITING and before.warned is None and after.warned is not None:
-        return Kind.DELAY
-    return None
+def _telling(record: Record, change: Change) -> Kind | None:
+    """What this change is told as; None where it is not, or nobody wants to know."""
+    before, after = change
+    if after.progress is Progress.WAITING and before.warned == after.warned:
+        return None
+    kind = _standing(record, after)
+    return kind if kind is not None and tells(record, after, kind) else None
+
+
+def _standing(record: Record, state: RecipientState) -> Kind | None:
+    """What a report says of a recipient in this state."""
+    match state.progress:
+        case Progress.DELIVERED:  # RFC 3461 5.2.2: a next hop that knows DSN tells it itself
+            return None if state.last is not None and state.last.relayed_dsn else Kind.SUCCESS
+        case Progress.REPORTED:
+            return Kind.DOUBLE if record.origin is Origin.REPORT else Kind.FAILURE
+        case Progress.WAITING:
+            return Kind.DELAY
+        case Progress.EXPANDED:
+            return Kind.EXPANSION
+        case Progress.REMOVED:
+            return None
 
 
 def _silences(record: Record, changes: list[Change]) -> tuple[Event, ...]:
@@ -241,7 +302,7 @@ def _silences(record: Record, changes: list[Change]) -> tuple[Event, ...]:
     silent = tuple(
         str(after.address)
         for _, after in changes
-        if after.progress is Progress.REPORTED and not tells(record, after, Kind.FAILURE)
+        if after.progress is Progress.REPORTED and _telling(record, (after, after)) is None
     )
     if not silent:
         return ()

@@ -22,13 +22,13 @@ JITTER = 0.1
 class Schedule:
     """`waits` after attempt 1, 2 …; `expire` and `expire_reports` (null reverse-path) count from arrival.
 
-    `delay_warning` 0 means that nobody is warned.
+    `delay_warnings` count from arrival, too, in any order; without one nobody is warned.
     """
 
     waits: tuple[float, ...]
     expire: float
     expire_reports: float
-    delay_warning: float
+    delay_warnings: tuple[float, ...] = ()
 
     def chosen(self, record: Record, state: RecipientState, outcome: Outcome) -> "Schedule":
         """The schedule for a recipient with this outcome: this one for all."""
@@ -38,9 +38,10 @@ class Schedule:
         """The moment after which a deferral is final; what nobody may be told about is given up sooner."""
         return arrived + (min(self.expire, self.expire_reports) if is_report else self.expire)
 
-    def warning(self, arrived: float) -> float:
-        """The moment from which a deferral is worth a warning (infinity: never)."""
-        return arrived + self.delay_warning if self.delay_warning > 0 else float("inf")
+    def warning(self, arrived: float, warned: float | None = None) -> float:
+        """The moment from which a deferral is worth a warning, or after one another (infinity: never, no more)."""
+        moments = [arrived + each for each in self.delay_warnings]
+        return min((each for each in moments if warned is None or each > warned), default=float("inf"))
 
     def wait(self, attempts: int, random: float) -> float:
         """How long to wait after this many attempts; `random` in [0, 1)."""
@@ -81,7 +82,7 @@ class Entry(Protocol):
     @property
     def expire(self) -> float | None: ...
     @property
-    def delay_warning(self) -> float | None: ...
+    def delay_warning(self) -> tuple[float, ...] | None: ...
 
 
 @attrs.frozen(kw_only=True)
@@ -144,7 +145,7 @@ def _rule(base: Schedule, entry: Entry, groups: dict[str, tuple[str, ...]]) -> R
             waits=entry.waits or base.waits,
             expire=base.expire if entry.expire is None else entry.expire,
             expire_reports=base.expire_reports,
-            delay_warning=base.delay_warning if entry.delay_warning is None else entry.delay_warning,
+            delay_warnings=base.delay_warnings if entry.delay_warning is None else entry.delay_warning,
         ),
         recipient=compile_patterns(entry.recipient, dict(groups)) if entry.recipient else None,
         sender=compile_patterns(entry.sender, dict(groups)) if entry.sender else None,

@@ -29,6 +29,7 @@ from relaygw.interfaces import IDirectory, IRewriter, IRouteChecker, ITable, ITr
 from relaygw.keybook import in_use
 from relaygw.mailbox.store import Store
 from relaygw.plugins import PluginError, load_plugin
+from relaygw.queue.reports import Reports, reports_for
 from relaygw.realm import account_portal
 from relaygw.tls import ServerTls, TlsError
 
@@ -67,6 +68,7 @@ class Parts:
     rewriters: tuple[tuple[RewriterConfig, IRewriter], ...]
     routing: Routing
     transports: Mapping[str, ITransport]
+    reports: Reports
     signer: DkimSigner
     tls: Mapping[str, ServerTls]
     bans: BanBook
@@ -101,6 +103,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
     uses = attempt.of(lambda: build_uses(config.filters, services))
     rewriters = tuple((use, attempt.of(partial(_rewriter, use, services))) for use in config.rewriters)
     transports = {name: attempt.of(partial(_transport, name, services)) for name in _transports(config)}
+    reports = attempt.of(lambda: reports_for(config, lambda: fresh_id(lasting.reactor.seconds())))
     tls = attempt.of(lambda: _tls(config, lasting.write_event))
     routing = compile_routes(config.routes, config.domains, config.relay_domains)
     attempt.problems.extend(_route_problems(routing, transports))
@@ -121,6 +124,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
         rewriters=rewriters,
         routing=routing,
         transports=transports,
+        reports=reports,
         signer=signer,
         tls=tls,
         bans=lasting.bans,

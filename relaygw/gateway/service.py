@@ -29,6 +29,7 @@ from relaygw.control.service import ControlService
 from relaygw.core.events import Reloaded, Started, Stopped, TaskFailed
 from relaygw.core.question import Answer, Question
 from relaygw.gateway.counts import Counts
+from relaygw.gateway.desk import Desk
 from relaygw.gateway.doors import Behind, Door
 from relaygw.gateway.keywatch import KeyWatch
 from relaygw.gateway.load import LoadWatch
@@ -100,6 +101,15 @@ class Gateway(MultiService):
             random=jitter,
             new_id=lambda: fresh_id(reactor.seconds()),
             traffic=traffic_of(config),
+            reports=self._parts.reports,
+        )
+        self.desk = Desk(
+            config,
+            spool=self.spool,
+            operations=self.queue.operations,
+            reactor=reactor,
+            spawn=self._tasks.spawn,
+            write_event=self.journal.write,
         )
         control = attrs.evolve(config.control, socket=control_socket(config))
         self.control = ControlService(reactor, control, self._collaborators())
@@ -165,6 +175,7 @@ class Gateway(MultiService):
         self._load.start()
         self._counts.start()
         self._keys.start()
+        self.desk.start()
         self.queue.startService()
         self.control.startService()
         self._listening.startService()
@@ -208,8 +219,13 @@ class Gateway(MultiService):
         self._retired.append(parts)
         self.bans.reconfigure(policy_of(config))
         self.pressure.config = config.pressure
+        self.desk.reconfigure(config)
         self.queue.reconfigure(
-            transports=parts.transports, routing=parts.routing, config=config.queue, traffic=traffic_of(config)
+            transports=parts.transports,
+            routing=parts.routing,
+            config=config.queue,
+            traffic=traffic_of(config),
+            reports=parts.reports,
         )
         known = {each.name for each in config.listeners}
         for door in self.doors:

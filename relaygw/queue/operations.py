@@ -129,8 +129,8 @@ class Operations:
         hands: Hands | None = None,
     ) -> None:
         self.schedule = schedule
+        self.reports = reports
         self._spool = spool
-        self._reports = reports
         self._now = now
         self._write_event = write_event
         self._hands: Hands = hands or NoHands()
@@ -245,7 +245,7 @@ class Operations:
     async def _carry_out(self, record: Record, order: Order, now: float) -> Effect:
         step = operate(record, order, now=now)
         content = await self._spool.content(record.queue_id) if step.reports else None
-        added, events = self._reports.make(step, content or BytesContent(b""), self.schedule, now)
+        added, events = self.reports.make(step, content or BytesContent(b""), self.schedule, now)
         await self._spool.settle(Settlement(record=step.record, added=added, release=True))
         for event in (*events, *step.events):
             self._write_event(event)

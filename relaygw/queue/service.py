@@ -18,7 +18,6 @@ from twisted.internet.interfaces import IReactorTime
 from relaygw.bridge import as_deferred, deferred
 from relaygw.config.schema import QueueConfig
 from relaygw.core.content import Content
-from relaygw.core.dsn import Reporter
 from relaygw.core.events import Event, TaskFailed
 from relaygw.core.header_match import NOTHING
 from relaygw.core.lanes import RESERVE, Lanes
@@ -36,7 +35,7 @@ from relaygw.queue.hands import QueueHands
 from relaygw.queue.operations import Operations
 from relaygw.queue.parking import Parking
 from relaygw.queue.plan import NO_ROUTE, Plan, make_plan, postpone
-from relaygw.queue.reports import Reports
+from relaygw.queue.reports import Reports, reports_of
 from relaygw.queue.settling import Settler
 from relaygw.queue.traffic import Traffic, make_traffic
 from relaygw.queue.work import Active, Opening, Request, Result
@@ -59,16 +58,12 @@ LAST_GASP = 5.0
 """Seconds for cancelled attempts to end and be recorded when the time to drain is over."""
 
 
-def reports_of(hostname: str, postmaster: str, new_id: Callable[[], str]) -> Reports:
-    """How reports are made under this name; without a postmaster people are sent to postmaster@hostname."""
-    return Reports(by=Reporter(hostname=hostname, postmaster=postmaster or f"postmaster@{hostname}"), new_id=new_id)
-
-
 class QueueService(Service):
     """`transports` are named as routes name them. `random` answers in [0, 1); `new_id` a fresh queue id.
 
-    `traffic` None: what is built in, and [queue]. `parked` records at most are known by id only. `write_event` must
-    not raise. `lease`: who commits a message and offers it, claims it for that many seconds.
+    `traffic` None: what is built in, and [queue]; `reports` None: in our own words. `parked` records at most are known
+    by id only. `write_event` must not raise. `lease`: who commits a message and offers it, claims it for that many
+    seconds.
     """
 
     name = "queue"
@@ -88,6 +83,7 @@ class QueueService(Service):
         random: Callable[[], float],
         new_id: Callable[[], str],
         traffic: Traffic | None = None,
+        reports: Reports | None = None,
         parked: int = PARKED,
     ) -> None:
         traffic = traffic or make_traffic(config)
@@ -105,7 +101,7 @@ class QueueService(Service):
         self._bookings = Bookings()
         self._filling = self._closing = False
         self._drained: Deferred[None] | None = None
-        reports = reports_of(hostname, postmaster, new_id)
+        reports = reports or reports_of(hostname, postmaster, new_id)
         self._claims = Claims(
             spool=spool,
             clock=clock,
@@ -134,6 +130,7 @@ class QueueService(Service):
             random=random,
             write_event=write_event,
             settled=self._settled,
+            report=self._report,
             added=self._claims.came,
         )
         hands = QueueHands(
@@ -162,6 +159,7 @@ class QueueService(Service):
         routing: Routing,
         config: QueueConfig,
         traffic: Traffic | None = None,
+        reports: Reports | None = None,
     ) -> None:
         """Use these from now on. A transport that is not among them is stopped when its last attempt has ended."""
         traffic = traffic or make_traffic(config)
@@ -173,6 +171,8 @@ class QueueService(Service):
         self._deliveries.lanes.total = config.concurrency
         self._deliveries.lanes.reshape(traffic.shape, self._clock.seconds())
         self._settler.schedule = self.operations.schedule = traffic.retries
+        if reports is not None:
+            self._settler.reports = self.operations.reports = reports
         self._deliveries.wake()
 
     @property
@@ -246,6 +246,8 @@ class QueueService(Service):
         if record is not None and content is not None and not self._closing:
             active = Active(record, content, owner_of(record), requests=opening.requests)
             self._actives[queue_id] = active
+            if record.owing:
+                active.results.append(Result(None, NO_ROUTE, (), reports=True))
             plan = self._plan(record, content)
             self._launch(active, _booked(plan, record, opening.until) if opening.until else plan)
             return
@@ -387,8 +389,15 @@ class QueueService(Service):
             self._forget(active)
             self._claims.wake_at(active.record.due)
 
+    def _report(self, active: Active) -> None:
+        """Its reports have waited long enough for more of its recipients."""
+        active.collecting = None
+        active.results.append(Result(None, NO_ROUTE, (), reports=True))
+        self._settle(active)
+
     def _forget(self, active: Active) -> None:
         del self._actives[active.record.queue_id]
+        active.collect_no_more()
         self._pass_on(active.record.queue_id, active.requests)
         self._parted()
 
@@ -446,7 +455,8 @@ class QueueService(Service):
         await self._drain(self._config.drain_timeout)
         self._deliveries.cancel()
         await self._drain(LAST_GASP)
-        for queue_id in list(self._actives):
+        for queue_id, active in list(self._actives.items()):
+            active.collect_no_more()
             self._give_back(queue_id)
         self._claims.end()
         await self._tasks.stop()

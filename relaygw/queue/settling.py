@@ -16,7 +16,7 @@ from relaygw.core.record import Progress, Record
 from relaygw.core.retry import Schedules
 from relaygw.interfaces import ISpool, NewMessage, Settlement, SpoolError
 from relaygw.queue.reports import Reports
-from relaygw.queue.work import Active, Effect, Request, Result
+from relaygw.queue.work import Active, Delivery, Effect, Request, Result
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0
 """Seconds between two tries to store a step."""
@@ -40,15 +40,17 @@ class Settler:
         random: Callable[[], float],
         write_event: Callable[[Event], None],
         settled: Callable[[Active, bool], None],
+        report: Callable[[Active], None],
         added: Callable[[float], None],
     ) -> None:
         self.schedule = schedule
+        self.reports = reports
         self._spool = spool
         self._clock = clock
-        self._reports = reports
         self._random = random
         self._write_event = write_event
         self._settled = settled
+        self._report = report
         self._added = added
         self._closing = False
 
@@ -80,7 +82,8 @@ class Settler:
     async def _settle_results(self, active: Active) -> bool:
         results, active.results = active.results, []
         over = {result.delivery for result in results}
-        step = self._fold(active, results)
+        more = self._more(active, results, over)
+        step = self._fold(active, results, more)
         active.requests += [Request(order) for order in active.later]
         active.later = []
         remaining = [delivery for delivery in active.deliveries if delivery not in over]
@@ -88,16 +91,25 @@ class Settler:
             active.deliveries = remaining
             return False
         gone = await self._store(active, step, last=not remaining and not active.requests)
+        if more and active.collecting is None and active.record.owing:
+            active.collecting = self._clock.callLater(self.reports.collect, self._report, active)
         # `begin` may have appended while the spool was busy, so the list is read anew.
         active.deliveries = [delivery for delivery in active.deliveries if delivery not in over]
         return gone
 
-    def _fold(self, active: Active, results: list[Result]) -> Step | None:
+    def _more(self, active: Active, results: list[Result], over: set[Delivery | None]) -> bool:
+        """Whether others of the message are still attempted, whose fate belongs into the same report."""
+        if self.reports.collect and any(delivery not in over for delivery in active.deliveries):
+            return not any(result.reports for result in results)
+        active.collect_no_more()
+        return False
+
+    def _fold(self, active: Active, results: list[Result], more: bool) -> Step | None:
         outcomes = [pair for result in results for pair in result.outcomes]
         postponed = [late for result in results for late in result.postponed]
-        if not outcomes and not postponed:
-            return None
         record, now = active.record, self._clock.seconds()
+        if not outcomes and not postponed and (more or not record.owing):
+            return None
         waits = {position: wait for result in results for position, wait in result.waits.items()}
         step = fold(
             record,
@@ -107,6 +119,7 @@ class Settler:
             random=self._random(),
             waits=waits,
             postponed=postponed,
+            more=more,
         )
         for result in results:
             for position, outcome in result.outcomes:
@@ -141,7 +154,7 @@ class Settler:
             try:
                 # Once: a step that failed may be stored all the same, and its reports are known again by their ids.
                 made = made or (
-                    self._reports.make(step, active.content, self.schedule, now) if step.reports else ((), ())
+                    self.reports.make(step, active.content, self.schedule, now) if step.reports else ((), ())
                 )
                 added, events = made
                 await self._spool.settle(Settlement(record=record, added=added, release=gone))

@@ -31,7 +31,7 @@ def schedule_of(config: QueueConfig) -> Schedule:
         waits=config.retry,
         expire=config.expire,
         expire_reports=config.expire_reports,
-        delay_warning=config.delay_warning,
+        delay_warnings=config.delay_warning,
     )
 
 

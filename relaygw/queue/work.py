@@ -46,7 +46,7 @@ class Delivery:
 @attrs.define(eq=False)
 class Result:
     """What a delivery brought back, or what was decided without one (`delivery` None), by position. `waits` are
-    seconds until the next attempt where the next hop's answer says so."""
+    seconds until the next attempt where the next hop's answer says so. `reports`: those owed are made."""
 
     delivery: Delivery | None
     route: Route
@@ -54,6 +54,7 @@ class Result:
     seconds: float = 0.0
     waits: Mapping[int, float] = NO_WAITS
     postponed: tuple[Postponed, ...] = ()
+    reports: bool = False
 
 
 @attrs.frozen
@@ -90,6 +91,7 @@ class Active:
     stands in the lists.
 
     `later` holds orders that also mean recipients who are being attempted. `trouble` says why a settlement is late.
+    `collecting` ends the wait of a report for more of its message.
     """
 
     record: Record
@@ -102,6 +104,13 @@ class Active:
     settling: bool = False
     trouble: str = ""
     pause: Deferred[None] | None = None
+    collecting: IDelayedCall | None = None
+
+    def collect_no_more(self) -> None:
+        """Whatever is owed is reported now, or when the record is opened again."""
+        collecting, self.collecting = self.collecting, None
+        if collecting is not None and collecting.active():
+            collecting.cancel()
 
     @property
     def planned(self) -> Set[int]:

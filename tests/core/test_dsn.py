@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from relaygw.core.address import Address, parse_address
 from relaygw.core.content import BytesContent
-from relaygw.core.dsn import HEAD_LIMIT, RETURN_LIMIT, Reporter, make_report, printable, status_code
+from relaygw.core.dsn import RETURN_LIMIT, Reporter, make_report
+from relaygw.core.dsn_fields import printable, status_code
+from relaygw.core.dsn_original import HEAD_LIMIT
 from relaygw.core.dsn_words import readable_subject
 from relaygw.core.envelope import Body, Envelope, Recipient
 from relaygw.core.lifecycle import Kind, Report, begin
@@ -261,9 +263,15 @@ def test_addresses_beyond_ascii_are_written_as_rfc_6533_says() -> None:
     outcome = failed(jo, "5.1.1", "unknown")
     record = record_of(sender="müller@example.org", smtputf8=True)
     dsn, data = made(state_of(outcome, Recipient(address=jo)), record=record)
-    assert status_groups(data)[1]["final-recipient"] == "utf-8; j\\x{F6}@example.com"
+    # Whoever has such an address reads UTF-8 everywhere (RFC 6533 6), and its hosts do.
+    assert b"Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" in data
+    assert "Final-Recipient: utf-8; jö@example.com\r\n".encode() in data
     assert dsn.envelope.smtputf8
     assert "<jö@example.com>" in words_of(data)
+    # Anyone else gets a report in 7 bits.
+    dsn, data = made(state_of(outcome, Recipient(address=jo)), record=record_of(smtputf8=True))
+    assert status_groups(data)[1]["final-recipient"] == "utf-8; j\\x{F6}@example.com"
+    assert (dsn.envelope.smtputf8, dsn.envelope.body) == (False, Body.SEVEN_BIT)
 
 
 HOSTILE = st.one_of(

@@ -13,7 +13,7 @@ from relaygw.core.reply import Reply
 from relaygw.core.retry import Schedule
 from relaygw.core.session import Role, Session
 
-SCHEDULE = Schedule(waits=(300.0, 900.0), expire=10_000.0, expire_reports=5_000.0, delay_warning=2_000.0)
+SCHEDULE = Schedule(waits=(300.0, 900.0), expire=10_000.0, expire_reports=5_000.0, delay_warnings=(2_000.0,))
 ALICE = parse_address("alice@example.org")
 
 
@@ -150,7 +150,7 @@ def test_no_delay_is_told_against_notify(notify: frozenset[Notify]) -> None:
 
 def test_no_delay_is_told_where_the_warning_is_switched_off() -> None:
     record = record_of("a")
-    schedule = attrs.evolve(SCHEDULE, delay_warning=0.0)
+    schedule = attrs.evolve(SCHEDULE, delay_warnings=())
     step = fold(record, [(0, busy(address(record)))], now=9_000, schedule=schedule, random=0.0)
     assert step.reports == ()
 

@@ -17,7 +17,7 @@ from relaygw.core.record import Progress, RecipientState, Record
 from relaygw.core.reply import Reply
 from relaygw.core.retry import Schedule
 
-SCHEDULE = Schedule(waits=(10.0, 30.0, 60.0), expire=500.0, expire_reports=200.0, delay_warning=100.0)
+SCHEDULE = Schedule(waits=(10.0, 30.0, 60.0), expire=500.0, expire_reports=200.0, delay_warnings=(100.0,))
 NOTIFY = st.sampled_from(
     [
         frozenset(),

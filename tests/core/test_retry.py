@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from relaygw.core.retry import JITTER, Schedule, next_due
 
-SCHEDULE = Schedule(waits=(60.0, 120.0, 240.0), expire=1000.0, expire_reports=500.0, delay_warning=300.0)
+SCHEDULE = Schedule(waits=(60.0, 120.0, 240.0), expire=1000.0, expire_reports=500.0, delay_warnings=(300.0,))
 
 
 @pytest.mark.parametrize(("attempts", "wait"), [(1, 60.0), (2, 120.0), (3, 240.0), (4, 240.0), (999, 240.0)])
@@ -21,17 +21,17 @@ def test_jitter_lengthens_by_a_part_at_most(attempts: int, random: float) -> Non
 
 
 def test_without_waits_the_expiry_is_the_next_attempt() -> None:
-    assert Schedule(waits=(), expire=1000.0, expire_reports=500.0, delay_warning=0.0).wait(1, 0.9) == 1000.0
+    assert Schedule(waits=(), expire=1000.0, expire_reports=500.0, delay_warnings=()).wait(1, 0.9) == 1000.0
 
 
 def test_reports_expire_sooner_and_never_later_than_mail() -> None:
     assert SCHEDULE.expiry(10.0, False) == 1010.0
     assert SCHEDULE.expiry(10.0, True) == 510.0
-    assert Schedule(waits=(), expire=100.0, expire_reports=500.0, delay_warning=0.0).expiry(0.0, True) == 100.0
+    assert Schedule(waits=(), expire=100.0, expire_reports=500.0, delay_warnings=()).expiry(0.0, True) == 100.0
 
 
 def test_no_delay_warning_is_never() -> None:
-    assert Schedule(waits=(), expire=1.0, expire_reports=1.0, delay_warning=0.0).warning(5.0) == float("inf")
+    assert Schedule(waits=(), expire=1.0, expire_reports=1.0, delay_warnings=()).warning(5.0) == float("inf")
 
 
 def test_the_next_attempt_falls_on_the_first_moment_in_between() -> None:

@@ -24,7 +24,7 @@ ROUTING = compile_routes(
     )
 )
 
-SCHEDULE = Schedule(waits=(300.0,), expire=86400.0, expire_reports=86400.0, delay_warning=0.0)
+SCHEDULE = Schedule(waits=(300.0,), expire=86400.0, expire_reports=86400.0, delay_warnings=())
 
 
 def held(reason: str = "") -> tuple[Outcome, ...]:

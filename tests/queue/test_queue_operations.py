@@ -11,7 +11,7 @@ from relaygw.core.record import Origin, Progress, Record
 from relaygw.core.selection import Selection, patterns
 from relaygw.interfaces import Settlement
 from relaygw.queue.operations import Done, Operations
-from relaygw.queue.service import reports_of
+from relaygw.queue.reports import reports_of
 from relaygw.queue.traffic import schedule_of
 from relaygw.spool.memory import MemorySpool
 from relaygw.testing.transport import ManualTransport, ScriptedTransport, in_turn

@@ -78,7 +78,7 @@ class TimedTransport(ScriptedTransport):
 class TestDeadDestination:
     """What nothing gets through to rests as a whole."""
 
-    CONFIG = QueueConfig(retry=(60.0,), initial_destination_concurrency=2, delay_warning=86400.0 * 9)
+    CONFIG = QueueConfig(retry=(60.0,), initial_destination_concurrency=2, delay_warning=(86400.0 * 9,))
 
     def dead(self) -> tuple[Kit, ScriptedTransport]:
         transport = ScriptedTransport(lambda attempt, recipient: unreachable(recipient))
@@ -127,7 +127,7 @@ class TestDeadDestination:
     def test_a_sender_is_told_and_a_message_expires_although_nothing_is_attempted(self) -> None:
         transport = ScriptedTransport(lambda attempt, recipient: unreachable(recipient))
         config = QueueConfig(
-            retry=(60.0,), initial_destination_concurrency=1, expire=1000.0, delay_warning=200.0, expire_reports=1.0
+            retry=(60.0,), initial_destination_concurrency=1, expire=1000.0, delay_warning=(200.0,), expire_reports=1.0
         )
         kit = make_kit(transport, config=config)
         kit.send("bob@dead.example")

@@ -124,14 +124,26 @@ def test_a_refused_recipient_is_reported_in_a_message_that_is_delivered_too() ->
     assert reported.report_id == report.record.queue_id == kit.told(Accepted)[0].queue_id
 
 
-def test_a_report_that_cannot_be_delivered_ends_without_a_report() -> None:
-    transport = ScriptedTransport(in_turn([refused, refused]))
+def test_a_double_bounce_goes_to_the_postmaster_and_ends_there() -> None:
+    transport = ScriptedTransport(in_turn([refused, refused, refused]))
     kit = make_kit(transport)
     kit.send("bob@example.com")
     kit.clock.advance(0)
     assert kit.all_stored() == ()
-    assert len(kit.told(Reported)) == 1
-    assert [event.recipients for event in kit.told(Unreported)] == [("alice@example.org",)]
+    assert [event.kind for event in kit.told(Reported)] == ["failure", "double"]
+    notice = transport.attempts[-1].record
+    assert [str(state.address) for state in notice.recipients] == ["postmaster@mail.example.net"]
+    assert (notice.envelope.sender, notice.origin) == (None, Origin.LOCAL)
+    assert [event.recipients for event in kit.told(Unreported)] == [("postmaster@mail.example.net",)]
+
+
+def test_a_double_bounce_that_was_on_its_way_to_the_postmaster_is_only_journaled() -> None:
+    kit = make_kit(ScriptedTransport(in_turn([refused, refused])))
+    kit.send("bob@example.com", sender="postmaster@mail.example.net")
+    kit.clock.advance(0)
+    assert kit.all_stored() == ()
+    assert [event.kind for event in kit.told(Reported)] == ["failure"]
+    assert [event.recipients for event in kit.told(Unreported)] == [("postmaster@mail.example.net",)]
 
 
 class Crash(Exception):

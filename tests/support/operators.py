@@ -25,7 +25,7 @@ from relaygw.core.record import Record
 from relaygw.dns import FixedResolver
 from relaygw.interfaces import Account
 from relaygw.queue.operations import Operations
-from relaygw.queue.service import reports_of
+from relaygw.queue.reports import reports_of
 from relaygw.queue.traffic import schedule_of
 from relaygw.spool.memory import MemorySpool
 
