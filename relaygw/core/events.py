@@ -144,11 +144,25 @@ class OldClient(Event):
 
 @attrs.frozen(kw_only=True)
 class Rewritten(Event):
-    """A rewriter changed a message before it was stored."""
+    """A rewriter changed a message: before it was stored, or, where `route` is set, for one attempt by it."""
 
     rewriter: str
     sender: str
     header_from: str = ""
+    route: str = ""
+    reason: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Expanded(Event):
+    """A recipient led to others. `tables` say why; to the members of a list the message goes as `list_id`, from
+    `sender`."""
+
+    recipient: str
+    addresses: tuple[str, ...]
+    tables: tuple[str, ...]
+    sender: str = ""
+    list_id: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -12,12 +12,14 @@ from typing import Any
 import attrs
 from twisted.cred.portal import Portal
 
+from relaygw.aliases import Aliases
 from relaygw.bans import BanBook
-from relaygw.config.schema import Config, RewriterConfig
+from relaygw.config.schema import Config, RewriterConfig, TableConfig
 from relaygw.core.address import Address, AddressError, parse_address
+from relaygw.core.detour import SMARTHOST
 from relaygw.core.events import Event, TaskFailed
 from relaygw.core.ids import new_id
-from relaygw.core.permission import Permission, domains_of
+from relaygw.core.permission import Permission
 from relaygw.core.routing import Routing, compile_routes
 from relaygw.dns import ZoneError, make_resolver
 from relaygw.egress.dkim import DkimSigner, make_signer
@@ -63,6 +65,7 @@ class Parts:
     directory: IDirectory
     portal: Portal
     permission: Permission
+    aliases: Aliases | None
     postmaster: Address
     chain: Chain
     rewriters: tuple[tuple[RewriterConfig, IRewriter], ...]
@@ -99,7 +102,9 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
         write_event=lasting.write_event,
     )
     directory = attempt.of(lambda: _directory(config, services))
-    services = attrs.evolve(services, directory=directory)
+    tables = {each.name: attempt.of(partial(_table, each, services)) for each in config.tables}
+    services = attrs.evolve(services, directory=directory, tables=tables)
+    aliases = attempt.of(lambda: make_aliases(config, services))
     uses = attempt.of(lambda: build_uses(config.filters, services))
     rewriters = tuple((use, attempt.of(partial(_rewriter, use, services))) for use in config.rewriters)
     transports = {name: attempt.of(partial(_transport, name, services)) for name in _transports(config)}
@@ -114,11 +119,8 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
         services=services,
         directory=directory,
         portal=account_portal(directory),
-        permission=Permission(
-            local=domains_of(config.domains),
-            relay=domains_of(config.relay_domains),
-            trusted=config.trusted_networks,
-        ),
+        permission=permission_of(config),
+        aliases=aliases,
         postmaster=_postmaster(config),
         chain=Chain(uses, lasting.reactor, lasting.write_event),
         rewriters=rewriters,
@@ -152,6 +154,11 @@ def _directory(config: Config, services: Services) -> IDirectory:
     use, options = config.directory.kind, config.directory.options
     directory: IDirectory = load_plugin("relaygw.directories", use, options, services, where="directory")
     return directory
+
+
+def _table(table: TableConfig, services: Services) -> ITable:
+    found: ITable = load_plugin("relaygw.tables", table.use, table.options, services, where=f"table {table.name!r}")
+    return found
 
 
 def _rewriter(use: RewriterConfig, services: Services) -> IRewriter:

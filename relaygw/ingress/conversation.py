@@ -192,7 +192,7 @@ class Conversation:
             self.errors += 1
         if self.errors > self._house.limits.errors:
             return answers.TOO_MANY_ERRORS
-        if reply is answers.NO_SUCH_USER and self._strange:
+        if reply.permanent and reply.enhanced == "5.1.1" and self._strange:
             self.unknown += 1
             if self.unknown > self._house.limits.unknown_recipients:
                 return answers.TOO_MANY_UNKNOWN

@@ -6,6 +6,7 @@ from typing import Protocol, Self
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from relaygw.aliases import Aliases
 from relaygw.config.schema import LimitsConfig
 from relaygw.core.address import Address
 from relaygw.core.content import Content
@@ -70,7 +71,7 @@ class House:
     belongs to this process, which gets it through `offer`.
 
     Strangers are greeted after `greeting_delay` seconds. `adds_fields`: missing Date and Message-ID are added, as they
-    are on submission. Where `binding`, `quotas`, `pressure` or `inventory` is None, nobody is asked.
+    are on submission. Where `aliases`, `binding`, `quotas`, `pressure` or `inventory` is None, nobody is asked.
     """
 
     hostname: str
@@ -97,6 +98,7 @@ class House:
     line_ends: str = "reject"
     adds_fields: bool = False
     rewriters: tuple[RewriterUse, ...] = ()
+    aliases: Aliases | None = None
     binding: Binding | None = None
     quotas: Quotas | None = None
     pressure: Pressure | None = None

@@ -11,8 +11,8 @@ import attrs
 
 from relaygw.core.authres import compose as authentication_results
 from relaygw.core.content import Content
-from relaygw.core.envelope import path
-from relaygw.core.events import Accepted, Discarded, TaskFailed
+from relaygw.core.envelope import Envelope, path
+from relaygw.core.events import Accepted, Discarded, Expanded, TaskFailed
 from relaygw.core.facts import Facts, read_facts
 from relaygw.core.lifecycle import begin
 from relaygw.core.record import Record
@@ -22,7 +22,8 @@ from relaygw.core.trace import missing_fields, received
 from relaygw.ingress.answers import LOCAL_FAILURE
 from relaygw.ingress.house import Findings, House
 from relaygw.ingress.quotas import Held
-from relaygw.ingress.rewriting import rewrite, with_head
+from relaygw.ingress.rewriting import copied, rewrite, with_head
+from relaygw.ingress.spreading import NO_EXPANSIONS, Expansions, spread
 from relaygw.interfaces import ISink, SpoolError
 
 MAX_FINDINGS = 50
@@ -32,25 +33,36 @@ MAX_FINDINGS = 50
 @attrs.frozen(kw_only=True)
 class Message:
     """A message ready for the spool. `head` replaces the content's header section where it is not None; `held` is set
-    for mail beyond a quota."""
+    for mail beyond a quota. `others` are further records of the same content, for the members of lists."""
 
     record: Record
     prefix: bytes
     head: bytes | None = None
     held: Held | None = None
+    others: tuple[Record, ...] = ()
+    expansions: Expansions = NO_EXPANSIONS
 
 
 def compose(
-    house: House, transaction: Transaction, content: Content, found: Findings | None, held: Held | None = None
-) -> Message:
-    """The record, and the fields that go on top: the filters' findings above our Received (RFC 8601 4.1)."""
+    house: House,
+    transaction: Transaction,
+    content: Content,
+    found: Findings | None,
+    held: Held | None = None,
+    expansions: Expansions = NO_EXPANSIONS,
+) -> Message | None:
+    """The record, and the fields that go on top: the filters' findings above our Received (RFC 8601 4.1). None where
+    its recipients lead nowhere."""
     now = house.now()
     written = rewrite(house, transaction, content)
     facts = read_facts(written.head)
     prefix = _prefix(house, transaction, found, now) + _added(house, transaction, facts, now)
+    envelopes = spread(written.envelope, expansions) if expansions else (written.envelope,)
+    if not envelopes:
+        return None
     record = begin(
         queue_id=transaction.queue_id,
-        envelope=written.envelope,
+        envelope=envelopes[0],
         now=now,
         session=transaction.session,
         size=len(prefix) + content.size + len(written.head) - len(content.head),
@@ -60,7 +72,20 @@ def compose(
         quarantined=found is not None and bool(found.quarantine),
         findings=_findings(found),
     )
-    return Message(record=record, prefix=prefix, head=written.head if written.changed else None, held=held)
+    return Message(
+        record=record,
+        prefix=prefix,
+        head=written.head if written.changed else None,
+        held=held,
+        others=tuple(_another(house, record, envelope) for envelope in envelopes[1:]),
+        expansions=expansions,
+    )
+
+
+def _another(house: House, record: Record, envelope: Envelope) -> Record:
+    """The same message in another envelope, under a name of its own."""
+    fresh = begin(queue_id=house.new_id(), envelope=envelope, now=record.arrived)
+    return attrs.evolve(record, queue_id=fresh.queue_id, envelope=envelope, recipients=fresh.recipients)
 
 
 def _prefix(house: House, transaction: Transaction, found: Findings | None, now: float) -> bytes:
@@ -116,6 +141,7 @@ async def commit(house: House, message: Message, sink: ISink) -> Reply:
         if message.head is not None:
             sink = await with_head(house, sink, message.head)
         lease = 0.0 if record.held else record.arrived + house.lease
+        lists = await _commit_others(house, message, sink, lease) if message.others else ()
         content = await house.spool.commit(record, sink, message.prefix, lease)
     except Exception as error:
         sink.abort()
@@ -123,12 +149,48 @@ async def commit(house: House, message: Message, sink: ISink) -> Reply:
         if house.pressure is not None and isinstance(error, SpoolError):
             house.pressure.spool_failed(str(error))
         return LOCAL_FAILURE
+    if message.expansions:
+        _tell_expansions(house, message)
     house.journal(_accepted(record))
     if message.held is not None and house.quotas is not None:
         _attempt(house, record, "report a quota", partial(house.quotas.report, record, message.held))
     if not record.held:  # where it is not taken the record is safe: the queue finds it when the lease ends
         _attempt(house, record, "offer", partial(house.offer, record, content))
+    for other, its_content in lists:
+        house.journal(_accepted(other))
+        if not other.held:
+            _attempt(house, other, "offer", partial(house.offer, other, its_content))
     return Reply(250, "2.0.0", f"Ok, queued as {record.queue_id}")
+
+
+async def _commit_others(
+    house: House, message: Message, sink: ISink, lease: float
+) -> tuple[tuple[Record, Content], ...]:
+    """Store what goes to lists, before the message itself takes the sink. Where a later one fails the client sends all
+    again, and members of the lists before it get two copies: better than none."""
+    stored = []
+    for record in message.others:
+        copy = await copied(house, sink)
+        stored.append((record, await house.spool.commit(record, copy, message.prefix, lease)))
+    return tuple(stored)
+
+
+def _tell_expansions(house: House, message: Message) -> None:
+    """Each recipient that led to others."""
+    ids = {other.envelope.sender: other.queue_id for other in message.others}
+    for recipient, expansion in message.expansions.items():
+        owner = next((final.owner for final in expansion.finals if final.owner is not None), None)
+        house.journal(
+            Expanded(
+                session=message.record.session_id,
+                queue_id=message.record.queue_id,
+                recipient=str(recipient.address),
+                addresses=tuple(map(str, expansion.addresses)),
+                tables=expansion.tables,
+                sender=path(owner) if owner is not None else "",
+                list_id=ids.get(owner, "") if owner is not None else "",
+            )
+        )
 
 
 def _attempt(house: House, record: Record, task: str, function: Callable[[], None]) -> None:

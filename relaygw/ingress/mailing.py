@@ -11,6 +11,7 @@ import attrs
 
 from relaygw.bridge import follow
 from relaygw.core.address import Address
+from relaygw.core.aliasing import Expansion
 from relaygw.core.content import Content
 from relaygw.core.envelope import Body, Envelope, Recipient
 from relaygw.core.events import LineEndsRepaired
@@ -25,6 +26,7 @@ from relaygw.ingress.house import Findings, House
 from relaygw.ingress.quotas import Held
 from relaygw.ingress.reception import BARE_LINE_END, Reception
 from relaygw.ingress.repairing import make_decoder
+from relaygw.ingress.spreading import NO_EXPANSIONS, Expansions
 from relaygw.ingress.subject import Subject
 from relaygw.interfaces import Account, SpoolError
 
@@ -64,6 +66,7 @@ class Mailing:
         self._discarded = _discard_reason(found)
         # In order, each once: a client that repeats a recipient does not get it delivered twice.
         self._recipients: dict[Recipient, None] = {}
+        self._expansions: dict[Recipient, Expansion] | None = None
         self._chunks: Chunks | None = None
         self._given_up = False
 
@@ -98,9 +101,29 @@ class Mailing:
         destination = self._destination(recipient.address)
         if isinstance(destination, Reply):
             return destination
-        if destination is Destination.LOCAL:
-            return follow(self._house.directory.account(recipient.address), partial(self._looked_up, recipient))
+        if self._house.aliases is not None and destination is not Destination.ELSEWHERE:
+            expansion = self._house.aliases.resolve(recipient.address, self.envelope.sender)
+            return follow(expansion, partial(self._resolved, recipient, destination))
+        return self._at_home(recipient) if destination is Destination.LOCAL else self._ask(recipient)
+
+    def _resolved(self, recipient: Recipient, destination: Destination, expansion: Expansion) -> Later:
+        """Aliases have been looked up: what is none must be a mailbox here, or somebody's behind us."""
+        if expansion.reply is not None:
+            self._subject.reason = expansion.reason
+            return expansion.reply
+        if expansion.plain:
+            return self._at_home(recipient) if destination is Destination.LOCAL else self._ask(recipient)
+        if self._expansions is None:
+            self._expansions = {}
+        others = sum(len(each.finals) for each in self._expansions.values())
+        assert self._house.aliases is not None
+        if others and others + len(expansion.finals) > self._house.aliases.rules.most:
+            return answers.TOO_MANY_RECIPIENTS
+        self._expansions[recipient] = expansion
         return self._ask(recipient)
+
+    def _at_home(self, recipient: Recipient) -> Later:
+        return follow(self._house.directory.account(recipient.address), partial(self._looked_up, recipient))
 
     def _destination(self, address: Address) -> Destination | Reply:
         permission = self._house.permission
@@ -232,9 +255,17 @@ class Mailing:
             return self._discard(_discard_reason(found))
         self._keep(found)
         assert transaction.content is not None
-        message = intake.compose(self._house, transaction, transaction.content, self._found, self._charge())
+        expansions = self._accepted_expansions() if self._expansions else NO_EXPANSIONS
+        message = intake.compose(self._house, transaction, transaction.content, self._found, self._charge(), expansions)
+        if message is None:
+            return self._discard("its recipients lead nowhere")
         self.committing = True
         return follow(intake.commit(self._house, message, reception.sink), self._committed)
+
+    def _accepted_expansions(self) -> Expansions:
+        """Not of recipients whom filters refused."""
+        expansions = self._expansions or {}
+        return {recipient: expansions[recipient] for recipient in self._recipients if recipient in expansions}
 
     def _charge(self) -> Held | None:
         """What the message is held for, where it is beyond a quota."""

@@ -72,15 +72,26 @@ def _without_forgeries(house: House, transaction: Transaction, head: bytes) -> b
 async def with_head(house: House, sink: ISink, head: bytes) -> ISink:
     """A new sink with this header section before the body of the old one, which is given up."""
     content = sink.content()
+    copy = await _copy(house, head, content, len(content.head))
+    sink.abort()
+    return copy
+
+
+async def copied(house: House, sink: ISink) -> ISink:
+    """A new sink with all that is in the old one, which stays."""
+    return await _copy(house, b"", sink.content(), 0)
+
+
+async def _copy(house: House, head: bytes, content: Content, start: int) -> ISink:
+    """A new sink with `head` before what the content has from `start`."""
     copy = house.spool.sink()
     try:
         copy.write(head)
-        for number, piece in enumerate(content.chunks(len(content.head)), 1):
+        for number, piece in enumerate(content.chunks(start), 1):
             copy.write(piece)
             if number % PIECES == 0:
                 await sleep(0, house.clock, None)
     except BaseException:
         copy.abort()
         raise
-    sink.abort()
     return copy

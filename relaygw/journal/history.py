@@ -229,7 +229,7 @@ class _Reader:
             raise OSError(f"the history cannot be read: {error}") from error
 
     def _add_messages(self, queue_ids: Iterable[str], found: _Found) -> None:
-        """The messages' own events, and those of the reports they led to."""
+        """The messages' own events, and those of the reports and messages to lists they led to."""
         waiting, seen = list(queue_ids), set[str]()
         while waiting:
             current = waiting.pop()
@@ -237,7 +237,7 @@ class _Reader:
             for place, event in self._all(current).items():
                 if event.get("queue_id") == current:
                     found[place] = event
-                    waiting.extend({event.get("report_id", current)} - seen)
+                    waiting.extend({event.get("report_id", current), event.get("list_id", current)} - seen)
 
     def _add_session(self, session: str, messages: Sequence[str], found: _Found) -> None:
         """What the session did apart from other messages that came over it."""

@@ -90,7 +90,15 @@ def _old_client(e: _Facts) -> str:
 
 
 def _rewritten(e: _Facts) -> str:
-    return f"{e['rewriter']} changes it: from {e.path('sender')}{e.after(', From: ', 'header_from')}"
+    if e["reason"]:
+        return f"{e['rewriter']} leaves it as it is on the way out: {e['reason']}"
+    what = f"from {e.path('sender')}{e.after(', From: ', 'header_from')}"
+    return f"{e['rewriter']} changes it{e.after(' for the route ', 'route')}: {what}"
+
+
+def _expanded(e: _Facts) -> str:
+    owner = f", as {e['list_id'] or 'this message'} from {e.path('sender')}" if e["sender"] else ""
+    return f"{e.path('recipient')} leads to {e.path('addresses') or 'nobody'} ({e['tables']}){owner}"
 
 
 def _quota_exceeded(e: _Facts) -> str:
@@ -151,6 +159,7 @@ _TELLERS: dict[str, tuple[str, _Teller]] = {
     "forgery_removed": ("ingress", lambda e: f"forged Authentication-Results from {e['client']} removed"),
     "old_client": ("ingress", _old_client),
     "rewritten": ("ingress", _rewritten),
+    "expanded": ("ingress", _expanded),
     "quota_exceeded": ("ingress", _quota_exceeded),
     "pressure_changed": ("service", _pressure),
     "accepted": ("spool", _accepted),
