@@ -96,10 +96,10 @@ def pss_megabytes(roots: list[int]) -> float:
 
 
 class Sink:
-    """smtp-sink as the next hop; counts what it takes."""
+    """smtp-sink as the next hop; counts what it takes. `port` where it must be a certain one."""
 
-    def __init__(self) -> None:
-        self.port = free_port()
+    def __init__(self, port: int = 0) -> None:
+        self.port = port or free_port()
         self.messages = 0
         self._process = subprocess.Popen(
             [program("smtp-sink"), "-4", "-u", "nobody", "-c", "-m", "1000", f"127.0.0.1:{self.port}", "1024"],
@@ -140,6 +140,8 @@ class Server:
     roots: list[int]
     stop: object
     folder: Path
+    seconds: float = 0.0
+    """From the start to the first greeting, where that was looked at."""
 
 
 _POSTFIX_MAIN = """\
@@ -272,13 +274,15 @@ def _start_opendkim(folder: Path, text: str) -> subprocess.Popen[bytes]:
 
 
 @contextlib.contextmanager
-def postfix(sink_port: int, *, opendkim: bool = True, hold: bool = False) -> Iterator[Server]:
+def postfix(
+    sink_port: int, *, opendkim: bool = True, hold: bool = False, settings: str = ""
+) -> Iterator[Server]:
     """Postfix on a folder and port of its own, relaying everything to the sink; signing through OpenDKIM's milter.
 
-    `hold`: what is accepted is queued and not sent on."""
+    `hold`: what is accepted is queued and not sent on. `settings`: more lines of main.cf."""
     with _postfix_folder() as folder:
         milter = _start_signing(folder) if opendkim else None
-        settings = _through_milter(folder) if opendkim else ""
+        settings += _through_milter(folder) if opendkim else ""
         if hold:
             settings += "defer_transports = smtp\n"
         name = "Postfix + OpenDKIM" if opendkim else "Postfix"
@@ -384,10 +388,15 @@ def _postfix(
 
 
 @contextlib.contextmanager
-def relaygw(sink_port: int, *, change: Callable[[str], str] = lambda text: text) -> Iterator[Server]:
+def relaygw(
+    sink_port: int,
+    *,
+    change: Callable[[str], str] = lambda text: text,
+    before: Callable[[Path], None] = lambda folder: None,
+) -> Iterator[Server]:
     """relaygw as `relaygw init` sets it up, with the sink as its smart-host and its own journal on.
 
-    `change` is applied to the text of its configuration."""
+    `change` is applied to the text of its configuration; `before` is called with its folder before it starts."""
     with tempfile.TemporaryDirectory(prefix="bench-relaygw-") as name:
         folder = Path(name) / "demo"
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(Path(__file__).parent)}
@@ -401,6 +410,8 @@ def relaygw(sink_port: int, *, change: Callable[[str], str] = lambda text: text)
         )  # fmt: skip
         configuration = folder / "relaygw.toml"
         configuration.write_text(change(configuration.read_text()))
+        before(folder)
+        began = time.monotonic()
         with open(folder / "out.log", "wb") as log:
             process = subprocess.Popen(
                 [str(binaries / "twistd"), "-n", "--pidfile=", "relaygw", "--config", str(folder / "relaygw.toml")],
@@ -408,7 +419,7 @@ def relaygw(sink_port: int, *, change: Callable[[str], str] = lambda text: text)
             )  # fmt: skip
         try:
             wait_for_port(25 + offset)
-            yield Server("relaygw", 25 + offset, [process.pid], None, folder)
+            yield Server("relaygw", 25 + offset, [process.pid], None, folder, time.monotonic() - began)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -451,14 +462,21 @@ def _free(port: int) -> bool:
 
 
 def source(
-    port: int, *, messages: int, sessions: int, size: int = 0, file: Path | None = None, sender: str = SENDER
+    port: int,
+    *,
+    messages: int,
+    sessions: int,
+    size: int = 0,
+    file: Path | None = None,
+    sender: str = SENDER,
+    recipient: str = RECIPIENT,
 ) -> float:
     """smtp-source at full speed, one connection per message; the seconds it took. A `file` is sent as it is."""
     content = ["-F", str(file)] if file is not None else ["-l", str(size)]
     started = time.monotonic()
     subprocess.run(
         [program("smtp-source"), "-4", "-s", str(sessions), "-m", str(messages), *content, "-f", sender,
-         "-t", RECIPIENT, "-M", "client.example.test", f"127.0.0.1:{port}"],
+         "-t", recipient, "-M", "client.example.test", f"127.0.0.1:{port}"],
         check=True, timeout=600,
     )  # fmt: skip
     return time.monotonic() - started
