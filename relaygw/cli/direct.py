@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Iterator
 from typing import TypeVar
 
+import attrs
+
 from relaygw.bridge import deferred
 from relaygw.cli.answer import CommandError, NotRunningError
 from relaygw.config.paths import history_directory, spool_directory
@@ -24,6 +26,7 @@ from relaygw.journal.line import make_line
 from relaygw.queue.operations import Operations
 from relaygw.queue.reports import reports_for
 from relaygw.queue.traffic import traffic_of
+from relaygw.queue.trash import Trash
 from relaygw.spool.memory import MemorySpool
 from relaygw.spool.sqlite import SqliteSpool
 
@@ -65,6 +68,36 @@ def operations(config: Config) -> Iterator[Operations]:
             now=time.time,
             write_event=lambda event: write_event(config, event),
         )
+
+
+@attrs.frozen(kw_only=True)
+class Near:
+    """The queue and its trash on a spool of our own; `routes` are the names of the configuration's."""
+
+    operations: Operations
+    trash: Trash
+    routes: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def near_queue(config: Config) -> Iterator[Near]:
+    """All that operators do with the queue, while nobody else has the spool; raises CommandError."""
+    with operations(config) as found:
+        trash = Trash(
+            spool=found.spool,  # type: ignore[arg-type]  # both spools of ours keep a trash
+            operations=found,
+            age=config.queue.trash_age,
+            now=time.time,
+            write_event=lambda event: write_event(config, event),
+        )
+        _ = run_now(_swept(trash))
+        routes = tuple(route.name or f"route {number}" for number, route in enumerate(config.routes, 1))
+        yield Near(operations=found, trash=trash, routes=routes)
+
+
+async def _swept(trash: Trash) -> bool:
+    """What is too old is not shown, even where no service let go of it."""
+    return await trash.sweep()
 
 
 @contextlib.contextmanager

@@ -182,7 +182,8 @@ class FilterConfig:
 
 @attrs.frozen(kw_only=True)
 class RewriterConfig:
-    """One use of a rewriter: what comes in over these listeners goes out changed. `name` defaults to `use`."""
+    """One use of a rewriter: what comes in over these listeners is changed once, before it is stored, or what goes out
+    by these routes is changed at every attempt. `name` defaults to `use`."""
 
     use: Plugin
     name: Label = ""
@@ -274,7 +275,8 @@ class SpoolConfig:
 
 @attrs.frozen(kw_only=True)
 class QueueConfig:
-    """`retry` are the waits after attempt 1, 2 …; the last repeats until `expire` after arrival."""
+    """`retry` are the waits after attempt 1, 2 …; the last repeats until `expire` after arrival. `trash_age` is how long
+    what an operator removes can be brought back; 0: it cannot."""
 
     retry: tuple[Duration, ...] = (5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 2 * HOUR, 4 * HOUR)
     expire: Duration = 5 * DAY
@@ -287,6 +289,7 @@ class QueueConfig:
     destination_rest_longest: Duration = 1 * HOUR
     attempt_timeout: Duration = 30 * MINUTE
     drain_timeout: DurationOrZero = 30.0
+    trash_age: DurationOrZero = 1 * DAY
 
 
 @attrs.frozen(kw_only=True)

@@ -15,12 +15,12 @@ from twisted.web.http import Request
 from relaygw import __version__
 from relaygw.bridge import resolve
 from relaygw.config.schema import Config
-from relaygw.control import asked, bans, queue
+from relaygw.control import asked, bans, queue, trash
 from relaygw.control.collaborators import Collaborators
 from relaygw.control.explain import Case, explain_route
 from relaygw.control.metrics import render
 from relaygw.control.shapes import Json
-from relaygw.control.web import Refused, add_route, answer_errors, as_json, describe
+from relaygw.control.web import Refused, add_route, answer_errors, as_json, describe, there
 from relaygw.journal.line import timestamp
 
 MAX_EVENTS = 1000
@@ -39,6 +39,8 @@ class ControlApp:
             ("GET", "/queue/<queue_id>", self.show),
             ("GET", "/queue/<queue_id>/why", self.why),
             ("POST", "/queue/<verb>", self.order),
+            ("GET", "/trash", self.list_trash),
+            ("POST", "/trash/<verb>", self.change_trash),
             ("GET", "/destinations", self.destinations),
             ("GET", "/trace", self.trace),
             ("GET", "/route", self.route),
@@ -68,7 +70,14 @@ class ControlApp:
         return as_json(request, queue.destinations(self._parts.queue, asked.query(request.args)))
 
     async def order(self, request: Request, verb: str) -> bytes:
-        return as_json(request, await queue.order(self._parts.queue, verb, asked.body(_content(request))))
+        routes = [route.name or f"route {number}" for number, route in enumerate(self._parts.settings().routes, 1)]
+        return as_json(request, await queue.order(self._parts.queue, verb, asked.body(_content(request)), routes))
+
+    async def list_trash(self, request: Request) -> bytes:
+        return as_json(request, await trash.list_(there(self._parts.trash), asked.query(request.args)))
+
+    async def change_trash(self, request: Request, verb: str) -> bytes:
+        return as_json(request, await trash.change(there(self._parts.trash), verb, asked.body(_content(request))))
 
     async def trace(self, request: Request) -> bytes:
         given = asked.query(request.args)

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from relaygw.config.kinds import duration, network
+from relaygw.config.kinds import duration, network, size
 from relaygw.core.address import Address, AddressError, parse_address
 from relaygw.core.client import Network
 from relaygw.core.patterns import PatternError
@@ -21,7 +21,8 @@ Asked = Mapping[str, Any]
 
 FILTERS = (
     "id", "sender", "recipient", "held", "quarantined", "origin", "older_than", "younger_than", "min_attempts", "reply",
-    "login", "client",
+    "login", "client", "held_for", "listener", "message_id", "header_from", "finding", "larger_than", "smaller_than",
+    "destination",
 )  # fmt: skip
 """The names of all conditions on queued messages, the same in queries, bodies and options."""
 
@@ -51,7 +52,7 @@ def body(data: bytes) -> dict[str, Any]:
 
 
 def query(arguments: Mapping[bytes, list[bytes]]) -> dict[str, Any]:
-    """A query string as an object: a name given once is a text; `id`, `sender` and `recipient` are lists."""
+    """A query string as an object: a name given once is a text; `id`, `sender`, `recipient` and `to` are lists."""
     found: dict[str, Any] = {}
     for name, values in arguments.items():
         try:
@@ -62,8 +63,8 @@ def query(arguments: Mapping[bytes, list[bytes]]) -> dict[str, Any]:
     return found
 
 
-_LISTS = ("id", "sender", "recipient")
-_REPEATABLE = ("login", "client")
+_LISTS = ("id", "sender", "recipient", "to")
+_REPEATABLE = ("login", "client", "listener", "header_from", "finding", "destination")
 
 
 def known(asked: Asked, *names: str) -> None:
@@ -90,6 +91,14 @@ def meant(asked: Asked) -> Meant:
             reply=text(asked, "reply"),
             logins=frozenset(texts(asked, "login")),
             clients=_networks(asked, "client"),
+            held_for=text(asked, "held_for"),
+            listeners=frozenset(texts(asked, "listener")),
+            message_id=_message_id(text(asked, "message_id")),
+            header_from=patterns(texts(asked, "header_from")),
+            findings=frozenset(each.lower() for each in texts(asked, "finding")),
+            larger_than=octets(asked, "larger_than"),
+            smaller_than=octets(asked, "smaller_than"),
+            destinations=frozenset(texts(asked, "destination")),
         )
     except PatternError as error:
         raise BadRequest(str(error)) from None
@@ -157,6 +166,22 @@ def seconds(asked: Asked, name: str) -> float | None:
         return duration(float(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value)
     except (ValueError, OverflowError):
         raise BadRequest(f'{name}: a duration such as "90s", "5m", "4h" or "5d" is wanted') from None
+
+
+def octets(asked: Asked, name: str) -> int:
+    """A size, 0 where none is given."""
+    value = asked.get(name)
+    if value in (None, ""):
+        return 0
+    try:
+        return size(int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value)
+    except (ValueError, OverflowError):
+        raise BadRequest(f'{name}: a size such as "256K", "50M" or a number of octets is wanted') from None
+
+
+def _message_id(text: str) -> str:
+    """As records have it: in angle brackets."""
+    return f"<{text.strip().removeprefix('<').removesuffix('>')}>" if text.strip() else ""
 
 
 def _origin(word: str) -> Origin | None:

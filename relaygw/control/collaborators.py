@@ -12,6 +12,7 @@ from relaygw.core.lanes import Standing
 from relaygw.core.lifecycle import Order
 from relaygw.core.record import Record, Route
 from relaygw.core.selection import Selection
+from relaygw.core.trash import Trashed
 from relaygw.interfaces import Account, IResolver, Rehearsal
 
 
@@ -48,20 +49,120 @@ class Done(Protocol):
     def message(self) -> str: ...
 
 
+class Amount(Protocol):
+    """How much is meant."""
+
+    @property
+    def messages(self) -> int: ...
+
+    @property
+    def recipients(self) -> int: ...
+
+
+class Ordered(Protocol):
+    """What orders for part of the queue came to; `after` is where the next part begins, "" when this was the last."""
+
+    @property
+    def answers(self) -> Sequence[Done]: ...
+
+    @property
+    def after(self) -> str: ...
+
+
 class QueueOperations(Protocol):
-    """The operator's side of the queue (relaygw.queue.operations). Its methods raise SpoolError."""
+    """The operator's side of the queue (relaygw.queue.operations). Its methods raise SpoolError.
+
+    `runs`: there is a running queue, which knows destinations."""
+
+    @property
+    def runs(self) -> bool: ...
 
     def listing(self, selection: Selection, *, after: str = "", limit: int = 1000) -> Awaitable[Listing]: ...
+
+    def count(self, selection: Selection) -> Awaitable[Amount]: ...
 
     def show(self, queue_id: str) -> Awaitable[Listed | None]: ...
 
     def why(self, queue_id: str) -> Awaitable[str]: ...
 
+    def reason(self, record: Record) -> str: ...
+
     def destinations(self, name: str = "") -> Sequence[Standing]: ...
 
     def order(self, queue_id: str, order: Order) -> Awaitable[Done]: ...
 
-    def order_all(self, selection: Selection, order: Order) -> Awaitable[Sequence[Done]]: ...
+    def order_some(self, selection: Selection, order: Order, *, after: str, limit: int) -> Awaitable[Ordered]: ...
+
+
+class Kept(Protocol):
+    """Part of the trash; `after` is where the next part begins, 0 when this is the last."""
+
+    @property
+    def entries(self) -> Sequence[Trashed]: ...
+
+    @property
+    def after(self) -> int: ...
+
+
+class Back(Protocol):
+    """What bringing back part of the trash, or letting go of it, came to."""
+
+    @property
+    def answers(self) -> Sequence[Done]: ...
+
+    @property
+    def after(self) -> int: ...
+
+
+class TrashOperations(Protocol):
+    """What operators removed (relaygw.queue.trash). `age` is for how many seconds it is kept."""
+
+    @property
+    def age(self) -> float: ...
+
+    def listing(
+        self, selection: Selection, *, within: float | None = None, after: int = 0, limit: int = 1000
+    ) -> Awaitable[Kept]: ...
+
+    def undo(
+        self, selection: Selection, *, within: float | None = None, after: int = 0, limit: int = 100
+    ) -> Awaitable[Back]: ...
+
+    def purge(
+        self, selection: Selection, *, within: float | None = None, after: int = 0, limit: int = 100
+    ) -> Awaitable[Back]: ...
+
+
+class DamagedMessage(Protocol):
+    """A message that was set aside because it cannot be read, and why."""
+
+    @property
+    def queue_id(self) -> str: ...
+
+    @property
+    def error(self) -> str: ...
+
+
+class SpoolOperations(Protocol):
+    """The operator's side of the spool itself (relaygw.spool.desk): set-aside messages, and archives."""
+
+    def damaged(self) -> Awaitable[Sequence[DamagedMessage]]: ...
+
+    def retry(self, queue_id: str) -> Awaitable[str]: ...
+
+    def remove(self, queue_id: str) -> Awaitable[str]: ...
+
+    def take_in(self, path: str, offset: int) -> Awaitable[Mapping[str, Any]]: ...
+
+
+class HoldOperations(Protocol):
+    """The rules that hold mail as it comes in (relaygw.holds)."""
+
+    def all(self) -> Sequence[Mapping[str, Any]]: ...
+
+    def add(self, rule: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    def remove(self, name: str) -> bool: ...
 
 
 class BanOperations(Protocol):

@@ -8,6 +8,7 @@ from relaygw.core.envelope import path
 from relaygw.core.lanes import Standing
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Progress, RecipientState
+from relaygw.core.trash import Trashed
 from relaygw.journal.line import timestamp
 
 Json = dict[str, Any]
@@ -71,6 +72,7 @@ def recipient(state: RecipientState) -> Json:
         "warned": time_or_none(state.warned),
         "notify": sorted(word.value for word in state.recipient.notify),
         "orcpt": state.recipient.orcpt,
+        "rerouted": str(state.detour) if state.detour else "",
         "last": outcome(state.last) if state.last else None,
     }
 
@@ -84,6 +86,24 @@ def outcome(last: Outcome) -> Json:
         "host": last.host,
         "address": last.address,
         "tls": last.tls,
+    }
+
+
+def trashed(each: Trashed, age: float) -> Json:
+    """A message that was removed; `recipients` are those who were, `until` when it goes for good."""
+    record = each.record
+    return {
+        "id": record.queue_id,
+        "removed": timestamp(each.removed),
+        "until": timestamp(each.removed + age),
+        "reason": each.reason,
+        "sender": path(record.envelope.sender),
+        "recipients": [str(state.address) for state in record.waiting],
+        "arrived": timestamp(record.arrived),
+        "size": record.size,
+        "held": record.held,
+        "login": record.login,
+        "message_id": record.message_id,
     }
 
 

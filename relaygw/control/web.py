@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from klein import Klein
 from twisted.internet.interfaces import IReactorTime
@@ -21,6 +21,7 @@ MAX_BODY = 1024 * 1024
 IDLE = 60
 """Seconds a connection may be silent."""
 
+P = TypeVar("P")
 Handler = Callable[..., Awaitable[bytes] | bytes]
 ErrorHandler = Callable[[HttpRequest, TwistedFailure], bytes]
 
@@ -35,6 +36,13 @@ class Refused(Exception):
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+def there(part: P | None) -> P:
+    """A part that not every service has."""
+    if part is None:
+        raise Refused(404, "there is no such thing here")
+    return part
 
 
 class BoundedRequest(Request):

@@ -265,11 +265,49 @@ class Completed(Event):
 
 @attrs.frozen(kw_only=True)
 class Operated(Event):
-    """An operator held, released, retried or removed a message."""
+    """An operator held, released, retried, rerouted, returned or removed a message, or brought a removed one back.
+
+    `to` is where it was rerouted to, "" back to the routing table."""
 
     verb: str
     reason: str = ""
     recipients: tuple[str, ...] = ()
+    to: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Purged(Event):
+    """A removed message left the trash for good."""
+
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class HeldByRule(Event):
+    """A rule held the message, or put it into quarantine, as it was accepted."""
+
+    rule: str
+    reason: str
+    quarantined: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class RuleChanged(Event):
+    """An operator made a rule that holds mail, or ended one."""
+
+    rule: str
+    verb: str
+    reason: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Imported(Event):
+    """A message came into the queue from an archive."""
+
+    archive: str
+    sender: str
+    recipients: tuple[str, ...]
+    size: int
 
 
 @attrs.frozen(kw_only=True)

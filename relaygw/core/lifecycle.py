@@ -17,10 +17,12 @@ import attrs
 from relaygw.core.envelope import Envelope, Notify
 from relaygw.core.events import Completed, Event, Operated, Unreported
 from relaygw.core.outcome import Outcome, Status
-from relaygw.core.record import Origin, Progress, RecipientState, Record
+from relaygw.core.record import Detour, Origin, Progress, RecipientState, Record
 from relaygw.core.reply import Reply
 from relaygw.core.retry import Schedule, Schedules, next_due
+from relaygw.core.selection import Selection
 from relaygw.core.session import Session
+from relaygw.core.trash import Aside, Trashed, bring_back, throw_away
 
 
 class Kind(enum.Enum):
@@ -39,16 +41,25 @@ class Verb(enum.Enum):
     HOLD = "hold"
     RELEASE = "release"
     RETRY = "retry"
+    REROUTE = "reroute"
     REMOVE = "remove"
     BOUNCE = "bounce"
+    UNDO = "undo"
 
 
 @attrs.frozen(kw_only=True)
 class Order:
-    """One verb with the operator's reason for it, which the journal (and for a bounce the sender) reads."""
+    """One verb with the operator's reason for it, which the journal (and for a bounce the sender) reads.
+
+    `only`: of the recipients those it means (a hold and a release are the message's). `keep`: what is removed goes into
+    the trash. `to` is for a reroute, None ends one; `kept` for an undo."""
 
     verb: Verb
     reason: str = ""
+    only: Selection | None = None
+    keep: bool = False
+    to: Detour | None = None
+    kept: tuple[Trashed, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -66,6 +77,7 @@ class Step:
     record: Record
     reports: tuple[Report, ...] = ()
     events: tuple[Event, ...] = ()
+    aside: Aside | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -319,19 +331,34 @@ def operate(record: Record, order: Order, *, now: float, busy: Set[int] = frozen
         case Verb.RELEASE:
             step = Step(record=attrs.evolve(record, held="", quarantined=False))
         case Verb.RETRY:
-            step = _each(record, now, busy, lambda state: attrs.evolve(state, due=now))
+            step = _each(record, order, now, busy, lambda state: attrs.evolve(state, due=now))
+        case Verb.REROUTE:
+            step = _each(record, order, now, busy, lambda state: attrs.evolve(state, detour=order.to, due=now))
         case Verb.REMOVE:
-            step = _each(record, now, busy, lambda state: attrs.evolve(state, progress=Progress.REMOVED))
+            step = _each(
+                record, order, now, busy, lambda state: attrs.evolve(state, progress=Progress.REMOVED, owed=False)
+            )
+            put = throw_away(record, step.record, now=now, reason=order.reason) if order.keep else None
+            step = attrs.evolve(step, aside=Aside(put=put)) if put is not None else step
         case Verb.BOUNCE:
-            step = _each(record, now, busy, lambda state: _returned(state, order.reason))
+            step = _each(record, order, now, busy, lambda state: _returned(state, order.reason))
+        case Verb.UNDO:
+            step = Step(
+                record=bring_back(record, [each.record for each in order.kept]),
+                aside=Aside(taken=tuple(each.entry for each in order.kept)),
+            )
     return attrs.evolve(step, events=(_operated(record, step.record, order), *step.events))
 
 
-def _each(record: Record, now: float, busy: Set[int], change: Callable[[RecipientState], RecipientState]) -> Step:
+def _each(
+    record: Record, order: Order, now: float, busy: Set[int], change: Callable[[RecipientState], RecipientState]
+) -> Step:
     states = list(record.recipients)
     changes: list[Change] = []
     for position, before in enumerate(record.recipients):
-        if before.progress is Progress.WAITING and position not in busy:
+        if position in busy or (order.only is not None and not order.only.reaches(record, before)):
+            continue
+        if before.progress is Progress.WAITING:
             states[position] = change(before)
             changes.append((before, states[position]))
     return _step(record, states, changes, now)
@@ -353,4 +380,5 @@ def _operated(before: Record, after: Record, order: Order) -> Operated:
         verb=order.verb.value,
         reason=order.reason,
         recipients=touched,
+        to=str(order.to) if order.to is not None else "",
     )

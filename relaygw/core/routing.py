@@ -126,6 +126,10 @@ class Routing:
                 return rule.route
         return None
 
+    def named(self, name: str) -> Route | None:
+        """The route of this name; None where there is none (any more)."""
+        return next((rule.route for rule in self.rules if rule.route.name == name), None)
+
     def explain(self, record: Record, recipient: Recipient, found: Found = NOTHING) -> Choice:
         """The same decision with the rules that were tried."""
         tried: list[Tried] = []

@@ -168,7 +168,8 @@ def _rewriter(use: RewriterConfig, services: Services) -> IRewriter:
 
 
 def _transports(config: Config) -> list[str]:
-    return sorted({route.transport for route in config.routes})
+    """Those of the routes, and the one that operators reroute mail to hosts by."""
+    return sorted({SMARTHOST, *(route.transport for route in config.routes)})
 
 
 def _transport(name: str, services: Services) -> ITransport:

@@ -133,7 +133,11 @@ def _throttled(e: _Facts) -> str:
 
 def _operated(e: _Facts) -> str:
     about = f" {e.path('recipients')}" if e["recipients"] else ""
-    return f"{e['verb']}{about} by the operator{e.after(': ', 'reason')}"
+    return f"{e['verb']}{about}{e.after(' to ', 'to')} by the operator{e.after(': ', 'reason')}"
+
+
+def _held_by_rule(e: _Facts) -> str:
+    return f"{'quarantined' if e['quarantined'] else 'held'} by rule {e['rule']}: {e['reason']}"
 
 
 def _key_trouble(e: _Facts) -> str:
@@ -174,6 +178,10 @@ _TELLERS: dict[str, tuple[str, _Teller]] = {
     "completed": ("queue", lambda e: f"done after {e['seconds']} s: no recipient waits, the record left the spool"),
     "throttled": ("queue", _throttled),
     "operated": ("control", _operated),
+    "purged": ("queue", lambda e: f"gone from the trash: {e['reason']}"),
+    "held_by_rule": ("ingress", _held_by_rule),
+    "rule_changed": ("control", lambda e: f"{e['verb']} rule {e['rule']}{e.after(': ', 'reason')}"),
+    "imported": ("spool", lambda e: f"imported from {e['archive']}: from {e.path('sender')} to {e.path('recipients')}"),
     "mailbox_opened": ("mailbox", lambda e: f"{e['login']} reads over {e['protocol']} from {e['client']}"),
     "key_advanced": ("service", lambda e: f"DKIM key {e['selector']} of {e['domain']}: {e['before']} -> {e['stage']}"),
     "key_trouble": ("service", _key_trouble),

@@ -104,6 +104,9 @@ class Deliveries:
 
     def _start(self, delivery: Delivery) -> None:
         active, group = delivery.active, delivery.group
+        if delivery.over:  # it was withdrawn while it stood in line
+            self._ready.extend(self.lanes.leave(delivery.lane, delivery.owner, self._clock.seconds()))
+            return
         states = active.record.recipients
         group.positions = tuple(at for at in group.positions if states[at].progress is Progress.WAITING)
         if self._closing or active.record.held or not group.positions:
@@ -257,8 +260,13 @@ class Deliveries:
     def _send_all_home(self, lane: Destination) -> None:
         """What waits for a destination that rests goes back to the spool until then."""
         for delivery in self.lanes.send_home(lane):
-            self._send_home(delivery)
+            if not delivery.over:
+                self._send_home(delivery)
         self._rests(lane)
+
+    def withdraw(self, delivery: Delivery) -> None:
+        """It is not to go there any more: it is planned anew. Its place in line is passed over when its turn comes."""
+        self._send_home(delivery)
 
     def _send_home(self, delivery: Delivery) -> None:
         delivery.over = True
@@ -324,7 +332,8 @@ class Deliveries:
         """Start nothing more; what stands in line goes back."""
         self._closing = True
         for delivery in self.lanes.clear():
-            self._send_home(delivery)
+            if not delivery.over:
+                self._send_home(delivery)
         self._set_timer()
 
     def cancel(self) -> None:

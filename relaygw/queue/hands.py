@@ -4,7 +4,7 @@ An order for an active record is settled like an outcome, in its turn. It reads 
 through the functions it was given.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -14,7 +14,7 @@ from relaygw.core.address import Address, AddressError, normalize_domain
 from relaygw.core.envelope import Envelope, Recipient
 from relaygw.core.lanes import Lanes, Standing
 from relaygw.core.lifecycle import Order, Verb, begin
-from relaygw.core.record import Record
+from relaygw.core.record import RecipientState, Record
 from relaygw.core.shaping import Destination
 from relaygw.queue.parking import Parking
 from relaygw.queue.work import Active, Delivery, Effect, Opening, Request
@@ -22,7 +22,7 @@ from relaygw.queue.work import Active, Delivery, Effect, Opening, Request
 
 class QueueHands:
     """`places` tells where a record's recipients go; `settle` makes an active record settle what is new in it;
-    `changed` is told of new due times in the spool."""
+    `withdraw` takes an attempt out of line, to be planned anew; `changed` is told of new due times in the spool."""
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class QueueHands:
         parking: Parking,
         lanes: Lanes[Delivery],
         places: Callable[[Record], Sequence[Destination]],
+        withdraw: Callable[[Delivery], None],
         settle: Callable[[Active], None],
         changed: Callable[[float], None],
     ) -> None:
@@ -42,6 +43,7 @@ class QueueHands:
         self._parking = parking
         self._lanes = lanes
         self._places = places
+        self._withdraw = withdraw
         self._settle = settle
         self._changed = changed
 
@@ -101,6 +103,11 @@ class QueueHands:
             return ()
         return self._places(begin(queue_id="", envelope=Envelope(sender=None, recipients=(recipient,)), now=0.0))
 
+    def names(self, record: Record, state: RecipientState) -> Collection[str]:
+        """The names of a recipient's destination: its own, and those of its hosts."""
+        found = self._places(attrs.evolve(record, recipients=(state,)))
+        return [name for _, place in found for name in (place, *place.split(","))]
+
     def destinations(self) -> Sequence[Standing]:
         """All destinations of which something is known, and what waits for them here."""
         now = self._clock.seconds()
@@ -114,6 +121,8 @@ class QueueHands:
         if active is None and opening is None:
             return None
         request = Request(order, Deferred())
+        if order.verb is Verb.REROUTE and request.answer is not None:
+            _ = request.answer.addCallback(self._rerouted, queue_id)
         if active is not None:
             if order.verb is Verb.RETRY:
                 self.probe(active.record)
@@ -122,6 +131,16 @@ class QueueHands:
         elif opening is not None:
             opening.requests.append(request)
         return request.answer
+
+    def _rerouted(self, effect: Effect, queue_id: str) -> Effect:
+        """What stands in line for where it is not to go any more leaves the line."""
+        active = self._actives.get(queue_id)
+        if active is not None and effect.record is not None:
+            states = effect.record.recipients
+            for delivery in [each for each in active.deliveries if each.started is None and not each.over]:
+                if any(states[at].detour != delivery.group.detour for at in delivery.group.positions):
+                    self._withdraw(delivery)
+        return effect
 
     def probe(self, record: Record) -> None:
         """Who orders a retry expects an attempt now, also where a destination rests."""

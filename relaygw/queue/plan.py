@@ -8,10 +8,11 @@ from typing import Protocol
 
 import attrs
 
+from relaygw.core.detour import route_of
 from relaygw.core.header_match import NOTHING, Found
 from relaygw.core.lifecycle import Postponed
 from relaygw.core.outcome import Outcome, deferred
-from relaygw.core.record import Progress, Record, Route
+from relaygw.core.record import Detour, Progress, Record, Route
 from relaygw.core.routing import Routing
 from relaygw.core.shaping import Destination
 from relaygw.interfaces import ITransport
@@ -59,7 +60,11 @@ def make_plan(
     for position, state in enumerate(record.recipients):
         if state.progress is not Progress.WAITING or state.due > now or position in planned:
             continue
-        route = routing.choose(record, state.recipient, found)
+        route = (
+            routing.choose(record, state.recipient, found)
+            if state.detour is None
+            else route_of(state.detour, routing.named)
+        )
         transport = transports.get(route.transport) if route is not None else None
         if route is None or transport is None:
             stuck.append((position, deferred(state.address, "4.3.5", "the mail system has no route to this address")))
@@ -81,9 +86,9 @@ def make_plan(
             # As if it had been tried in vain: rules on what cannot be reached hold for those who wait, too.
             postponed += postpone(record, positions, until, "4.4.1", f"{place[1]} is not tried for now: {reason}")
         elif not most or len(positions) <= most:
-            groups.append(Group(tuple(positions), route, place))
+            groups.append(Group(tuple(positions), route, place, record.recipients[positions[0]].detour))
         else:
-            groups += _parts(positions, route, place, most)
+            groups += _parts(positions, route, place, most, record.recipients[positions[0]].detour)
     return Plan(groups=tuple(groups), stuck=tuple(stuck), postponed=tuple(postponed), errors=tuple(errors))
 
 
@@ -99,5 +104,5 @@ def postpone(record: Record, positions: Sequence[int], until: float, enhanced: s
     ]
 
 
-def _parts(positions: list[int], route: Route, place: Destination, most: int) -> list[Group]:
-    return [Group(tuple(positions[at : at + most]), route, place) for at in range(0, len(positions), most)]
+def _parts(positions: list[int], route: Route, place: Destination, most: int, detour: Detour | None) -> list[Group]:
+    return [Group(tuple(positions[at : at + most]), route, place, detour) for at in range(0, len(positions), most)]

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from relaygw.bridge import as_deferred, deferred
 from relaygw.config.schema import QueueConfig
 from relaygw.core.content import Content
+from relaygw.core.detour import route_of
 from relaygw.core.events import Event, TaskFailed
 from relaygw.core.header_match import NOTHING
 from relaygw.core.lanes import RESERVE, Lanes
@@ -140,6 +141,7 @@ class QueueService(Service):
             parking=self._parking,
             lanes=self._deliveries.lanes,
             places=self._places,
+            withdraw=self._deliveries.withdraw,
             settle=self._settle,
             changed=self._claims.wake_at,
         )
@@ -329,7 +331,12 @@ class QueueService(Service):
         """Where the recipients that wait are to go, as far as that is known."""
         found: dict[Destination, None] = {}
         for state in record.waiting:
-            route = self._routing.choose(record, state.recipient)
+            detour = state.detour
+            route = (
+                self._routing.choose(record, state.recipient)
+                if detour is None
+                else route_of(detour, self._routing.named)
+            )
             transport = self._deliveries.transports.get(route.transport) if route is not None else None
             if route is not None and transport is not None:
                 with contextlib.suppress(Exception):  # a plugin's fault is told when the record is planned

@@ -132,7 +132,7 @@ class Settler:
         before = active.record
         step = operate(before, request.order, now=self._clock.seconds(), busy=busy)
         reached = _changes(before, step.record)
-        if request.order.verb in (Verb.REMOVE, Verb.BOUNCE) and busy:
+        if request.order.verb in (Verb.REMOVE, Verb.BOUNCE, Verb.REROUTE) and busy:
             active.later.append(request.order)
         gone = False
         if request.answer is not None or reached:
@@ -157,7 +157,7 @@ class Settler:
                     self.reports.make(step, active.content, self.schedule, now) if step.reports else ((), ())
                 )
                 added, events = made
-                await self._spool.settle(Settlement(record=record, added=added, release=gone))
+                await self._spool.settle(Settlement(record=record, added=added, release=gone, aside=step.aside))
                 break
             except Exception as error:
                 self._complain(active, error)

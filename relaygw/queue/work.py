@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 from relaygw.core.content import Content
 from relaygw.core.lifecycle import NO_WAITS, Order, Postponed
 from relaygw.core.outcome import Outcome
-from relaygw.core.record import Record, Route
+from relaygw.core.record import Detour, Record, Route
 from relaygw.core.shaping import Destination
 from relaygw.interfaces import ITransport
 
@@ -22,6 +22,7 @@ class Group:
     positions: tuple[int, ...]
     route: Route
     destination: Destination
+    detour: Detour | None = None
 
 
 @attrs.define(eq=False)

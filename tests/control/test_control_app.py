@@ -149,6 +149,7 @@ def test_one_message_in_full_and_what_it_waits_for(site: Site) -> None:
             "warned": None,
             "notify": [],
             "orcpt": "",
+            "rerouted": "",
             "last": {
                 "status": "deferred",
                 "reply": "451 4.3.0 try later",
@@ -166,7 +167,8 @@ def test_one_message_in_full_and_what_it_waits_for(site: Site) -> None:
 
 def test_orders_are_carried_out_and_journaled(site: Site, office: Office) -> None:
     answer = ask(site, "POST", "/queue/hold", json.dumps({"sender": ["example.com"], "reason": "a look"}).encode())
-    assert answer.document == {"verb": "hold", "messages": [{"id": "0a", "done": True, "message": "held: a look"}]}
+    messages = [{"id": "0a", "done": True, "message": "held: a look"}]
+    assert answer.document == {"verb": "hold", "messages": messages, "after": ""}
     assert office.events == [Operated(queue_id="0a", verb="hold", reason="a look")]
     assert ids(ask(site, "GET", "/queue?held=true")) == ["0a", "0b"]
     released = ask(site, "POST", "/queue/release", b'{"all": true}')

@@ -27,6 +27,7 @@ from relaygw.interfaces import Account
 from relaygw.queue.operations import Operations
 from relaygw.queue.reports import reports_of
 from relaygw.queue.traffic import schedule_of
+from relaygw.queue.trash import Trash
 from relaygw.spool.memory import MemorySpool
 
 NOW = 1_800_000_000.0
@@ -115,6 +116,13 @@ class Office:
             spool=self.spool,
             reports=reports_of("mail.example.com", "", lambda: "report"),
             schedule=schedule_of(QueueConfig()),
+            now=self.clock.seconds,
+            write_event=self.events.append,
+        )
+        self.trash = Trash(
+            spool=self.spool,
+            operations=self.operations,
+            age=86400.0,
             now=self.clock.seconds,
             write_event=self.events.append,
         )
