@@ -24,8 +24,10 @@ _OCTETS_PER_ENTRY = 1024
 Key = tuple[str, str]
 
 
-@attrs.frozen
+@attrs.define
 class _Entry:
+    """`answer` as it was last given, with the time to live it had then."""
+
     answer: Answer
     expires: float
     weight: int
@@ -84,17 +86,17 @@ class CachingResolver:
         self._entries.move_to_end(key)
         rest = min(entry.answer.ttl, int(left))
         answer = entry.answer
-        if rest == answer.ttl:
-            return answer
-        # Made anew, as that is several times quicker than to evolve it: the same few answers are given all the time.
-        return Answer(
-            status=answer.status,
-            records=answer.records,
-            ttl=rest,
-            authentic=answer.authentic,
-            reason=answer.reason,
-            canonical=answer.canonical,
-        )
+        if rest != answer.ttl:
+            # Made anew, as that is several times quicker than to evolve it; it serves all who ask within this second.
+            answer = entry.answer = Answer(
+                status=answer.status,
+                records=answer.records,
+                ttl=rest,
+                authentic=answer.authentic,
+                reason=answer.reason,
+                canonical=answer.canonical,
+            )
+        return answer
 
     def _keep(self, key: Key, answer: Answer) -> None:
         lifetime = _lifetime(answer)

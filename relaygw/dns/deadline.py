@@ -22,15 +22,13 @@ class DeadlineResolver:
     def __init__(self, inner: IResolver, clock: IReactorTime, seconds: float) -> None:
         self._inner = inner
         self._clock = clock
+        self._seconds = seconds
         self._deadline = clock.seconds() + seconds
-        self._late = Answer(
-            status=AnswerStatus.FAILED, reason=f"no time left: all questions together got {seconds:g} s"
-        )
 
     def ask(self, question: Question) -> Awaitable[Answer]:
         left = self._deadline - self._clock.seconds()
         if left <= 0:
-            return succeed(self._late)
+            return succeed(self._late())
         answer: Deferred[Answer] = as_deferred(self._inner.ask(question))
         # What a cache knows costs neither a timer nor a coroutine.
         return answer if answer.called else self._wait(answer, left)
@@ -39,4 +37,8 @@ class DeadlineResolver:
         try:
             return await answer.addTimeout(left, self._clock)
         except defer.TimeoutError:
-            return self._late
+            return self._late()
+
+    def _late(self) -> Answer:
+        reason = f"no time left: all questions together got {self._seconds:g} s"
+        return Answer(status=AnswerStatus.FAILED, reason=reason)
