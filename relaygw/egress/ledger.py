@@ -27,8 +27,8 @@ class Ledger:
     def answered(self, number: int, reply: Reply) -> None:
         """The server's own reply decides. A DSN-aware server that takes a message takes the duty to report over."""
         made = self._made(number, reply)
-        if made.status is Status.DELIVERED and self.session.offered.dsn:
-            made = attrs.evolve(made, relayed_dsn=True)
+        if made.status is Status.DELIVERED and (self.session.offered.dsn or self.session.hop.lmtp):
+            made = attrs.evolve(made, relayed_dsn=self.session.offered.dsn, final=self.session.hop.lmtp)
         self.outcomes[number] = made
 
     def decided(self, numbers: Iterable[int], reply: Reply, *, uncertain: bool = False) -> None:

@@ -63,9 +63,14 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             raise SecurityError(f"{operator} is for numbers only")
         return super().call_binop(context, operator, left, right)
 
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+    def getattr(self, obj: Any, attribute: str) -> Any:
         """Texts have methods that make much out of little, too (`center`, `format` …): none is offered."""
-        return not isinstance(obj, str) and super().is_safe_attribute(obj, attr, value)
+        return self.unsafe_undefined(obj, attribute) if isinstance(obj, str) else super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, str) and isinstance(argument, str):
+            return self.unsafe_undefined(obj, argument)
+        return super().getitem(obj, argument)
 
 
 def _wrap(text: Any, width: int = 76, indent: str = "") -> str:

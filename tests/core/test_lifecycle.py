@@ -8,7 +8,7 @@ from relaygw.core.envelope import Envelope, Notify, Recipient
 from relaygw.core.events import Completed, Operated, Unreported
 from relaygw.core.lifecycle import Kind, Order, Step, Verb, begin, fold, operate
 from relaygw.core.outcome import Outcome, Status, deferred, failed, from_reply
-from relaygw.core.record import Progress, Record
+from relaygw.core.record import Origin, Progress, Record
 from relaygw.core.reply import Reply
 from relaygw.core.retry import Schedule
 from relaygw.core.session import Role, Session
@@ -138,6 +138,70 @@ def test_the_delay_is_told_once_at_its_time() -> None:
     again = after(warned.record, busy(address(record)), now=2_000)
     assert again.reports == ()
     assert again.record.recipients[0].warned == 2_000
+
+
+def test_several_warnings_come_each_at_its_time_and_missed_ones_together() -> None:
+    schedule = attrs.evolve(SCHEDULE, waits=(10_000.0,), delay_warnings=(2_000.0, 4_000.0, 6_000.0))
+    record = record_of("a")
+    seen = []
+    for now in (0.0, 2_000.0, 4_000.0, 4_000.0, 7_000.0):
+        step = fold(record, [(0, busy(address(record)))], now=now, schedule=schedule, random=0.0)
+        record = step.record
+        seen.append((len(step.reports), record.due))
+    assert seen == [(0, 2_000), (1, 4_000), (1, 6_000), (0, 6_000), (1, 10_000)]
+    late = fold(record_of("a"), [(0, busy(ALICE))], now=6_500, schedule=schedule, random=0.0)
+    assert [report.kind for report in late.reports] == [Kind.DELAY]
+
+
+class TestOneReport:
+    """What becomes of all recipients of a message is told in one report."""
+
+    def test_what_is_owed_keeps_the_record_until_it_is_told(self) -> None:
+        record = record_of("a", "b")
+        first = fold(record, [(0, refused(address(record)))], now=5, schedule=SCHEDULE, random=0.0, more=True)
+        assert first.reports == ()
+        assert [state.owed for state in first.record.recipients] == [True, False]
+        second = after(first.record, None, refused(address(record, 1)), now=9)
+        (report,) = second.reports
+        assert [str(state.address) for state in report.recipients] == ["a@example.com", "b@example.com"]
+        assert (second.record.finished, second.record.owing) == (True, False)
+        assert [type(event) for event in second.events] == [Completed]
+
+    def test_a_record_that_only_owes_a_report_is_due_at_once_and_not_finished(self) -> None:
+        record = record_of("a")
+        step = fold(record, [(0, refused(address(record)))], now=5, schedule=SCHEDULE, random=0.0, more=True)
+        assert (step.record.finished, step.record.due, step.events) == (False, 5, ())
+        told = fold(step.record, [], now=6, schedule=SCHEDULE, random=0.0)
+        assert [report.kind for report in told.reports] == [Kind.FAILURE]
+        assert [type(event) for event in told.events] == [Completed]
+
+    def test_a_warning_that_is_owed_changes_no_time_of_an_attempt(self) -> None:
+        record = record_of("a", "b")
+        step = fold(record, [(0, busy(address(record)))], now=2_500, schedule=SCHEDULE, random=0.0, more=True)
+        assert (step.record.recipients[0].owed, step.record.recipients[0].due) == (True, 2_800)
+        done = after(step.record, accepted(address(record)), None, now=2_800)
+        assert done.reports == ()  # delivered meanwhile: nobody need be warned
+
+    def test_kinds_stay_apart(self) -> None:
+        record = record_of("a", "b", notify=frozenset({Notify.SUCCESS, Notify.FAILURE}))
+        first = fold(record, [(0, accepted(address(record)))], now=5, schedule=SCHEDULE, random=0.0, more=True)
+        second = after(first.record, None, refused(address(record, 1)), now=9)
+        assert [report.kind for report in second.reports] == [Kind.FAILURE, Kind.SUCCESS]
+
+    def test_removing_who_is_owed_a_warning_leaves_nothing(self) -> None:
+        record = record_of("a", "b")
+        step = fold(record, [(0, busy(address(record)))], now=2_500, schedule=SCHEDULE, random=0.0, more=True)
+        removed = operate(step.record, Order(verb=Verb.REMOVE), now=2_600)
+        assert (removed.record.finished, removed.reports) == (True, ())
+
+
+def test_a_report_that_fails_is_told_as_a_double_bounce_and_no_other_message_without_sender() -> None:
+    record = attrs.evolve(record_of("a", sender=None), origin=Origin.REPORT)
+    step = after(record, refused(address(record)), now=5)
+    assert [report.kind for report in step.reports] == [Kind.DOUBLE]
+    for origin in (Origin.RECEIVED, Origin.LOCAL):
+        step = after(attrs.evolve(record, origin=origin), refused(address(record)), now=5)
+        assert (step.reports, [type(event) for event in step.events]) == ((), [Unreported, Completed])
 
 
 @pytest.mark.parametrize("notify", [frozenset({Notify.NEVER}), frozenset({Notify.FAILURE})])
