@@ -345,6 +345,7 @@ class Services:
     store: Any = None  # relaygw.mailbox.store.Store
     tables: Mapping[str, Any] = attrs.field(factory=dict)  # ITable, by the names in the configuration
     write_event: Callable[[Event], None] = lambda event: None  # into the journal
+    allowance: Any = None  # relaygw.filters.allowance.Allowance, for filters that ask about mail; None: no bounds
 
 
 Options = Mapping[str, Any]

@@ -441,11 +441,16 @@ class MailboxConfig:
 @attrs.frozen(kw_only=True)
 class DnsConfig:
     """`nameservers` as "address" or "address:port"; empty: those of the system. `zone` answers from an RFC 1035
-    zone file or a YAML mapping instead of the network (tests and rehearsals)."""
+    zone file or a YAML mapping instead of the network (tests and rehearsals).
+
+    The mail of one message, and of one client in a minute, may ask so many questions that are not in the cache; 0: any
+    number."""
 
     nameservers: tuple[Nameserver, ...] = ()
     timeout: Duration = 10.0
     cache_size: Count = 50_000
+    questions_per_message: CountOrZero = 100
+    questions_per_client: CountOrZero = 3_000
     zone: FilePath | None = None
 
 

@@ -101,6 +101,16 @@ class FilterBroke(Event):
 
 
 @attrs.frozen(kw_only=True)
+class QuestionsLimited(Event):
+    """A message, or all mail of a client within a minute (told once in it), has asked the DNS as often as it may:
+    `limit` is "message" or "client", `most` how often. What it cannot ask any more is a temporary error."""
+
+    client: str
+    limit: str
+    most: int
+
+
+@attrs.frozen(kw_only=True)
 class Refused(Event):
     """A command was answered 4xx or 5xx. `reply` is what the peer read, `reason` what the log says."""
 

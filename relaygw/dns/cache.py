@@ -57,7 +57,7 @@ class CachingResolver:
 
     def ask(self, question: Question) -> Deferred[Answer]:
         """The answer, at once where it is known. Cancelling ends the question where nobody else waits for it."""
-        key = (question.name.lower().removesuffix("."), question.type)
+        key = _key(question)
         known = self._known(key)
         if known is not None:
             return succeed(known)
@@ -68,6 +68,11 @@ class CachingResolver:
             flight.start(Question(*key))
             return waiter
         return flight.join()
+
+    def is_free(self, question: Question) -> bool:
+        """Whether asking this now puts no question on its way: the answer is here, or on its way to somebody."""
+        key = _key(question)
+        return key in self._flights or self._known(key) is not None
 
     def close(self) -> None:
         """End all questions on their way; whoever waits reads a failure."""
@@ -172,6 +177,10 @@ class _Flight:
         if self._task is not None:
             self._task.cancel()
         return True
+
+
+def _key(question: Question) -> Key:
+    return question.name.lower().removesuffix("."), question.type
 
 
 def _failure(reason: str) -> Answer:

@@ -1,9 +1,10 @@
 """A time limit for all questions of one inquiry together: once it has passed, every question is answered FAILED.
+Somebody may also count the questions that cost something, and refuse them.
 
 So an inquiry that runs out of time ends by its own rules for a failing DNS, with a result and not an exception.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, succeed
@@ -17,18 +18,28 @@ from relaygw.interfaces import IResolver
 
 @implementer(IResolver)
 class DeadlineResolver:
-    """Asks `inner` until `seconds` have passed since it was made."""
+    """Asks `inner` until `seconds` have passed since it was made.
 
-    def __init__(self, inner: IResolver, clock: IReactorTime, seconds: float) -> None:
+    `spend` is called before each question that `inner` cannot answer for nothing; it says why it must not be asked, or
+    "". Where `inner` does not tell what is for nothing, it is never called.
+    """
+
+    def __init__(
+        self, inner: IResolver, clock: IReactorTime, seconds: float, spend: Callable[[], str] | None = None
+    ) -> None:
         self._inner = inner
         self._clock = clock
         self._seconds = seconds
+        self._spend = spend
+        self._is_free: Callable[[Question], bool] = getattr(inner, "is_free", _always)
         self._deadline = clock.seconds() + seconds
 
     def ask(self, question: Question) -> Awaitable[Answer]:
         left = self._deadline - self._clock.seconds()
         if left <= 0:
             return succeed(self._late())
+        if self._spend is not None and not self._is_free(question) and (refusal := self._spend()):
+            return succeed(Answer(status=AnswerStatus.FAILED, reason=refusal))
         answer: Deferred[Answer] = as_deferred(self._inner.ask(question))
         # What a cache knows costs neither a timer nor a coroutine.
         return answer if answer.called else self._wait(answer, left)
@@ -42,3 +53,7 @@ class DeadlineResolver:
     def _late(self) -> Answer:
         reason = f"no time left: all questions together got {self._seconds:g} s"
         return Answer(status=AnswerStatus.FAILED, reason=reason)
+
+
+def _always(question: Question) -> bool:
+    return True

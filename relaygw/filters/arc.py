@@ -16,7 +16,8 @@ from relaygw.core.arc.finding import auth_result, summary
 from relaygw.core.reply import Reply
 from relaygw.core.session import Transaction
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.dns import DeadlineResolver, consult, consult_now
+from relaygw.dns import consult, consult_now
+from relaygw.filters.allowance import asker
 from relaygw.filters.content import read_body
 from relaygw.interfaces import IFilter, IResolver, Options, Services
 from relaygw.plugins import structure_options
@@ -47,7 +48,7 @@ class ArcFilter:
             return PASS
         clock = self._services.reactor
         check = Check(content.head)
-        resolver = DeadlineResolver(self._services.resolver, clock, self._options.timeout)
+        resolver = asker(self._services, transaction, self._options.timeout)
         reading = read_body(content, check.bodies.feed, clock) if check.bodies.needed else None
         if reading is None:
             return follow(consult_now(check.run(), resolver), partial(self._verdict, session.client))

@@ -6,6 +6,7 @@ means is for DMARC to say. Mail from those who may relay is ours to sign, not to
 """
 
 from collections.abc import Awaitable, Mapping
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
@@ -20,9 +21,10 @@ from relaygw.core.question import Answer
 from relaygw.core.reply import Reply
 from relaygw.core.session import Transaction
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.dns import DeadlineResolver, known
+from relaygw.dns import known
+from relaygw.filters.allowance import asker
 from relaygw.filters.content import read_body
-from relaygw.interfaces import IFilter, Options, Services
+from relaygw.interfaces import IFilter, IResolver, Options, Services
 from relaygw.plugins import structure_options
 
 
@@ -60,7 +62,8 @@ class DkimFilter:
         session, content = transaction.session, transaction.content
         if session.trusted or session.login or content is None:
             return PASS
-        return follow(find_signatures(content, self._services, self._policy, self._options.timeout), self._verdict)
+        resolver = asker(self._services, transaction, self._options.timeout)
+        return follow(find_signatures(content, resolver, self._services.reactor, self._policy), self._verdict)
 
     def _verdict(self, findings: Findings) -> Verdict:
         action = self._options.actions.get(findings.result, Action.PASS)
@@ -88,13 +91,11 @@ def _reply(findings: Findings, action: Action) -> Reply | None:
 
 
 def find_signatures(
-    content: Content, services: Services, policy: Policy, timeout: float
+    content: Content, resolver: IResolver, clock: Any, policy: Policy
 ) -> Findings | Awaitable[Findings]:
     """All signatures of a message judged, at once where the keys are known and the body is small; else the keys and
-    the body are waited for together."""
-    clock = services.reactor
+    the body are waited for together. `clock` provides IReactorTime and IReactorThreads."""
     check = Check(content.head, clock.seconds(), policy)
-    resolver = DeadlineResolver(services.resolver, clock, timeout)
     asked = [as_deferred(resolver.ask(question)) for question in check.questions]
     try:
         reading = read_body(content, check.bodies.feed, clock) if check.bodies.needed else None

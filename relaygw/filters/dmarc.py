@@ -29,7 +29,8 @@ from relaygw.core.session import Transaction
 from relaygw.core.spf import check_hello, check_mail_from
 from relaygw.core.spf.result import Findings as SpfFindings
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.dns import DeadlineResolver, consult_now
+from relaygw.dns import consult_now
+from relaygw.filters.allowance import asker
 from relaygw.filters.dkim import find_signatures
 from relaygw.filters.evaluations import EvaluationLog
 from relaygw.interfaces import IFilter, Options, Services
@@ -88,11 +89,12 @@ class DmarcFilter:
             return PASS
         signatures: dkim.Findings | Awaitable[dkim.Findings] | None = _result(transaction, dkim.Findings)
         if signatures is None:
-            signatures = find_signatures(content, self._services, dkim.Policy(), self._options.timeout)
+            resolver = asker(self._services, transaction, self._options.timeout)
+            signatures = find_signatures(content, resolver, self._services.reactor, dkim.Policy())
         return follow(signatures, partial(self._judge, transaction, content.head))
 
     def _judge(self, transaction: Transaction, head: bytes, signatures: dkim.Findings) -> Verdict | Awaitable[Verdict]:
-        resolver = DeadlineResolver(self._services.resolver, self._services.reactor, self._options.timeout)
+        resolver = asker(self._services, transaction, self._options.timeout)
         inquiry = self._inquire(transaction, head, signatures)
         return follow(consult_now(inquiry, resolver), partial(self._decide, transaction))
 

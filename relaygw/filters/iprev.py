@@ -6,17 +6,20 @@ refused. Clients that may relay, and clients with private addresses, are not ask
 
 import enum
 from collections.abc import Awaitable, Mapping
+from functools import partial
 
 import attrs
 from zope.interface import implementer
 
+from relaygw.bridge import follow
 from relaygw.config.kinds import AnyNetwork, Duration
 from relaygw.core.client import IPAddress, is_in, is_inside, parse_client
 from relaygw.core.iprev import IprevFinding, IprevResult, auth_result, check_iprev
 from relaygw.core.reply import Reply
 from relaygw.core.session import Transaction
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.dns import DeadlineResolver, consult
+from relaygw.dns import consult_now
+from relaygw.filters.allowance import asker
 from relaygw.interfaces import IFilter, Options, Services
 from relaygw.plugins import structure_options
 
@@ -52,11 +55,13 @@ class IprevFilter:
         client = parse_client(session.client)
         if client is None or session.trusted or session.login or is_inside(client):
             return PASS
-        return PASS if is_in(client, self._options.skip) else self._judge(phase, client)
+        return PASS if is_in(client, self._options.skip) else self._judge(phase, transaction, client)
 
-    async def _judge(self, phase: Phase, client: IPAddress) -> Verdict:
-        resolver = DeadlineResolver(self._services.resolver, self._services.reactor, self._options.timeout)
-        finding = await consult(check_iprev(client), resolver)
+    def _judge(self, phase: Phase, transaction: Transaction, client: IPAddress) -> Verdict | Awaitable[Verdict]:
+        resolver = asker(self._services, transaction, self._options.timeout)
+        return follow(consult_now(check_iprev(client), resolver), partial(self._verdict, phase))
+
+    def _verdict(self, phase: Phase, finding: IprevFinding) -> Verdict:
         action = self._options.actions.get(finding.result, Action.PASS)
         return Verdict(
             action=action,

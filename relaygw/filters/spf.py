@@ -21,7 +21,8 @@ from relaygw.core.spf import Finding, Identity, Memory, Result, received_spf
 from relaygw.core.spf.policy import DEFAULT_ACTIONS, auth_result, reply_for, summary
 from relaygw.core.spf.result import Findings
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.dns import DeadlineResolver, consult_now
+from relaygw.dns import consult_now
+from relaygw.filters.allowance import asker
 from relaygw.interfaces import IFilter, Options, Services
 from relaygw.plugins import structure_options
 
@@ -64,9 +65,9 @@ class SpfFilter:
         client = parse_client(session.client)
         if client is None or session.trusted or session.login or is_in(client, self._options.skip):
             return PASS
-        clock = self._services.reactor
-        resolver = DeadlineResolver(self._services.resolver, clock, self._options.timeout)
-        inquiry = self._inquire(client, session.hello, transaction.envelope.sender, clock.seconds())
+        resolver = asker(self._services, transaction, self._options.timeout)
+        now = self._services.reactor.seconds()
+        inquiry = self._inquire(client, session.hello, transaction.envelope.sender, now)
         return follow(consult_now(inquiry, resolver), self._verdict)
 
     def _inquire(self, client: IPAddress, hello: str, sender: Address | None, now: float) -> Inquiry[Findings]:

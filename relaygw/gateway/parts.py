@@ -24,6 +24,7 @@ from relaygw.core.routing import Routing, compile_routes
 from relaygw.dns import ZoneError, make_resolver
 from relaygw.egress.dkim import DkimSigner, make_signer
 from relaygw.egress.signatories import DkimError
+from relaygw.filters.allowance import Allowance
 from relaygw.filters.chain import Chain
 from relaygw.filters.uses import build_uses
 from relaygw.gateway.addresses import make_aliases, permission_of
@@ -101,6 +102,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
         store=lasting.store,
         write_event=lasting.write_event,
     )
+    services = attrs.evolve(services, allowance=_allowance(config, lasting))
     directory = attempt.of(lambda: _directory(config, services))
     tables = {each.name: attempt.of(partial(_table, each, services)) for each in config.tables}
     services = attrs.evolve(services, directory=directory, tables=tables)
@@ -148,6 +150,15 @@ class _Attempt:
         except (ZoneError, TlsError, ValueError, OSError) as error:
             self.problems.append(str(error))
         return None
+
+
+def _allowance(config: Config, lasting: Lasting) -> Allowance:
+    return Allowance(
+        message=config.dns.questions_per_message,
+        client=config.dns.questions_per_client,
+        clock=lasting.reactor,
+        write_event=lasting.write_event,
+    )
 
 
 def _directory(config: Config, services: Services) -> IDirectory:

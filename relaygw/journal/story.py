@@ -71,6 +71,12 @@ def _filter_broke(e: _Facts) -> str:
     return f"{e['filter']} broke at {e['phase']}: {e['error']}; instead: {e['on_error']}"
 
 
+def _questions_limited(e: _Facts) -> str:
+    whose = "this message" if e["limit"] == "message" else f"mail from {e['client']}"
+    within = "" if e["limit"] == "message" else " within a minute"
+    return f"{whose} has asked the DNS {e['most']} times{within}: no more of its questions are asked"
+
+
 def _refused(e: _Facts) -> str:
     about = f" for {e.path('recipient')}" if e["recipient"] else ""
     return f"{e['command']}{about} refused: {e['reply']}{e.after(' (', 'reason', ')')}"
@@ -158,6 +164,7 @@ _TELLERS: dict[str, tuple[str, _Teller]] = {
     "lifted": ("ingress", lambda e: f"{e['subject']} is no longer banned: {e['reason']}"),
     "judged": ("filters", _judged),
     "filter_broke": ("filters", _filter_broke),
+    "questions_limited": ("filters", _questions_limited),
     "refused": ("ingress", _refused),
     "line_ends_repaired": ("ingress", lambda e: f"bare LF from {e['client']} repaired ({e['line_ends']})"),
     "forgery_removed": ("ingress", lambda e: f"forged Authentication-Results from {e['client']} removed"),
