@@ -124,6 +124,14 @@ def change_keys(config: Config, function: Callable[[Ring], Ring]) -> Ring:
     return result
 
 
+def update_keys(config: Config, function: Callable[[Ring], Ring]) -> Ring:
+    """The same for a `function` that may be asked twice: where it changes nothing of the book, nothing is locked or
+    written. Who never rotates a key needs no right to write."""
+    kept = read(book_path(config.path))
+    result = function(with_configured(kept, configured(config.dkim)))
+    return result if to_keep(kept, result) == kept else change_keys(config, function)
+
+
 def _absolute(key: Key, path: str) -> Key:
     return attrs.evolve(key, private_key=os.path.normpath(os.path.join(os.path.dirname(path), key.private_key)))
 

@@ -14,19 +14,20 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from relaygw import keys
 from relaygw.bridge import as_deferred
-from relaygw.cli.answer import DONE, NO, Answer, UsageError, printable
+from relaygw.cli.answer import DONE, NO, Answer, CommandError, UsageError, printable
 from relaygw.cli.asking import Progress, ask_all, question_document
 from relaygw.cli.context import Context
 from relaygw.cli.records import DnsRecord, zone_line
 from relaygw.config.schema import Config, RouteConfig
-from relaygw.config.signing import DkimKeyConfig
 from relaygw.core import dkim_record
 from relaygw.core.address import AddressError, normalize_domain
 from relaygw.core.client import IPAddress
 from relaygw.core.dns_check import Certificate, Finding, Key, Level, Published, Site, inquiries
 from relaygw.core.session import Role
 from relaygw.dns import consult
+from relaygw.egress.signatories import NamedKey
 from relaygw.interfaces import IResolver
+from relaygw.keybook import BookError, in_use
 
 _WIDTH = 90
 
@@ -80,7 +81,7 @@ async def _ask(resolver: IResolver, site: Site, domains: Sequence[str]) -> tuple
 def our_domains(config: Config) -> tuple[str, ...]:
     """Those mail is taken for, and those it is signed for; each once."""
     relayed = (domain for domain in config.relay_domains if not domain.startswith("."))
-    return tuple(dict.fromkeys((*config.domains, *relayed, *(key.domain for key in config.dkim))))
+    return tuple(dict.fromkeys((*config.domains, *relayed, *(key.domain for key in _in_use(config)))))
 
 
 def make_site(
@@ -95,7 +96,7 @@ def make_site(
         domains=frozenset(domain for domain in domains if listens and _taken(config, domain)),
         direct=any(route.transport == "mx" for route in config.routes),
         smarthosts=tuple(dict.fromkeys(host for route in config.routes for host in _hosts(route))),
-        keys=tuple(key for each in config.dkim for key in _key(each, unusable)),
+        keys=tuple(key for each in _in_use(config) for key in _key(each, unusable)),
         chains=tuple(_chains(config, unusable)),
     )
 
@@ -118,7 +119,15 @@ def _hosts(route: RouteConfig) -> Iterable[str]:
             yield split_host(text, 25)[0].lower().removesuffix(".")
 
 
-def _key(key: DkimKeyConfig, unusable: list[Finding]) -> Iterable[Key]:
+def _in_use(config: Config) -> tuple[NamedKey, ...]:
+    """The keys that sign; raises CommandError."""
+    try:
+        return in_use(config)
+    except BookError as error:
+        raise CommandError(str(error)) from None
+
+
+def _key(key: NamedKey, unusable: list[Finding]) -> Iterable[Key]:
     try:
         value = keys.record(Path(key.private_key).read_bytes())
     except (OSError, keys.UnusableKey) as error:

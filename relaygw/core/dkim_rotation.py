@@ -134,18 +134,17 @@ def step(key: Key, what: Step, now: float) -> Key:
 
 
 def with_configured(kept: Iterable[Key], configured: Iterable[Key]) -> Ring:
-    """The keys of the book and of the configuration. One that both name is the book's, unless the configuration now
-    names another file for it."""
-    named = {key.name: key for key in configured}
+    """The keys of the configuration, and then those that only the book has. One that both name is the book's, unless
+    the configuration now names another file for it."""
+    book = {key.name: key for key in kept}
     found = []
-    for key in kept:
-        other = named.get(key.name)
-        if other is None:
-            found.append(attrs.evolve(key, configured=False))
-        elif other.private_key == key.private_key:
-            found.append(attrs.evolve(key, configured=True, seals=other.seals))
-            del named[key.name]
-    return (*found, *(attrs.evolve(key, stage=Stage.SIGNING, configured=True) for key in named.values()))
+    for key in configured:
+        own = book.pop(key.name, None)
+        if own is not None and own.private_key == key.private_key:
+            found.append(attrs.evolve(own, configured=True, seals=key.seals))
+        else:
+            found.append(attrs.evolve(key, stage=Stage.SIGNING, configured=True))
+    return (*found, *(attrs.evolve(key, configured=False) for key in book.values()))
 
 
 def looked(key: Key, view: View, fault: str, now: float) -> Key:

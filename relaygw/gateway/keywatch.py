@@ -24,6 +24,7 @@ from relaygw.core.events import Event, KeyAdvanced, KeyTrouble, TaskFailed
 from relaygw.dns import consult
 from relaygw.egress.signatories import DkimError, NamedKey, load_keys
 from relaygw.gateway.parts import Parts
+from relaygw.interfaces import IResolver
 from relaygw.keybook import BookError
 from relaygw.tasks import describe
 
@@ -33,6 +34,17 @@ FIRST_LOOK = 5.0
 QUESTIONS_AT_ONCE = 8
 
 T = TypeVar("T")
+
+
+async def look_at(ring: Ring, resolver: IResolver) -> Mapping[Name, Sighting]:
+    """What the DNS shows of these keys now."""
+    at_once = DeferredSemaphore(QUESTIONS_AT_ONCE)
+
+    def ask(key: Key) -> Deferred[Sighting]:
+        return as_deferred(consult(sight(key), resolver))
+
+    found = await gatherResults([at_once.run(ask, key) for key in ring], consumeErrors=True)
+    return {key.name: sighting for key, sighting in zip(ring, found, strict=True)}
 
 
 class KeyWatch:
@@ -113,7 +125,7 @@ class KeyWatch:
 
     async def _advanced(self, parts: Parts, ring: Ring) -> Ring:
         """The keys as they are after this look."""
-        sightings = await self._sightings(parts, ring)
+        sightings = await look_at(ring, parts.services.resolver)
         unusable = await self._in_thread(_unusable, ring)
         config, now = parts.config, float(self._reactor.seconds())
         before = {key.name: key for key in self._ring}
@@ -124,22 +136,12 @@ class KeyWatch:
                 return seen
             return dkim_rotation.advance(seen, now, keybook.times_of(config), lambda key: key.name not in unusable)
 
-        after: Ring = await self._in_thread(keybook.change_keys, config, change)
+        after: Ring = await self._in_thread(keybook.update_keys, config, change)
         for name in unusable - self._unusable:
             message = "its private key cannot be used: it will never sign"
             self._write_event(KeyTrouble(domain=name[0], selector=name[1], problem=message, serious=False))
         self._unusable = unusable
         return after
-
-    async def _sightings(self, parts: Parts, ring: Ring) -> Mapping[Name, Sighting]:
-        at_once = DeferredSemaphore(QUESTIONS_AT_ONCE)
-        resolver = parts.services.resolver
-
-        def ask(key: Key) -> Deferred[Sighting]:
-            return as_deferred(consult(sight(key), resolver))
-
-        found = await gatherResults([at_once.run(ask, key) for key in ring], consumeErrors=True)
-        return {key.name: sighting for key, sighting in zip(ring, found, strict=True)}
 
     async def _use(self, parts: Parts, ring: Ring) -> None:
         """Sign with what signs now, and tell what has changed."""

@@ -138,17 +138,17 @@ def test_what_signs_cannot_be_revoked_and_what_is_under_way_only_by_force() -> N
 def test_what_the_configuration_names_signs_and_is_replaced_like_any_other() -> None:
     named = key("s1")
     ring = with_configured((key("s2", made=2),), (named,))
-    assert [(each.selector, each.signs) for each in ring] == [("s2", False), ("s1", True)]
+    assert [(each.selector, each.signs) for each in ring] == [("s1", True), ("s2", False)]
     assert to_keep((key("s2", made=2),), ring) == (key("s2", made=2),), "the book does not repeat the configuration"
-    after = advance((attrs.evolve(ring[0], stage=Stage.SEEN), ring[1]), 9, TIMES)
+    after = advance((ring[0], attrs.evolve(ring[1], stage=Stage.SEEN)), 9, TIMES)
     kept = to_keep((key("s2", made=2),), after)
     assert stages(kept) == {"s2": "signing", "s1": "retired"}
     again = with_configured(kept, (named,))
     assert [each.selector for each in again if each.signs] == ["s2"], "its table counts no more"
     other = attrs.evolve(named, private_key="/dkim/other.pem")
     assert [each.private_key for each in with_configured(kept, (other,)) if each.signs] == [
-        "/dkim/s2.pem",
         "/dkim/other.pem",
+        "/dkim/s2.pem",
     ], "unless it now names another key"
 
 

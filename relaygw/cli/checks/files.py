@@ -5,14 +5,19 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from relaygw import keybook
 from relaygw.cli.checks.finding import Finding, error, warning
 from relaygw.config.schema import Config
+from relaygw.core.dkim_rotation import Ring
 
 
 def check(config: Config) -> Iterator[Finding]:
     yield from _changeable("the configuration", config.path)
     for option, path in secrets(config):
         yield from _secret(option, path)
+    book = keybook.book_path(config.path)
+    if os.path.exists(book):
+        yield from _changeable("the book of keys", book)
     yield from _state(config.state)
 
 
@@ -32,9 +37,19 @@ def secrets(config: Config) -> Iterator[tuple[str, str]]:
         yield "directory.options.bind_password_file", os.path.join(os.path.dirname(config.path), bind)
     for number, key in enumerate(config.dkim, 1):
         yield f"dkim[{number}].private_key", key.private_key
+    named = {key.private_key for key in config.dkim}
+    yield from ((f"the key {key.selector}", key.private_key) for key in _kept(config) if key.private_key not in named)
     for number, route in enumerate(config.routes, 1):
         for name, file in _of_route(route.parameters):
             yield f"route[{number}].{name}", os.path.join(os.path.dirname(config.path), file)
+
+
+def _kept(config: Config) -> Ring:
+    """The keys of the book. One that cannot be read is told among the parts."""
+    try:
+        return keybook.read(keybook.book_path(config.path))
+    except keybook.BookError:
+        return ()
 
 
 def _of_route(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
