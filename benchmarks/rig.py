@@ -393,10 +393,12 @@ def relaygw(
     *,
     change: Callable[[str], str] = lambda text: text,
     before: Callable[[Path], None] = lambda folder: None,
+    traced: bool = False,
 ) -> Iterator[Server]:
     """relaygw as `relaygw init` sets it up, with the sink as its smart-host and its own journal on.
 
-    `change` is applied to the text of its configuration; `before` is called with its folder before it starts."""
+    `change` is applied to the text of its configuration; `before` is called with its folder before it starts; `traced`:
+    its syncs are counted (`syncs_so_far`) at hardly any cost."""
     with tempfile.TemporaryDirectory(prefix="bench-relaygw-") as name:
         folder = Path(name) / "demo"
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(Path(__file__).parent)}
@@ -411,17 +413,18 @@ def relaygw(
         configuration = folder / "relaygw.toml"
         configuration.write_text(change(configuration.read_text()))
         before(folder)
+        tracer = _TRACER if traced else ()
         began = time.monotonic()
         with open(folder / "out.log", "wb") as log:
             process = subprocess.Popen(
-                [str(binaries / "twistd"), "-n", "--pidfile=", "relaygw", "--config", str(folder / "relaygw.toml")],
+                [*tracer, str(binaries / "twistd"), "-n", "--pidfile=", "relaygw", "--config", str(folder / "relaygw.toml")],
                 stdout=log, stderr=log, env=environment, cwd=name,
             )  # fmt: skip
         try:
             wait_for_port(25 + offset)
             yield Server("relaygw", 25 + offset, [process.pid], None, folder, time.monotonic() - began)
         finally:
-            process.send_signal(signal.SIGTERM)
+            os.kill(descendants(process.pid)[-1 if traced else 0], signal.SIGTERM)
             try:
                 process.wait(60)
             except subprocess.TimeoutExpired:
@@ -480,6 +483,14 @@ def source(
         check=True, timeout=600,
     )  # fmt: skip
     return time.monotonic() - started
+
+
+_TRACER = ("strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-o", "syncs.trace")
+
+
+def syncs_so_far(server: Server) -> int:
+    """The fsync and fdatasync calls of a server that was started `traced`."""
+    return len(re.findall(r"(?:fsync|fdatasync)\(", (server.folder.parent / "syncs.trace").read_text()))
 
 
 def syncs(server: Server, run: object) -> int:
