@@ -18,7 +18,9 @@ Life of a message, in the order of the folders (a test fails where a name below 
                         relaygw.channel what TLS proves, relaygw.bans who may not even try,
                         relaygw.promptly how octets leave
     relaygw.tls         certificates and contexts for both sides; relaygw.keys the DKIM keys, relaygw.keybook their lives
-    relaygw.rewriters   what may change a message: once, before the commit, on listeners that ask for it
+    relaygw.aliases     which addresses of ours lead to others; relaygw.tables has the lookups
+    relaygw.rewriters   what may change a message: once, before the commit, on listeners that ask for it, or at every
+                        attempt, on routes that do
     relaygw.plugins     the door by which all exchangeable parts come in, ours too
     relaygw.control     the operator's socket, the metrics and the web page; relaygw.cli is the `relaygw` command
     relaygw.testing     fakes and suites for those who write plugins

@@ -159,6 +159,9 @@ def _rewriters(config: Config) -> Iterator[Fault]:
         if use.listeners and use.routes:
             message = "listeners are for mail that comes in and routes for mail that goes out: not both in one entry"
             yield ("rewriter", place, "routes"), message, "write two entries"
+        if use.routes and use.use == "copy":
+            message = "copies are made of mail that comes in, as recipients of it: name listeners instead"
+            yield ("rewriter", place, "routes"), message, ""
         for name in use.routes:
             if name not in routes:
                 hint = meant(name, routes) or f"known are {listed(sorted(routes))}"

@@ -4,13 +4,18 @@ and what proves our return addresses.
 
 import os
 import stat
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from relaygw.aliases import Aliases, NamedTable
-from relaygw.config.schema import Config, SrsConfig
+from relaygw.config.schema import Config, RewriterConfig, SrsConfig
 from relaygw.core.aliasing import Rules
+from relaygw.core.events import Event
 from relaygw.core.permission import Permission, domains_of
+from relaygw.core.routing import Routing
 from relaygw.core.srs import Srs
-from relaygw.interfaces import Services
+from relaygw.egress.outgoing import STAYS, Outgoing, OutgoingTransport, ReturnPolicy
+from relaygw.interfaces import IRewriter, ITransport, Services
 from relaygw.secret import KeptSecret
 
 SECRET = "srs-secret"  # noqa: S105
@@ -69,6 +74,49 @@ def make_srs(config: SrsConfig, state: str) -> Srs | None:
         hash_length=config.hash_length,
         max_age=max(1, round(config.max_age / DAY)),
     )
+
+
+def make_outgoing(
+    config: Config, rewriters: Sequence[tuple[RewriterConfig, IRewriter]], aliases: Aliases | None
+) -> Outgoing | None:
+    """What is changed at every attempt; None where nothing is."""
+    by_route: dict[str, list[tuple[str, IRewriter]]] = {}
+    for use, rewriter in rewriters:
+        for route in use.routes:
+            by_route.setdefault(route, []).append((use.name, rewriter))
+    srs = aliases.srs if aliases is not None else None
+    if not by_route and srs is None:
+        return None
+    return Outgoing(rewriters=by_route, returns=_returns(config, srs) if srs is not None else None)
+
+
+def _returns(config: Config, srs: Srs) -> ReturnPolicy:
+    permission = permission_of(config)
+    return ReturnPolicy(
+        srs=srs,
+        ours=domains_of((*config.domains, *config.aliases.domains, *config.relay_domains)),
+        exempt=domains_of(config.srs.exempt),
+        trusts=permission.trusts,
+        everybody=config.srs.senders == "all",
+    )
+
+
+def behind(
+    outgoing: Outgoing | None,
+    routing: Routing,
+    transports: Mapping[str, ITransport],
+    write_event: Callable[[Event], None],
+) -> Mapping[str, ITransport]:
+    """The transports, those of which something is changed on the way wrapped."""
+    if outgoing is None:
+        return transports
+    changed = {rule.route.transport for rule in routing.rules if rule.route.name in outgoing.rewriters}
+    if outgoing.returns is not None:
+        changed |= transports.keys() - STAYS
+    return {
+        name: cast(ITransport, OutgoingTransport(each, outgoing, write_event)) if name in changed else each
+        for name, each in transports.items()
+    }
 
 
 def _read(path: str) -> bytes:

@@ -23,11 +23,12 @@ from relaygw.core.permission import Permission
 from relaygw.core.routing import Routing, compile_routes
 from relaygw.dns import ZoneError, make_resolver
 from relaygw.egress.dkim import DkimSigner, make_signer
+from relaygw.egress.outgoing import Outgoing
 from relaygw.egress.signatories import DkimError
 from relaygw.filters.allowance import Allowance
 from relaygw.filters.chain import Chain
 from relaygw.filters.uses import build_uses
-from relaygw.gateway.addresses import make_aliases, permission_of
+from relaygw.gateway.addresses import behind, make_aliases, make_outgoing, permission_of
 from relaygw.interfaces import IDirectory, IRewriter, IRouteChecker, ITable, ITransport, Services
 from relaygw.keybook import in_use
 from relaygw.mailbox.store import Store
@@ -72,6 +73,7 @@ class Parts:
     rewriters: tuple[tuple[RewriterConfig, IRewriter], ...]
     routing: Routing
     transports: Mapping[str, ITransport]
+    outgoing: Outgoing | None
     reports: Reports
     signer: DkimSigner
     tls: Mapping[str, ServerTls]
@@ -110,6 +112,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
     uses = attempt.of(lambda: build_uses(config.filters, services))
     rewriters = tuple((use, attempt.of(partial(_rewriter, use, services))) for use in config.rewriters)
     transports = {name: attempt.of(partial(_transport, name, services)) for name in _transports(config)}
+    outgoing = None if attempt.problems else make_outgoing(config, rewriters, aliases)
     reports = attempt.of(lambda: reports_for(config, lambda: fresh_id(lasting.reactor.seconds())))
     tls = attempt.of(lambda: _tls(config, lasting.write_event))
     routing = compile_routes(config.routes, config.domains, config.relay_domains)
@@ -127,7 +130,8 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
         chain=Chain(uses, lasting.reactor, lasting.write_event),
         rewriters=rewriters,
         routing=routing,
-        transports=transports,
+        transports=behind(outgoing, routing, transports, lasting.write_event),
+        outgoing=outgoing,
         reports=reports,
         signer=signer,
         tls=tls,
