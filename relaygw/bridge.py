@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeGuard, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -33,11 +33,15 @@ def as_deferred(awaitable: Awaitable[T]) -> Deferred[T]:
     return Deferred.fromCoroutine(awaitable if isinstance(awaitable, Coroutine) else _await(awaitable))
 
 
+def is_later(value: "T | Awaitable[T]") -> TypeGuard[Awaitable[T]]:
+    """Whether something answered "now or later" is still to come. Asked many times a message, which isinstance with an
+    abstract class would make a step in Python each."""
+    return hasattr(type(value), "__await__")
+
+
 async def resolve(value: T | Awaitable[T]) -> T:
     """The value of something answered "now or later"."""
-    if isinstance(value, Awaitable):
-        return await value
-    return value
+    return (await value) if is_later(value) else cast(T, value)
 
 
 def follow(value: "T | Awaitable[T]", function: "Callable[[T], R | Awaitable[R]]") -> "R | Awaitable[R]":
@@ -45,9 +49,7 @@ def follow(value: "T | Awaitable[T]", function: "Callable[[T], R | Awaitable[R]]
 
     Where everything answers at once no coroutine and no Deferred comes to be.
     """
-    if isinstance(value, Awaitable):
-        return afterwards(value, function)
-    return function(value)
+    return afterwards(value, function) if is_later(value) else function(cast(T, value))
 
 
 def sleep(seconds: float, clock: IReactorTime, result: T) -> "Deferred[T]":

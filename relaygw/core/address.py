@@ -34,10 +34,14 @@ class Address:
 
     local: str
     domain: str
+    _text: str = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_text", f"{quote_local(self.local)}@{self.domain}")
 
     def __str__(self) -> str:
         """As it stands between the angle brackets of a path: the local part quoted where it must be."""
-        return f"{quote_local(self.local)}@{self.domain}"
+        return self._text
 
     @property
     def ascii(self) -> bool:

@@ -6,8 +6,6 @@ The files behind large contents belong to the spool; core sees only this protoco
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-import attrs
-
 CHUNK = 64 * 1024
 """Octets per piece when content is read from a file."""
 
@@ -45,11 +43,14 @@ def split_head(data: bytes) -> bytes:
     return data[: end + 2] if end >= 0 else data[:MAX_HEADER]
 
 
-@attrs.frozen(eq=False)
 class BytesContent:
-    """Content held in memory."""
+    """Content held in memory. Its head is asked for by many, and found once."""
 
-    data: bytes
+    __slots__ = ("_head", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._head: bytes | None = None
 
     @property
     def size(self) -> int:
@@ -57,7 +58,9 @@ class BytesContent:
 
     @property
     def head(self) -> bytes:
-        return split_head(self.data)
+        if self._head is None:
+            self._head = split_head(self.data)
+        return self._head
 
     def chunks(self, start: int = 0) -> Iterator[bytes]:
         if len(self.data) - start <= CHUNK:

@@ -6,6 +6,7 @@ for. Hosts and addresses are bounded: a zone of somebody else's cannot make us t
 
 import ipaddress
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import attrs
 
@@ -168,6 +169,7 @@ def _literal(domain: str, here: Locality) -> Found:
     return Targets((Target(host=domain, address=address),))
 
 
+@lru_cache(maxsize=1024)
 def _as_address(text: str) -> str:
     """The canonical IP address in the text (with or without `IPv6:`), or ""."""
     bare = text[5:] if text[:5].lower() == "ipv6:" else text

@@ -47,9 +47,31 @@ def failed(recipient: Address, enhanced: str, text: str) -> Outcome:
     return Outcome(recipient=recipient, status=Status.FAILED, reply=Reply(550, enhanced, text))
 
 
-def from_reply(recipient: Address, reply: Reply, *, host: str, address: str, tls: str = "") -> Outcome:
-    """The outcome a next hop's reply stands for: 2xx delivered, 5xx failed, anything else deferred (RFC 5321 4.2.1)."""
+def from_reply(
+    recipient: Address,
+    reply: Reply,
+    *,
+    host: str,
+    address: str,
+    tls: str = "",
+    dsn: bool = False,
+    final: bool = False,
+) -> Outcome:
+    """The outcome a next hop's reply stands for: 2xx delivered, 5xx failed, anything else deferred (RFC 5321 4.2.1).
+
+    `dsn`: the next hop knows DSN, and takes that duty over with the message; `final`: it keeps mailboxes.
+    """
     status = (
         Status.DELIVERED if reply.code // 100 == 2 else Status.FAILED if reply.code // 100 == 5 else Status.DEFERRED
     )
-    return Outcome(recipient=recipient, status=status, reply=reply, remote=True, host=host, address=address, tls=tls)
+    return Outcome(
+        recipient=recipient,
+        status=status,
+        reply=reply,
+        remote=True,
+        host=host,
+        address=address,
+        tls=tls,
+        relayed_dsn=dsn and status is Status.DELIVERED,
+        final=final and status is Status.DELIVERED,
+    )

@@ -12,7 +12,6 @@ route was dropped by the grammar, and an address literal is nobody's domain.
 import enum
 import ipaddress
 from collections.abc import Iterable
-from functools import lru_cache
 
 import attrs
 
@@ -28,8 +27,8 @@ RELAYING_DENIED = Reply(550, "5.7.1", "Relaying denied")
 LOGIN_WANTED = Reply(530, "5.7.0", "Authentication required")
 
 
-# The same clients come again and again, and reading an address costs more than all of the decision.
-_parsed = lru_cache(maxsize=4096)(ipaddress.ip_address)
+_MAX_KNOWN = 4096
+"""Clients that are remembered with the answer."""
 
 
 class Destination(enum.Enum):
@@ -67,6 +66,7 @@ class Permission:
     local: Domains
     relay: Domains = Domains()
     trusted: tuple[Network, ...] = ()
+    _known: dict[str, bool] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     def trusts(self, client: str, socket: bool = False) -> bool:
         """Whether this client may relay without a login; `client` is an IP address, "" on a UNIX socket, and `socket`
@@ -75,8 +75,14 @@ class Permission:
             return socket
         if not self.trusted:
             return False
-        address = _parsed(client)
-        return any(address in network for network in self.trusted)
+        found = self._known.get(client)  # the same clients come again and again
+        if found is None:
+            address = ipaddress.ip_address(client)
+            found = any(address in network for network in self.trusted)
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[client] = found
+        return found
 
     def begin(self, session: Session) -> Reply | None:
         """Whether a session may send at all: the refusal, or None. Submission is for those we know (RFC 6409 4.3)."""

@@ -116,7 +116,7 @@ class Record:
         )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class Route:
     """`transport` names a configured transport; `parameters` are its own, as the configuration gave them, sorted
     by name (hashable: recipients with equal routes travel together). `name` is the rule that chose it."""

@@ -5,6 +5,7 @@ number of lines can grow without end. Knows nothing of commands: what a reply an
 """
 
 import re
+from functools import lru_cache
 
 from relaygw.core.reply import Reply
 
@@ -13,6 +14,9 @@ MAX_LINE = 2048
 
 MAX_LINES = 128
 """Lines of one reply. EHLO answers of a few dozen are real; hundreds are an attack."""
+
+_KNOWN = 128
+"""Octets of a line at most that is worth remembering."""
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |\Z)")
 
@@ -39,17 +43,17 @@ class ReplyParser:
         *lines, self._rest = (self._rest + data).split(b"\r\n")
         replies = []
         for line in lines:
-            if self._line(line):
+            if line[3:4] == b" " and len(line) <= _KNOWN and not self._texts:
+                replies.append(_reply_of(line))
+            elif self._line(line):
                 replies.append(self._finish())
-        self._check(self._rest.removesuffix(b"\r"))  # that CR may be the half of a CRLF on its way
+        if self._rest:
+            _check(self._rest.removesuffix(b"\r"))  # that CR may be the half of a CRLF on its way
         return replies
 
     def _line(self, line: bytes) -> bool:
         """Take one line; whether it is the last of its reply."""
-        self._check(line)
-        code, separator = line[:3], line[3:4]
-        if not (len(code) == 3 and code.isdigit() and 50 <= code[0] <= 53) or separator not in (b"", b" ", b"-"):
-            raise ReplyError(f"not a reply: {_shown(line)}")
+        code, separator = _begin(line)
         if self._texts and code != self._code:
             raise ReplyError(f"one reply with the codes {_shown(self._code)} and {_shown(code)}")
         if len(self._texts) == MAX_LINES:
@@ -58,16 +62,32 @@ class ReplyParser:
         self._texts.append(line[4:])
         return separator != b"-"
 
-    @staticmethod
-    def _check(line: bytes) -> None:
-        if len(line) > MAX_LINE:
-            raise ReplyError(f"a reply line longer than {MAX_LINE} octets")
-        if b"\n" in line or b"\r" in line:
-            raise ReplyError("a reply line with a bare CR or LF")
-
     def _finish(self) -> Reply:
         texts, self._texts = self._texts, []
         return make_reply(int(self._code), [text.decode("utf-8", "replace") for text in texts])
+
+
+def _check(line: bytes) -> None:
+    if len(line) > MAX_LINE:
+        raise ReplyError(f"a reply line longer than {MAX_LINE} octets")
+    if b"\n" in line or b"\r" in line:
+        raise ReplyError("a reply line with a bare CR or LF")
+
+
+def _begin(line: bytes) -> tuple[bytes, bytes]:
+    """The code a line begins with, and what separates it from the text."""
+    _check(line)
+    code, separator = line[:3], line[3:4]
+    if not (len(code) == 3 and code.isdigit() and 50 <= code[0] <= 53) or separator not in (b"", b" ", b"-"):
+        raise ReplyError(f"not a reply: {_shown(line)}")
+    return code, separator
+
+
+@lru_cache(maxsize=512)
+def _reply_of(line: bytes) -> Reply:
+    """A reply of one line. Servers say the same few things again and again."""
+    code, _ = _begin(line)
+    return make_reply(int(code), [line[4:].decode("utf-8", "replace")])
 
 
 def make_reply(code: int, texts: list[str]) -> Reply:

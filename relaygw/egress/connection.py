@@ -48,6 +48,7 @@ class SmtpConnection(Protocol):
         self._streaming = False
         self._timer: Any = None
         self._timeout = 0.0
+        self._deadline: float | None = None
         self._farewell: Deferred[None] | None = None
 
     # What the conversation asks for.
@@ -121,13 +122,13 @@ class SmtpConnection(Protocol):
 
     def close(self) -> None:
         self.alive = False
-        self._disarm()
+        self._stop_clock()
         self.transport.loseConnection()
 
     def abort(self) -> None:
         """Close at once: nothing that is still unsent may arrive."""
         self.alive = False
-        self._disarm()
+        self._stop_clock()
         if self.transport is not None:
             self.transport.abortConnection()
 
@@ -224,7 +225,7 @@ class SmtpConnection(Protocol):
 
     def _end(self, failure: Broken) -> None:
         """Tell whoever waits, once."""
-        self._disarm()
+        self._stop_clock()
         self.failure = failure
         writable, self._writable = self._writable, None
         wait, self._wait = self._wait, None
@@ -242,19 +243,34 @@ class SmtpConnection(Protocol):
         self.failure = broken(self._phase, "4.4.2", "the attempt was cancelled")
         self.abort()
 
+    # Time. One timer, which is not moved by every command: when it fires it looks for how long there is still to wait.
+
     def _arm(self, timeout: float) -> None:
-        self._disarm()
         self._timeout = timeout
-        self._timer = self._clock.callLater(timeout, self._timed_out)
+        self._deadline = deadline = self._clock.seconds() + timeout
+        if self._timer is not None and self._timer.getTime() > deadline:
+            self._stop_clock()
+            self._deadline = deadline
+        if self._timer is None:
+            self._timer = self._clock.callLater(timeout, self._tick)
 
     def _disarm(self) -> None:
-        timer, self._timer = self._timer, None
+        self._deadline = None
+
+    def _stop_clock(self) -> None:
+        timer, self._timer, self._deadline = self._timer, None, None
         if timer is not None:
             timer.cancel()
 
-    def _timed_out(self) -> None:
+    def _tick(self) -> None:
         self._timer = None
-        self._break(broken(self._phase, "4.4.2", "the server was silent for too long"))
+        if self._deadline is None:
+            return
+        left = self._deadline - self._clock.seconds()
+        if left > 0:
+            self._timer = self._clock.callLater(left, self._tick)
+        else:
+            self._break(broken(self._phase, "4.4.2", "the server was silent for too long"))
 
 
 def _loss(phase: Phase, reason: Failure) -> tuple[str, str]:

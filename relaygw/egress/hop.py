@@ -43,7 +43,7 @@ class Login:
     in_clear: bool = False
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class Hop:
     """`implicit` means TLS from the first octet (RFC 8314 3). `authorities` is a PEM file, "" for the system's.
 

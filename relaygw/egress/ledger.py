@@ -6,7 +6,7 @@ import attrs
 
 from relaygw.core import outcome
 from relaygw.core.envelope import Recipient
-from relaygw.core.outcome import Outcome, Status
+from relaygw.core.outcome import Outcome
 from relaygw.core.reply import Reply
 from relaygw.egress.broken import Broken
 from relaygw.egress.client import Session
@@ -26,10 +26,8 @@ class Ledger:
 
     def answered(self, number: int, reply: Reply) -> None:
         """The server's own reply decides. A DSN-aware server that takes a message takes the duty to report over."""
-        made = self._made(number, reply)
-        if made.status is Status.DELIVERED and (self.session.offered.dsn or self.session.hop.lmtp):
-            made = attrs.evolve(made, relayed_dsn=self.session.offered.dsn, final=self.session.hop.lmtp)
-        self.outcomes[number] = made
+        offered, hop = self.session.offered, self.session.hop
+        self.outcomes[number] = self._made(number, reply, dsn=offered.dsn, final=hop.lmtp)
 
     def decided(self, numbers: Iterable[int], reply: Reply, *, uncertain: bool = False) -> None:
         """We decide, without asking this server or because it did not answer."""
@@ -47,7 +45,7 @@ class Ledger:
         """One outcome per recipient, in order."""
         return tuple(self.outcomes[number] for number in range(len(self.recipients)))
 
-    def _made(self, number: int, reply: Reply) -> Outcome:
+    def _made(self, number: int, reply: Reply, *, dsn: bool = False, final: bool = False) -> Outcome:
         session = self.session
         return outcome.from_reply(
             self.recipients[number].address,
@@ -55,4 +53,6 @@ class Ledger:
             host=session.target.host,
             address=session.target.address,
             tls=session.tls_version,
+            dsn=dsn,
+            final=final,
         )

@@ -36,7 +36,8 @@ class Pool:
         self._clock = clock
         self._manners = manners
         self._idle: dict[Key, list[Session]] = {}
-        self._timers: dict[Session, Any] = {}  # in the order they were given back
+        self._kept: dict[Session, tuple[Key, float]] = {}  # with their ends, in the order they were given back
+        self._timer: Any = None
         self._closing: set[Session] = set()
         self._emptied: Deferred[None] | None = None
 
@@ -62,21 +63,37 @@ class Pool:
             self._quit(session)
             return
         session.connection.gone = lambda: self._remove(session)
-        self._timers[session] = self._clock.callLater(self._manners.idle_timeout, self._expire, session)
-        self._idle.setdefault(_key(session), []).append(session)
-        if len(self._timers) > MAX_IDLE:
-            self._expire(next(iter(self._timers)))
+        key, idle = Key(session.target.host, session.target.address, session.hop), self._manners.idle_timeout
+        self._kept[session] = key, self._clock.seconds() + idle
+        self._idle.setdefault(key, []).append(session)
+        if self._timer is None:
+            self._timer = self._clock.callLater(idle, self._tick)
+        if len(self._kept) > MAX_IDLE:
+            self._expire(next(iter(self._kept)))
 
     async def stop(self) -> None:
         """Say QUIT everywhere, and wait until all is closed; who does not answer is cut off."""
         self._emptied = Deferred()
-        for session in tuple(self._timers):
+        for session in tuple(self._kept):
             self._expire(session)
         self._told()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         timer = self._clock.callLater(STOP_TIMEOUT, self._cut_off)
         await self._emptied
         if timer.active():
             timer.cancel()
+
+    def _tick(self) -> None:
+        """Let those go that have been kept for long enough; the next one's end is the next look."""
+        self._timer = None
+        now = self._clock.seconds()
+        for session, (_, end) in tuple(self._kept.items()):
+            if end > now:
+                self._timer = self._clock.callLater(end - now, self._tick)
+                return
+            self._expire(session)
 
     def _expire(self, session: Session) -> None:
         self._remove(session)
@@ -85,15 +102,13 @@ class Pool:
     def _remove(self, session: Session) -> None:
         """Out of the pool, whoever asked for it; harmless a second time."""
         session.connection.gone = None
-        timer = self._timers.pop(session, None)
-        if timer is None:
+        kept = self._kept.pop(session, None)
+        if kept is None:
             return
-        if timer.active():
-            timer.cancel()
-        waiting = self._idle[_key(session)]
+        waiting = self._idle[kept[0]]
         waiting.remove(session)
         if not waiting:
-            del self._idle[_key(session)]
+            del self._idle[kept[0]]
 
     def _quit(self, session: Session) -> None:
         self._closing.add(session)
@@ -111,7 +126,3 @@ class Pool:
     def _cut_off(self) -> None:
         for session in tuple(self._closing):
             session.connection.abort()
-
-
-def _key(session: Session) -> Key:
-    return Key(session.target.host, session.target.address, session.hop)

@@ -45,7 +45,7 @@ class SmarthostTransport:
         self._services = services
         self._courier = Courier(services, manners(services.hostname, self._egress))
         self._plans: dict[Route, Plan] = {}
-        self._random = random.SystemRandom()
+        self._random = random.Random()  # noqa: S311  # whose turn it is need not be hidden
 
     def destination(self, route: Route, recipient: Address) -> str:
         return self.plan(route).destination
@@ -97,9 +97,10 @@ class SmarthostTransport:
 
     def plan(self, route: Route) -> Plan:
         """Read once: routes are few and messages many."""
-        if route not in self._plans:
-            self._plans[route] = self._read(route)
-        return self._plans[route]
+        plan = self._plans.get(route)
+        if plan is None:
+            plan = self._plans[route] = self._read(route)
+        return plan
 
     def _read(self, route: Route) -> Plan:
         reader = Reader(route, folder_of(self._services))
@@ -125,7 +126,7 @@ def _reason(refusals: Sequence[Refusal]) -> Refusal:
 
 def _placed(target: Target, place: int) -> Target:
     """All of the first host's targets are tried before the second's."""
-    return attrs.evolve(target, preference=place * 65536 + target.preference)
+    return attrs.evolve(target, preference=place * 65536 + target.preference) if place else target
 
 
 def _hosts(reader: Reader, hop: Hop) -> tuple[Weighted[tuple[str, Hop]], ...]:

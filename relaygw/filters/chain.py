@@ -13,6 +13,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from relaygw.bridge import is_later
 from relaygw.core.events import Event, FilterBroke, Judged
 from relaygw.core.reply import Reply
 from relaygw.core.session import Role, Transaction
@@ -94,7 +95,7 @@ class Chain:
             answer = walk.question(use)
             if answer is PASS:  # as nearly always
                 continue
-            if type(answer) is not Verdict and isinstance(answer, Awaitable):
+            if type(answer) is not Verdict and is_later(answer):
                 return Deferred.fromCoroutine(self._ask_later(walk, plan[position:], answer))
             if walk.take(use, answer):
                 break
@@ -133,7 +134,7 @@ class Chain:
         """Go on with the walk where it has to wait; `answer` is that of the first use of `plan`."""
         for use in plan:
             current: object = answer if use is plan[0] else walk.question(use)
-            if isinstance(current, Awaitable):
+            if is_later(current):
                 current = await self._wait(use, current)
             if walk.take(use, current):
                 break

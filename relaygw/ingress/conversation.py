@@ -234,7 +234,9 @@ class Conversation:
             answer = self._starttls_with_more()
         else:
             answer = _HANDLERS[verb](self, argument)
-        return _then(answer, partial(self._answered, verb, more))
+        if isinstance(answer, Answer):
+            return self._answered(verb, more, answer)
+        return afterwards(answer, partial(self._answered, verb, more))
 
     def _answered(self, verb: Verb, more: bool, answer: Answer) -> Answer:
         """Where the answer to a command leads."""

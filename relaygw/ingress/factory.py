@@ -4,6 +4,7 @@ One per SMTP listener; what it needs is in its House, nothing is global.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -169,8 +170,13 @@ def client_of(addr: object) -> tuple[str, int]:
     host, port = getattr(addr, "host", None), getattr(addr, "port", 0)
     if not isinstance(host, str):
         return "", 0
+    client = _canonical(host)
+    return (client, int(port)) if client else ("", 0)
+
+
+@lru_cache(maxsize=4096)
+def _canonical(host: str) -> str:
     try:
-        address = parse_client(host.partition("%")[0])
+        return str(parse_client(host.partition("%")[0]) or "")
     except ValueError:
-        return "", 0
-    return (str(address), int(port)) if address is not None else ("", 0)
+        return ""

@@ -22,6 +22,7 @@ from zope.interface import implementer
 from relaygw.bridge import as_deferred, resolve, sleep
 from relaygw.channel import Channel, channel
 from relaygw.core.events import Connected, Disconnected, Secured, TaskFailed
+from relaygw.core.reply import Reply
 from relaygw.ingress import answers
 from relaygw.ingress.answers import Answer, Then, Turn
 from relaygw.ingress.conversation import Conversation
@@ -66,6 +67,7 @@ class RelayESMTP(ESMTP):
         ESMTP.__init__(self)
         self.host = house.hostname
         self.conversation = conversation
+        self._transport: Any = None  # Twisted's come in too many interfaces for one type
         self._house = house
         self._ended = ended
         self._lines: Lines = make_lines(house.line_ends)
@@ -87,6 +89,7 @@ class RelayESMTP(ESMTP):
     # The transport's calls.
 
     def connectionMade(self) -> None:
+        self._transport = self.transport
         # Replies are joined already: waiting for more only delays them. A UNIX socket has no such option.
         with contextlib.suppress(OSError, AttributeError):
             self._transport.setTcpNoDelay(True)
@@ -134,11 +137,6 @@ class RelayESMTP(ESMTP):
             )
         )
         self._ended(self)
-
-    @property
-    def _transport(self) -> Any:
-        """Twisted's transports come in too many interfaces for one type."""
-        return self.transport
 
     # From bytes to answers.
 
@@ -246,6 +244,9 @@ class RelayESMTP(ESMTP):
 
     def _answer(self, answer: Answer) -> None:
         """The answer to what the client said, in its turn."""
+        if type(answer) is Reply and answer.code < 400 and not (self._draining or self._closing):
+            self._put(answer)  # as nearly always
+            return
         reply = answer.reply if isinstance(answer, Turn) else answer
         if not reply.positive:
             counted = self.conversation.refused(reply)
@@ -264,18 +265,20 @@ class RelayESMTP(ESMTP):
     def _say(self, answer: Answer) -> None:
         if self._closing:
             return
+        if not isinstance(answer, Turn):
+            self._put(answer)
+            return
+        self._put(answer.reply, answer.times)
+        if answer.then is Then.TLS:
+            self._start_tls()
+        elif answer.then is Then.CLOSE:
+            self._close("quit" if answer.reply.positive else answer.reply.text.lower())
+
+    def _put(self, reply: Reply, times: int = 1) -> None:
         self._greeted = True
-        reply = answer.reply if isinstance(answer, Turn) else answer
-        wire = reply.wire()
-        if isinstance(answer, Turn) and answer.times > 1:
-            wire *= answer.times
+        wire = reply.wire() * times
         self._replies.append(wire)
         self._unsent += len(wire)
-        if isinstance(answer, Turn):
-            if answer.then is Then.TLS:
-                self._start_tls()
-            elif answer.then is Then.CLOSE:
-                self._close("quit" if reply.positive else reply.text.lower())
 
     def _flush(self) -> None:
         if self._replies:

@@ -53,11 +53,13 @@ class _Plan:
     name: str
     fields: tuple[str, ...]
     searchable: tuple[str, ...]
+    detailed: bool
 
 
 def _make_plan(kind: type[Event]) -> _Plan:
     names = tuple(field.name for field in attrs.fields(kind) if field.name not in ("session", "queue_id"))
-    return _Plan(event_name(kind), names, tuple(name for name in names if name in _SEARCHABLE))
+    searchable = tuple(name for name in names if name in _SEARCHABLE)
+    return _Plan(event_name(kind), names, searchable, issubclass(kind, _DETAILED))
 
 
 _SEARCHABLE = {"message_id", "sender", "recipient", "recipients", "login", "report_id", "outcome"}
@@ -73,7 +75,8 @@ def _plan(kind: type[Event]) -> _Plan:
 
 def count_of(event: Event) -> tuple[str, str]:
     """The kind and the detail by which an event is counted; the detail is one of few words of our own."""
-    return _plan(type(event)).name, _detail(event)
+    plan = _plans.get(type(event)) or _plan(type(event))
+    return plan.name, _detail(event) if plan.detailed else ""
 
 
 def make_line(event: Event, now: float) -> Line:
@@ -131,6 +134,9 @@ def _put_outcome(told: list[str], outcome: Outcome) -> None:
     for field in ("remote", "uncertain", "relayed_dsn", "holds"):
         if getattr(outcome, field):
             told.append(f',"{field}":true')
+
+
+_DETAILED = (Attempted, Refused, Judged, Accepted, Operated, Reported)
 
 
 def _detail(event: Event) -> str:
