@@ -44,6 +44,14 @@ class IFilter(Interface):
         """The verdict, now or later. In phases connect and hello the envelope is empty."""
 
 
+class IAuthenticating(Interface):
+    """What a filter may provide besides IFilter: it finds out who sent a message."""
+
+    methods: tuple[str, ...] = Attribute(
+        "The methods of Authentication-Results it reports. Where it breaks, the result of each is told as temperror."
+    )
+
+
 class IObserver(Interface):
     """What a filter may provide besides IFilter: it is told what happens in the sessions it is asked about."""
 

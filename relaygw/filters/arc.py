@@ -19,7 +19,7 @@ from relaygw.core.verdict import PASS, Action, Phase, Verdict
 from relaygw.dns import consult, consult_now
 from relaygw.filters.allowance import asker
 from relaygw.filters.content import read_body
-from relaygw.interfaces import IFilter, IResolver, Options, Services
+from relaygw.interfaces import IAuthenticating, IFilter, IResolver, Options, Services
 from relaygw.plugins import structure_options
 
 
@@ -32,11 +32,12 @@ class ArcOptions:
     timeout: Duration = 20.0
 
 
-@implementer(IFilter)
+@implementer(IFilter, IAuthenticating)
 class ArcFilter:
     """Leaves `Findings` as its result, for DMARC, sealing and others."""
 
     phases = frozenset({Phase.DATA})
+    methods = ("arc",)
 
     def __init__(self, options: Options, services: Services) -> None:
         self._options = structure_options(ArcOptions, options)

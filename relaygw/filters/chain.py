@@ -2,7 +2,8 @@
 
 REJECT, DEFER and DISCARD end the walk; QUARANTINE and HOLD mark the message and the walk goes on, so that a later
 filter may still refuse it. A filter that raises, runs out of time or answers something that is no verdict is turned
-into its `on_error` and journaled. The chain never grants relaying and never changes the mail.
+into its `on_error` and journaled; what it would have said of the sender is told as temperror. The chain never grants
+relaying and never changes the mail.
 
 While all filters of a phase answer at once, `ask` is a plain call; a Deferred exists only where one has to wait.
 """
@@ -20,7 +21,7 @@ from relaygw.core.session import Role, Transaction
 from relaygw.core.verdict import PASS, Action, AuthResult, Phase, Verdict, flaw
 from relaygw.filters.uses import Mode, OnError, Use
 from relaygw.filters.waiting import Abandoned, Waiting
-from relaygw.interfaces import IObserver
+from relaygw.interfaces import IAuthenticating, IObserver
 
 _DECISIVE = frozenset({Action.REJECT, Action.DEFER, Action.DISCARD})
 
@@ -216,12 +217,13 @@ class _Walk:
                 on_error=consequence.value,
             )
         )
-        reason = f"filter {use.name} failed"
+        reason, told = f"filter {use.name} failed", _unknown(use)
         if consequence is OnError.DEFER:
-            return Verdict(
-                action=Action.DEFER, reason=reason, reply=Reply(451, "4.3.0", "Temporary failure, try again")
-            )
-        return Verdict(action=Action.QUARANTINE, reason=reason) if consequence is OnError.QUARANTINE else PASS
+            reply = Reply(451, "4.3.0", "Temporary failure, try again")
+            return Verdict(action=Action.DEFER, reason=reason, reply=reply, auth=told)
+        if consequence is OnError.QUARANTINE:
+            return Verdict(action=Action.QUARANTINE, reason=reason, auth=told)
+        return Verdict(auth=told) if told else PASS
 
     def _journal(self, use: Use, verdict: Verdict) -> None:
         if verdict == PASS:
@@ -265,6 +267,15 @@ def _with_result(transaction: Transaction, name: str, result: object) -> Transac
         recipient=transaction.recipient,
         content=transaction.content,
         results={**transaction.results, name: result},
+    )
+
+
+def _unknown(use: Use) -> tuple[AuthResult, ...]:
+    """What a filter that broke would have found out cannot be told now (RFC 8601 2.7: temperror)."""
+    if not IAuthenticating.providedBy(use.filter):
+        return ()
+    return tuple(
+        AuthResult(method=method, result="temperror", reason="the check failed") for method in use.filter.methods
     )
 
 

@@ -24,7 +24,7 @@ from relaygw.core.verdict import PASS, Action, Phase, Verdict
 from relaygw.dns import known
 from relaygw.filters.allowance import asker
 from relaygw.filters.content import read_body
-from relaygw.interfaces import IFilter, IResolver, Options, Services
+from relaygw.interfaces import IAuthenticating, IFilter, IResolver, Options, Services
 from relaygw.plugins import structure_options
 
 
@@ -43,11 +43,12 @@ class DkimOptions:
     timeout: Duration = 20.0
 
 
-@implementer(IFilter)
+@implementer(IFilter, IAuthenticating)
 class DkimFilter:
     """Leaves `Findings` as its result, for DMARC and others."""
 
     phases = frozenset({Phase.DATA})
+    methods = ("dkim",)
 
     def __init__(self, options: Options, services: Services) -> None:
         self._options = structure_options(DkimOptions, options)

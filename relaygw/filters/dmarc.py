@@ -33,7 +33,7 @@ from relaygw.dns import consult_now
 from relaygw.filters.allowance import asker
 from relaygw.filters.dkim import find_signatures
 from relaygw.filters.evaluations import EvaluationLog
-from relaygw.interfaces import IFilter, Options, Services
+from relaygw.interfaces import IAuthenticating, IFilter, Options, Services
 from relaygw.plugins import structure_options
 
 FOLDER = "dmarc"
@@ -68,11 +68,12 @@ class _Found:
     signatures: dkim.Findings
 
 
-@implementer(IFilter)
+@implementer(IFilter, IAuthenticating)
 class DmarcFilter:
     """Leaves an `Evaluation` as its result, for routing and others."""
 
     phases = frozenset({Phase.DATA})
+    methods = ("dmarc",)
 
     def __init__(self, options: Options, services: Services) -> None:
         self._options = structure_options(DmarcOptions, options)

@@ -20,7 +20,7 @@ from relaygw.core.session import Transaction
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
 from relaygw.dns import consult_now
 from relaygw.filters.allowance import asker
-from relaygw.interfaces import IFilter, Options, Services
+from relaygw.interfaces import IAuthenticating, IFilter, Options, Services
 from relaygw.plugins import structure_options
 
 
@@ -41,9 +41,11 @@ class IprevOptions:
     skip: tuple[AnyNetwork, ...] = ()
 
 
-@implementer(IFilter)
+@implementer(IFilter, IAuthenticating)
 class IprevFilter:
     """Leaves an `IprevFinding` as its result."""
+
+    methods = ("iprev",)
 
     def __init__(self, options: Options, services: Services) -> None:
         self._options = structure_options(IprevOptions, options)

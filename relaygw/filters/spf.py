@@ -23,7 +23,7 @@ from relaygw.core.spf.result import Findings
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
 from relaygw.dns import consult_now
 from relaygw.filters.allowance import asker
-from relaygw.interfaces import IFilter, Options, Services
+from relaygw.interfaces import IAuthenticating, IFilter, Options, Services
 from relaygw.plugins import structure_options
 
 KEPT = 20_000
@@ -45,11 +45,12 @@ class SpfOptions:
     received_spf: bool = True
 
 
-@implementer(IFilter)
+@implementer(IFilter, IAuthenticating)
 class SpfFilter:
     """Leaves `Findings` as its result, for DMARC and others."""
 
     phases = frozenset({Phase.MAIL})
+    methods = ("spf",)
 
     def __init__(self, options: Options, services: Services) -> None:
         self._options = structure_options(SpfOptions, options)

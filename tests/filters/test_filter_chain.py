@@ -16,10 +16,16 @@ from relaygw.core.events import Event, FilterBroke, Judged
 from relaygw.core.reply import Reply
 from relaygw.core.session import Role, Session, Transaction
 from relaygw.core.verdict import PASS, Action, AuthResult, Phase, Verdict, defer, reject
+from relaygw.filters.arc import ArcFilter
 from relaygw.filters.chain import UNTOUCHED, Chain, ChainResult
+from relaygw.filters.dkim import DkimFilter
+from relaygw.filters.dmarc import DmarcFilter
+from relaygw.filters.iprev import IprevFilter
+from relaygw.filters.spf import SpfFilter
 from relaygw.filters.uses import Use
 from relaygw.filters.waiting import Abandoned
-from relaygw.interfaces import IFilter
+from relaygw.interfaces import IAuthenticating, IFilter
+from relaygw.testing.filters import make_services
 
 SESSION = Session(id="s1", listener="public", role=Role.MX, client="192.0.2.1", hello="client.example")
 ENVELOPE = Envelope(sender=Address("a", "sender.example"))
@@ -206,6 +212,38 @@ def test_a_shadow_filter_is_journaled_without_effect() -> None:
     [event] = desk.events
     assert isinstance(event, Judged)
     assert (event.action, event.shadow) == ("reject", True)
+
+
+@implementer(IAuthenticating)
+class Judging(Answering):
+    methods = ("dkim", "x-own")
+
+
+@pytest.mark.parametrize("on_error", ["skip", "quarantine", "defer"])
+def test_what_a_broken_check_would_have_said_is_a_temporary_error(on_error: str) -> None:
+    broken = Judging(raising(RuntimeError("boom"))._answer)
+    desk = Desk(use("f", broken, on_error=on_error))
+    result = desk.ask(Phase.DATA)
+    assert [(each.method, each.result, each.reason) for each in result.auth] == [
+        ("dkim", "temperror", "the check failed"),
+        ("x-own", "temperror", "the check failed"),
+    ]
+    assert result.action is (Action.DEFER if on_error == "defer" else Action.PASS)
+    assert bool(result.quarantine) is (on_error == "quarantine")
+    [event] = desk.events
+    assert isinstance(event, FilterBroke)
+    assert event.error == "RuntimeError: boom"
+
+
+def test_a_broken_check_in_shadow_says_nothing() -> None:
+    assert Desk(use("f", Judging(raising(RuntimeError("boom"))._answer), mode="shadow")).ask() is UNTOUCHED
+
+
+@pytest.mark.parametrize("check", [SpfFilter, DkimFilter, DmarcFilter, ArcFilter, IprevFilter])
+def test_the_checks_of_senders_say_what_they_report(check: Any) -> None:
+    filter_ = check({}, make_services())
+    assert IAuthenticating.providedBy(filter_)
+    assert filter_.methods == (check.__name__.removesuffix("Filter").lower(),)
 
 
 def test_a_shadow_filter_that_breaks_is_skipped_whatever_its_on_error_says() -> None:
