@@ -27,7 +27,8 @@ class Phase(enum.Enum):
 class Broken(Exception):
     """`reply` is the server's own (`remote`) or ours. `closed`: the server went away, of itself or after a 421.
 
-    `result` is what TLS reports call it where TLS is what failed (RFC 8460 4.3), else "".
+    `result` is what TLS reports call it where TLS is what failed (RFC 8460 4.3), else "". `resuming`: a session of an
+    earlier connection was offered in the handshake that failed.
     """
 
     def __init__(self, phase: Phase, reply: Reply, *, remote: bool = False, closed: bool = False) -> None:
@@ -37,6 +38,7 @@ class Broken(Exception):
         self.remote = remote
         self.closed = closed
         self.result = ""
+        self.resuming = False
 
 
 def broken(phase: Phase, enhanced: str, text: str, *, closed: bool = False, result: str = "") -> Broken:

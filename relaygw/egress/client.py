@@ -15,6 +15,7 @@ from relaygw.egress.connection import SmtpConnection
 from relaygw.egress.hop import Hop, Manners, TlsMode
 from relaygw.egress.login import Channel, Keyring, log_in
 from relaygw.egress.proof import chain_doubt, doubt
+from relaygw.egress.resumption import Resumption
 from relaygw.egress.tls import AuthoritiesError, ClientCreator, TlsFacts, Watch, facts
 
 _PROVEN = (TlsMode.VERIFY, TlsMode.FINGERPRINT, TlsMode.DANE)
@@ -51,11 +52,13 @@ class Session:
 
 @attrs.frozen(kw_only=True)
 class Approach:
-    """What this connection tries; an opener retreats from EHLO to HELO, and from TLS to clear where that is allowed."""
+    """What this connection tries; an opener retreats from EHLO to HELO, from a resumed session to a full handshake, and
+    from TLS to clear where that is allowed."""
 
     ehlo: bool = True
     tls: TlsMode = TlsMode.MAY
     doubt: str = ""
+    resume: bool = True
 
 
 async def exchange(connection: SmtpConnection, command: bytes, timeout: float, phase: Phase) -> Reply:
@@ -67,17 +70,25 @@ async def exchange(connection: SmtpConnection, command: bytes, timeout: float, p
 
 
 async def begin(
-    connection: SmtpConnection, target: Target, hop: Hop, approach: Approach, manners: Manners, keyring: Keyring
+    connection: SmtpConnection,
+    target: Target,
+    hop: Hop,
+    approach: Approach,
+    manners: Manners,
+    keyring: Keyring,
+    resumption: Resumption,
 ) -> Session:
     """Lead a connection just made to where mail can be sent; raises Broken."""
-    tls = await _handshake(connection, target, hop, approach.tls, manners) if hop.implicit else None
+    tls = await _handshake(connection, target, hop, approach, manners, resumption) if hop.implicit else None
     greeting = await exchange(connection, b"", manners.greeting_timeout, Phase.GREETING)
     if greeting.code != 220:
         raise Broken(Phase.GREETING, greeting, remote=True)
     offered = await _hello(connection, hop, approach, manners)
     if tls is None and await _start_tls(connection, offered, approach.tls, manners):
-        tls = await _handshake(connection, target, hop, approach.tls, manners)
+        tls = await _handshake(connection, target, hop, approach, manners, resumption)
         offered = await _hello(connection, hop, approach, manners)
+    if tls is not None:
+        resumption.keep(target, hop, connection.handle(), tls)
     session = Session(
         connection=connection, target=target, hop=hop, offered=offered, tls=tls, doubt=_doubt(tls, approach)
     )
@@ -131,26 +142,36 @@ async def _start_tls(connection: SmtpConnection, offered: Capabilities, mode: Tl
     raise failure
 
 
-async def _handshake(connection: SmtpConnection, target: Target, hop: Hop, mode: TlsMode, manners: Manners) -> TlsFacts:
+async def _handshake(
+    connection: SmtpConnection, target: Target, hop: Hop, approach: Approach, manners: Manners, resumption: Resumption
+) -> TlsFacts:
+    mode = approach.tls
     name = target.address if target.host.startswith("[") else target.host
     watch = Watch(lenient=mode is TlsMode.MAY and hop.observed)
     base = hop.dane.base if hop.dane is not None else name  # RFC 7672 8.1: in SNI the name that has the records
     creator = ClientCreator(base, mode, hop.authorities, hop.own, watch)
     try:
-        creator.context()
+        context = creator.context()
     except AuthoritiesError as error:
         raise broken(Phase.STARTTLS, "4.3.5", f"the files for TLS are wrong ({error})") from error
+    if approach.resume:
+        creator = attrs.evolve(creator, session=resumption.take(target, hop, context))
     try:
         await connection.start_tls(creator, manners.command_timeout)
     except Broken as failure:
-        raise _explained(failure, watch) from None
+        raise _resuming(_explained(failure, watch), creator) from None
     handle = connection.handle()
     found = doubt(handle, name, hop, mode, watch)
     if found is None:
         return facts(handle, mode in _PROVEN)
     if mode is TlsMode.MAY:
         return facts(handle, False, found.result, found.words)
-    raise broken(Phase.HANDSHAKE, "4.7.5", found.words, result=found.result)
+    raise _resuming(broken(Phase.HANDSHAKE, "4.7.5", found.words, result=found.result), creator)
+
+
+def _resuming(failure: Broken, creator: ClientCreator) -> Broken:
+    failure.resuming = creator.session is not None
+    return failure
 
 
 def _explained(failure: Broken, watch: Watch) -> Broken:

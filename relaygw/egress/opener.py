@@ -14,6 +14,7 @@ from relaygw.egress.connector import connect
 from relaygw.egress.hop import Hop, Manners, TlsMode
 from relaygw.egress.login import Keyring
 from relaygw.egress.racing import Failed, race
+from relaygw.egress.resumption import Resumption
 
 
 @attrs.frozen
@@ -23,6 +24,9 @@ class Opener:
     reactor: Any
     manners: Manners
     keyring: Keyring
+    resumption: Resumption = attrs.field(
+        default=attrs.Factory(lambda self: Resumption(self.reactor), takes_self=True), kw_only=True
+    )
 
     async def open(self, target: Target, hop: Hop) -> Session:
         """A session at this address; raises Broken, with what went wrong last."""
@@ -56,7 +60,7 @@ class Opener:
 
     async def _try(self, connection: SmtpConnection, target: Target, hop: Hop, approach: Approach) -> Session:
         try:
-            return await begin(connection, target, hop, approach, self.manners, self.keyring)
+            return await begin(connection, target, hop, approach, self.manners, self.keyring, self.resumption)
         except Broken as failure:
             if failure.phase is Phase.HANDSHAKE:
                 connection.abort()  # whoever is at the other end, we have nothing to say to him
@@ -70,6 +74,8 @@ class Opener:
 
 def _retreat(approach: Approach, hop: Hop, failure: Broken) -> Approach | None:
     """A lesser way worth another connection, or None."""
+    if failure.resuming:  # some servers fail where they should only decline; that says nothing about their TLS
+        return attrs.evolve(approach, resume=False)
     if failure.phase is Phase.HANDSHAKE and approach.tls is TlsMode.MAY and not hop.implicit:
         return attrs.evolve(
             approach, tls=TlsMode.NONE, doubt=failure.result

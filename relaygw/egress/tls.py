@@ -54,7 +54,7 @@ _watches: WeakKeyDictionary[SSL.Connection, Watch] = WeakKeyDictionary()
 class ClientCreator:
     """What Twisted asks for the OpenSSL side of a connection. `host` is the next hop's name or address.
 
-    `own` are the files of the certificate we show when asked for one.
+    `own` are the files of the certificate we show when asked for one; `session` is one of before, to be resumed.
     """
 
     host: str
@@ -62,12 +62,15 @@ class ClientCreator:
     authorities: str = ""
     own: Pair | None = None
     watch: Watch = attrs.field(factory=Watch)
+    session: SSL.Session | None = None
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = SSL.Connection(self.context(), None)
         _watches[connection] = self.watch
         if not is_address(self.host):
             connection.set_tlsext_host_name(self.host.encode("ascii"))  # RFC 6066 3: names only
+        if self.session is not None:
+            connection.set_session(self.session)
         return connection
 
     def context(self) -> SSL.Context:
