@@ -370,7 +370,10 @@ class EgressConfig:
     mta_sts: bool = True
     connect_timeout: Duration = 30.0
     greeting_timeout: Duration = 5 * MINUTE
+    hello_timeout: Duration = 5 * MINUTE
     command_timeout: Duration = 5 * MINUTE
+    data_start_timeout: Duration = 2 * MINUTE
+    data_block_timeout: Duration = 3 * MINUTE
     data_timeout: Duration = 10 * MINUTE
     idle_timeout: DurationOrZero = 10.0
     messages_per_connection: Count = 100

@@ -11,8 +11,8 @@ from relaygw.core.reply import Reply
 class Capabilities:
     """`keywords` maps a keyword in upper case to its parameters as sent; empty after HELO.
 
-    `max_recipients` in one transaction and `max_messages` in one session are LIMITS (RFC 9422); 0 where nothing is
-    said. `binary`: BINARYMIME, which means nothing without CHUNKING (RFC 3030 3).
+    `max_recipients` in one transaction, `max_messages` in one session and `max_domains` of its recipients are LIMITS
+    (RFC 9422); 0 where nothing is said. `binary`: BINARYMIME, which means nothing without CHUNKING (RFC 3030 3).
     """
 
     keywords: Mapping[str, str] = attrs.field(factory=dict)
@@ -26,6 +26,7 @@ class Capabilities:
     binary: bool = False
     max_recipients: int = 0
     max_messages: int = 0
+    max_domains: int = 0
 
     def offers(self, keyword: str) -> bool:
         return keyword in self.keywords
@@ -58,6 +59,7 @@ def parse_capabilities(reply: Reply) -> Capabilities:
         binary="CHUNKING" in keywords and "BINARYMIME" in keywords,
         max_recipients=limits.get("RCPTMAX", 0),
         max_messages=limits.get("MAILMAX", 0),
+        max_domains=limits.get("RCPTDOMAINMAX", 0),
     )
 
 

@@ -25,6 +25,7 @@ _PROVEN = (TlsMode.VERIFY, TlsMode.FINGERPRINT, TlsMode.DANE)
 class Session:
     """A conversation that can carry mail. `dirty`: a transaction is left open, RSET is due before the next.
 
+    `domains` are those of its recipients, where the server limits them (RFC 9422 4.3).
     `reused`: it was kept after other mail, and the server has not yet shown that it still listens. `doubt` is what TLS
     reports call it where the session is less protected than the server seemed to offer.
     """
@@ -39,11 +40,17 @@ class Session:
     dirty: bool = False
     reused: bool = False
     doubt: str = ""
+    domains: set[str] = attrs.field(factory=set)
 
     @property
     def spent(self) -> bool:
         """Whether the server has said that it takes no further transaction in this session (RFC 9422 4.1)."""
         return 0 < self.offered.max_messages <= self.transactions
+
+    @property
+    def worn(self) -> bool:
+        """Whether it is of no use for the next message, whoever that is for."""
+        return self.spent or 0 < self.offered.max_domains <= len(self.domains)
 
     @property
     def tls_version(self) -> str:
@@ -108,12 +115,12 @@ async def _hello(connection: SmtpConnection, hop: Hop, approach: Approach, manne
     name = (hop.hello or manners.hostname).encode("ascii")
     if approach.ehlo:
         verb = b"LHLO " if hop.lmtp else b"EHLO "
-        reply = await exchange(connection, verb + name + b"\r\n", manners.command_timeout, Phase.HELLO)
+        reply = await exchange(connection, verb + name + b"\r\n", manners.hello_timeout, Phase.HELLO)
         if reply.code // 100 == 2:
             return parse_capabilities(reply)
         if not reply.permanent or hop.lmtp:
             raise Broken(Phase.HELLO, reply, remote=True)
-    reply = await exchange(connection, b"HELO " + name + b"\r\n", manners.command_timeout, Phase.HELLO)
+    reply = await exchange(connection, b"HELO " + name + b"\r\n", manners.hello_timeout, Phase.HELLO)
     if reply.code // 100 != 2:
         raise Broken(Phase.HELLO, reply, remote=True)
     return Capabilities()
@@ -132,7 +139,7 @@ async def _start_tls(connection: SmtpConnection, offered: Capabilities, mode: Tl
             "TLS is required, but the server does not offer it",
             result="starttls-not-supported",
         )
-    reply = await exchange(connection, b"STARTTLS\r\n", manners.command_timeout, Phase.STARTTLS)
+    reply = await exchange(connection, b"STARTTLS\r\n", manners.hello_timeout, Phase.STARTTLS)
     if reply.code == 220:
         return True
     if mode is TlsMode.MAY:  # refused in good order: the conversation goes on as it was (RFC 3207 4)
@@ -157,7 +164,7 @@ async def _handshake(
     if approach.resume:
         creator = attrs.evolve(creator, session=resumption.take(target, hop, context))
     try:
-        await connection.start_tls(creator, manners.command_timeout)
+        await connection.start_tls(creator, manners.hello_timeout)
     except Broken as failure:
         raise _resuming(_explained(failure, watch), creator) from None
     handle = connection.handle()
@@ -192,7 +199,7 @@ async def _log_in(session: Session, manners: Manners, keyring: Keyring) -> None:
         raise broken(Phase.AUTH, "4.7.4", "a login needs TLS, and this connection has none")
 
     async def ask(line: bytes) -> Reply:
-        return await exchange(session.connection, line, manners.command_timeout, Phase.AUTH)
+        return await exchange(session.connection, line, manners.hello_timeout, Phase.AUTH)
 
     binding = None
     if session.tls is not None:

@@ -82,7 +82,10 @@ class Manners:
     hostname: str
     connect_timeout: float
     greeting_timeout: float
+    hello_timeout: float
     command_timeout: float
+    data_start_timeout: float
+    data_block_timeout: float
     data_timeout: float
     idle_timeout: float
     messages_per_connection: int

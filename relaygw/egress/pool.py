@@ -58,7 +58,7 @@ class Pool:
         """Take a session back after its message: keep it, or let it go. `most` messages over one, where it is given."""
         if not session.connection.alive:
             return
-        worn = session.spent or session.messages >= (most or self._manners.messages_per_connection)
+        worn = session.worn or session.messages >= (most or self._manners.messages_per_connection)
         if worn or not self._manners.idle_timeout or self._emptied is not None:
             self._quit(session)
             return

@@ -50,6 +50,9 @@ async def send(
         if session.spent:
             ledger.decided(ledger.open(), Reply(451, "4.5.3", "the next hop takes no more messages in one session"))
             break
+        if session.offered.max_domains and not (batch := _of_its_domains(session, ledger, most)):
+            ledger.decided(ledger.open(), Reply(451, "4.5.3", "the next hop takes no more domains in one session"))
+            break
         session.transactions += 1
         transaction = _Transaction(ledger, message, manners, batch)
         try:
@@ -64,6 +67,18 @@ async def send(
         if session.connection.failure is not None:
             ledger.ended(session.connection.failure)
     return ledger.all()
+
+
+def _of_its_domains(session: Session, ledger: Ledger, most: int) -> list[int]:
+    """Those open whose domains fit into the session (RFC 9422 4.3)."""
+    batch: list[int] = []
+    for number in ledger.open():
+        domain = ledger.recipients[number].address.domain
+        if domain not in session.domains and len(session.domains) >= session.offered.max_domains:
+            continue
+        session.domains.add(domain)
+        batch.append(number)
+    return batch[:most]
 
 
 class _Transaction:
@@ -127,7 +142,9 @@ class _Transaction:
                 reply.code // 100 == 2 for reply in replies[number - len(self._batch) :]
             ):
                 break
-            got = await self._connection.ask(command, 1, self._manners.command_timeout, Phase.ENVELOPE)
+            last = command == b"DATA\r\n"
+            timeout = self._manners.data_start_timeout if last else self._manners.command_timeout
+            got = await self._connection.ask(command, 1, timeout, Phase.ENVELOPE)
             replies += got
             if self._connection.failure is not None or (command.startswith(b"MAIL") and got[0].code // 100 != 2):
                 break
@@ -208,7 +225,7 @@ class _Transaction:
         """
         connection = self._connection
         read = partial(self._message.run, lambda: next(pieces, None))
-        answer = connection.expect(count, self._manners.command_timeout, Phase.CONTENT)
+        answer = connection.expect(count, self._manners.data_block_timeout, Phase.CONTENT)
         connection.begin_stream()
         piece = await read()
         while piece is not None:

@@ -218,6 +218,21 @@ def test_no_more_transactions_than_announced_are_begun(limit: int, delivered: in
     assert session.spent
 
 
+def test_recipients_of_more_domains_than_a_session_takes_are_for_another() -> None:
+    server = Server(("PIPELINING", "LIMITS RCPTDOMAINMAX=2"))
+    record = make_record("a@one.example", "b@two.example", "c@three.example", "d@one.example")
+    reactor = MemoryReactor(lambda address, port: server)
+    session, outcomes = result(run(reactor, converse(reactor, record)))
+    assert codes(outcomes) == [
+        ("delivered", "2.0.0"),
+        ("delivered", "2.0.0"),
+        ("deferred", "4.5.3"),
+        ("delivered", "2.0.0"),
+    ]
+    assert len(server.messages) == 1
+    assert session.worn
+
+
 @pytest.mark.parametrize("words", ["LIMITS", "LIMITS RCPTMAX", "LIMITS RCPTMAX=x MAILMAX=-1", "LIMITS RCPTMAX=1234567"])
 def test_limits_that_say_nothing(words: str) -> None:
     server = Server(("PIPELINING", words))

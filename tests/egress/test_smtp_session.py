@@ -99,7 +99,7 @@ def test_a_temporary_answer_to_ehlo_is_no_reason_for_helo(reply: bytes) -> None:
     assert "HELO relay.example" not in server.commands
 
 
-@pytest.mark.parametrize(("verb", "limit"), [("greeting", MANNERS.greeting_timeout), ("ehlo", MANNERS.command_timeout)])
+@pytest.mark.parametrize(("verb", "limit"), [("greeting", MANNERS.greeting_timeout), ("ehlo", MANNERS.hello_timeout)])
 def test_a_silent_server_is_given_up_in_time(verb: str, limit: float) -> None:
     reactor = MemoryReactor(lambda address, port: Server(**{verb: SILENCE}))
     opening = run(reactor, make_opener(reactor).open(TARGET, CLEAR))

@@ -182,9 +182,20 @@ def test_wherever_it_stops_everybody_is_deferred(offers: tuple[str, ...], verb: 
 
 
 @pytest.mark.parametrize(("seconds", "over"), [(-1, False), (0, True)])
-@pytest.mark.parametrize(("verb", "limit"), [("mail", 200), ("end", 600)])
-def test_each_phase_has_its_own_time(verb: str, limit: float, seconds: float, over: bool) -> None:
-    reactor = MemoryReactor(lambda address, port: Server(**{verb: SILENCE}))
+@pytest.mark.parametrize(
+    ("verb", "offers", "limit"),
+    [
+        ("mail", (), MANNERS.command_timeout),
+        ("rcpt", (), MANNERS.command_timeout),
+        ("data", (), MANNERS.data_start_timeout),
+        ("data", ("PIPELINING",), MANNERS.command_timeout),
+        ("end", (), MANNERS.data_timeout),
+    ],
+)
+def test_each_phase_has_its_own_time(
+    verb: str, offers: tuple[str, ...], limit: float, seconds: float, over: bool
+) -> None:
+    reactor = MemoryReactor(lambda address, port: Server(offers, **{verb: SILENCE}))
     conversation = run(reactor, converse(reactor, make_record()))
     reactor.pass_time(limit + seconds)
     assert pending(conversation) is not over
