@@ -21,6 +21,7 @@ VERBS = {
     "check": "judge the configuration and everything it names",
     "status": "what the running service is doing",
     "queue": "list, show, explain, hold, release, retry, reroute, remove or bounce queued messages, and undo that",
+    "spool": "verify, export, import or upgrade the spool; what was set aside",
     "trace": "the life of a message, from connect to final reply",
     "route": "where a message from SENDER to RECIPIENT would go, and why",
     "auth": "who sent a stored message: SPF, DKIM, DMARC, ARC and iprev, with every question to the DNS",

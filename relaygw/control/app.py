@@ -15,12 +15,13 @@ from twisted.web.http import Request
 from relaygw import __version__
 from relaygw.bridge import resolve
 from relaygw.config.schema import Config
-from relaygw.control import asked, bans, queue, trash
+from relaygw.control import asked, bans, queue, spool, tables, trash
 from relaygw.control.collaborators import Collaborators
-from relaygw.control.explain import Case, explain_route
+from relaygw.control.explain import Case, Parts, explain_route
 from relaygw.control.metrics import render
 from relaygw.control.shapes import Json
 from relaygw.control.web import Refused, add_route, answer_errors, as_json, describe, there
+from relaygw.core.verdict import field_flaw
 from relaygw.journal.line import timestamp
 
 MAX_EVENTS = 1000
@@ -39,11 +40,17 @@ class ControlApp:
             ("GET", "/queue/<queue_id>", self.show),
             ("GET", "/queue/<queue_id>/why", self.why),
             ("POST", "/queue/<verb>", self.order),
+            ("GET", "/damaged", self.list_damaged),
+            ("POST", "/damaged/<verb>", self.change_damaged),
+            ("POST", "/spool/import", self.import_archive),
             ("GET", "/trash", self.list_trash),
             ("POST", "/trash/<verb>", self.change_trash),
             ("GET", "/destinations", self.destinations),
             ("GET", "/trace", self.trace),
             ("GET", "/route", self.route),
+            ("GET", "/tables", self.list_tables),
+            ("GET", "/tables/<name>", self.look_up),
+            ("GET", "/expand", self.expand),
             ("GET", "/filters", self.filters),
             ("GET", "/bans", self.list_bans),
             ("POST", "/bans/<verb>", self.change_bans),
@@ -73,6 +80,15 @@ class ControlApp:
         routes = [route.name or f"route {number}" for number, route in enumerate(self._parts.settings().routes, 1)]
         return as_json(request, await queue.order(self._parts.queue, verb, asked.body(_content(request)), routes))
 
+    async def list_damaged(self, request: Request) -> bytes:
+        return as_json(request, await spool.damaged(there(self._parts.spool)))
+
+    async def change_damaged(self, request: Request, verb: str) -> bytes:
+        return as_json(request, await spool.change(there(self._parts.spool), verb, asked.body(_content(request))))
+
+    async def import_archive(self, request: Request) -> bytes:
+        return as_json(request, await spool.take_in(there(self._parts.spool), asked.body(_content(request))))
+
     async def list_trash(self, request: Request) -> bytes:
         return as_json(request, await trash.list_(there(self._parts.trash), asked.query(request.args)))
 
@@ -90,11 +106,25 @@ class ControlApp:
 
     async def route(self, request: Request) -> bytes:
         case = route_case(asked.query(request.args))
-        parts = self._parts
-        return as_json(
-            request,
-            await explain_route(case, parts.settings(), parts.resolver, parts.account, parts.rehearse, parts.signing),
+        asks = self._parts
+        parts = Parts(
+            config=asks.settings(),
+            resolver=asks.resolver,
+            account=asks.account,
+            rehearse=asks.rehearse,
+            signing=asks.signing,
+            addresses=asks.addresses,
         )
+        return as_json(request, await explain_route(case, parts))
+
+    async def list_tables(self, request: Request) -> bytes:
+        return as_json(request, tables.list_(there(self._parts.addresses)))
+
+    async def look_up(self, request: Request, name: str) -> bytes:
+        return as_json(request, await tables.look_up(there(self._parts.addresses), name, asked.query(request.args)))
+
+    async def expand(self, request: Request) -> bytes:
+        return as_json(request, await tables.expand(there(self._parts.addresses), asked.query(request.args)))
 
     async def filters(self, request: Request) -> bytes:
         return as_json(request, {"filters": filters_document(self._parts.settings())})
@@ -161,7 +191,7 @@ def mx_listeners(config: Config) -> list[str]:
 
 def route_case(given: asked.Asked) -> Case:
     """The message a query of `route` asks about."""
-    asked.known(given, "sender", "recipient", "login", "listener", "client", "size", "connect")
+    asked.known(given, "sender", "recipient", "login", "listener", "client", "size", "connect", "header", "finding")
     single = {name: _single(given, name) for name in ("sender", "recipient")}
     return Case(
         sender=asked.reverse_path(single, "sender"),
@@ -170,8 +200,18 @@ def route_case(given: asked.Asked) -> Case:
         listener=asked.text(given, "listener"),
         client=asked.text(given, "client"),
         size=asked.number(given, "size", 0, 2**40),
+        headers=tuple(_field(text) for text in asked.texts(given, "header")),
+        findings=tuple(text.lower() for text in asked.texts(given, "finding")),
         connect=asked.yes_or_no(given, "connect") or False,
     )
+
+
+def _field(text: str) -> str:
+    """A header field on one line."""
+    name, colon, _ = text.partition(":")
+    if not colon or not text.isprintable() or field_flaw(f"{name}: x\r\n".encode("utf-8", "replace")):
+        raise asked.BadRequest(f'header: a field such as "Subject: Hello" is wanted, not {text[:60]!r}')
+    return text
 
 
 def _single(given: asked.Asked, name: str) -> str:

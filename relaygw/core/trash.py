@@ -1,4 +1,4 @@
-"""What operators removed, as it is kept for a while: the record before the removal, in which only those who were removed
+"""What operators removed, as it is kept for a while: the record before the removal, in which only those removed
 wait. Brought back, it goes on where it was. Pure; where it is kept is the spool's business (ITrash).
 """
 

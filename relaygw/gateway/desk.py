@@ -1,4 +1,6 @@
-"""What operators have beside the queue itself: the trash with its sweeper. Started, stopped and reconfigured as one."""
+"""What operators have beside the queue itself: the trash with its sweeper, and the spool's own desk. Started, stopped
+and reconfigured as one.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,10 +10,12 @@ from relaygw.core.events import Event
 from relaygw.interfaces import ITrash
 from relaygw.queue.operations import Operations
 from relaygw.queue.trash import Sweeper, Trash
+from relaygw.spool.desk import SpoolDesk
+from relaygw.spool.sqlite import SqliteSpool
 
 
 class Desk:
-    """`trash` is None where the spool keeps none."""
+    """`trash` is None where the spool keeps none, `spool` where it is not one on disk."""
 
     def __init__(
         self,
@@ -23,6 +27,9 @@ class Desk:
         spawn: Callable[[str, Awaitable[None]], None],
         write_event: Callable[[Event], None],
     ) -> None:
+        self.spool: SpoolDesk | None = None
+        if isinstance(spool, SqliteSpool):
+            self.spool = SpoolDesk(spool, now=reactor.seconds, write_event=write_event, fell_due=operations.fell_due)
         self.trash: Trash | None = None
         self._sweeper: Sweeper | None = None
         if ITrash.providedBy(spool):

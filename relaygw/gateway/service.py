@@ -289,6 +289,7 @@ class Gateway(MultiService):
             clock=self._reactor.seconds,
             bans=self.bans,
             trash=self.desk.trash,
+            spool=self.desk.spool,
             rehearse=lambda route, recipient, connect: rehearse(self._parts.transports, route, recipient, connect),
             signing=lambda record: signing(self._parts.signer, record),
             look_at_keys=self._look_at_keys,

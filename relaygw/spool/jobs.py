@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
+from relaygw.spool.batcher import Haste
 from relaygw.spool.store import Entry, Store
 
 
@@ -40,6 +41,7 @@ class Call(Job):
     """Anything else; its result is the answer."""
 
     action: Callable[[Store], object]
+    haste: Haste = Haste.NOW
 
 
 def perform(store: Store, jobs: Sequence[Job]) -> list[object]:

@@ -8,7 +8,7 @@ are claimed by the end of the claim: what is delivered at once is in no index th
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from relaygw.core.owner import owner_of
 from relaygw.interfaces import SpoolError
@@ -71,11 +71,13 @@ def _format_3(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_format_1, _format_2, _format_3)
+Migration = Callable[[sqlite3.Connection], None]
+
+MIGRATIONS: tuple[Migration, ...] = (_format_1, _format_2, _format_3)
 """Step n leads from format n to n + 1; what was published is never changed, only followed by another."""
 
 
-def connect(path: str) -> sqlite3.Connection:
+def connect(path: str, steps: Sequence[Migration] = MIGRATIONS) -> sqlite3.Connection:
     """An open database of the present format. Raises sqlite3.Error, OSError, or SpoolError where the file is not ours.
 
     What is in the log is on the disk before SQLite goes by it: from a log that was synced in vain it would copy pages
@@ -85,7 +87,7 @@ def connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=10)
     try:
         _configure(connection)
-        _migrate(connection, path)
+        _migrate(connection, path, steps)
     except BaseException:
         connection.close()
         raise
@@ -111,17 +113,17 @@ def _lenient_text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _migrate(connection: sqlite3.Connection, path: str) -> None:
+def _migrate(connection: sqlite3.Connection, path: str, steps: Sequence[Migration]) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found == len(MIGRATIONS):
+    if found == len(steps):
         return
-    if found > len(MIGRATIONS):
-        raise SpoolError(f"{path} has format {found}; this program knows formats up to {len(MIGRATIONS)}")
+    if found > len(steps):
+        raise SpoolError(f"{path} has format {found}; this program knows formats up to {len(steps)}")
     connection.execute("BEGIN IMMEDIATE")
     if found == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise SpoolError(f"{path} is some other program's database")
-    for step in MIGRATIONS[found:]:
+    for step in steps[found:]:
         step(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute(f"PRAGMA user_version = {len(steps)}")
     connection.execute("COMMIT")

@@ -1,8 +1,8 @@
-"""A slice of the queue for an operator's conditions: what the database can tell cheaply is told here, in C and a bounded
-number of rows at a time; whoever asked judges the records that are left.
+"""A slice of the queue for an operator's conditions: what the database can tell cheaply is told here, in C and a
+bounded number of rows at a time; whoever asked judges the records that are left.
 
-Records are JSON texts of our own making (codec.py), so that what must stand in the text of every record that is meant is
-known, and no index has to be kept up for it while mail is on its way.
+Records are JSON texts of our own making (codec.py), so that what must stand in the text of every record that is meant
+is known, and no index has to be kept up for it while mail is on its way.
 """
 
 import json
@@ -25,7 +25,7 @@ Clause = tuple[str, tuple[object, ...]]
 def search(
     store: Store, selection: Selection, after: str, limit: int, *, rows: int = SLICE, few: int = FEW
 ) -> tuple[tuple[Record, ...], str]:
-    """Records that may be meant, in order of queue id, and after which id the next slice begins ("": this was the last).
+    """Records that may be meant, in order of queue id, and after which id the next slice begins ("": nowhere).
 
     No record behind `after` that is meant is left out; others may be among them."""
     if selection.ids:
@@ -39,7 +39,7 @@ def search(
     if end:
         clauses.append(("queue_id <= ?", (end,)))
     where = " AND ".join(["queue_id > ?", "damage IS NULL", *(clause for clause, _ in clauses)])
-    query = f"SELECT queue_id, CAST(record AS BLOB) FROM {source} WHERE {where} ORDER BY queue_id LIMIT ?"
+    query = f"SELECT queue_id, CAST(record AS BLOB) FROM {source} WHERE {where} ORDER BY queue_id LIMIT ?"  # noqa: S608  # all of it is ours
     values = [after, *(value for _, values in clauses for value in values), limit]
     found = store.execute(query, values).fetchall()
     return store.decode(found), found[-1][0] if len(found) == limit else end

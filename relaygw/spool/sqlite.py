@@ -20,8 +20,8 @@ from relaygw.core.record import Record
 from relaygw.core.selection import Selection
 from relaygw.core.trash import Trashed
 from relaygw.interfaces import Found, ISink, ISpool, ITrash, Mark, NewMessage, Settlement, SpoolError
-from relaygw.spool import trash
-from relaygw.spool.batcher import Batcher
+from relaygw.spool import adoption, trash
+from relaygw.spool.batcher import Batcher, Haste
 from relaygw.spool.codec import encode_record
 from relaygw.spool.engine import Engine, Hop
 from relaygw.spool.files import ContentFiles, make_directory, spool_errors, sync_directory
@@ -44,9 +44,9 @@ def _ignore(event: Event) -> None:
     """What nobody asked to be told."""
 
 
-def _is_removal(job: Job) -> bool:
-    """A message that is done: nobody's reply waits for its removal."""
-    return isinstance(job, Remove)
+def _haste(job: Job) -> Haste:
+    """Nobody waits for the removal of a message that is done."""
+    return Haste.LATER if isinstance(job, Remove) else job.haste if isinstance(job, Call) else Haste.NOW
 
 
 def _settle_all(store: Store, steps: Sequence[tuple[Settlement, str, tuple[Entry, ...]]]) -> None:
@@ -85,7 +85,7 @@ class SqliteSpool:
         self._lock = Lock(os.path.join(path, "lock"))
         hop: Hop = _at_once if reactor is None else reactor.callFromThread
         self._engine = Engine(self._connect, hop, self._discard, report, checkpoint)
-        self._writer: Batcher[Job] = batcher("spool", self._engine.serve, BATCH, _is_removal)
+        self._writer: Batcher[Job] = batcher("spool", self._engine.serve, BATCH, _haste)
         self._syncer: Batcher[Job | str] = batcher("spool files", self._sync, BATCH)
 
     # -- opening and closing --------------------------------------------------------------------------------------
@@ -174,14 +174,17 @@ class SqliteSpool:
         record = settlement.record
         if record.finished and not settlement.added and settlement.aside is None:
             await self._submit(Remove(queue_id=record.queue_id))
-            return
-        await self.settle_all((settlement,))
+        else:
+            await self._settle((settlement,), Haste.LATER)
 
     async def settle_all(self, settlements: Sequence[Settlement]) -> None:
+        await self._settle(settlements, Haste.NOW)
+
+    async def _settle(self, settlements: Sequence[Settlement], haste: Haste) -> None:
         self._check()
         steps = [(each, encode_record(each.record), self._entries(each.added)) for each in settlements]
         files = tuple(entry.body.file for _, _, added in steps for entry in added if entry.body.file)
-        await self._submit(Call(action=lambda store: _settle_all(store, steps), files=files))
+        await self._submit(Call(action=lambda store: _settle_all(store, steps), files=files, haste=haste))
 
     def _entries(self, added: Sequence[NewMessage]) -> tuple[Entry, ...]:
         entries: list[Entry] = []
@@ -218,23 +221,23 @@ class SqliteSpool:
     # -- questions ------------------------------------------------------------------------------------------------
 
     async def record(self, queue_id: str) -> Record | None:
-        return await self._call(lambda store: store.record(queue_id))
+        return await self._ask(lambda store: store.record(queue_id))
 
     async def content(self, queue_id: str) -> Content | None:
-        return await self._call(lambda store: store.content(queue_id))
+        return await self._ask(lambda store: store.content(queue_id))
 
     async def search(self, selection: Selection, after: str, limit: int) -> tuple[tuple[Record, ...], str]:
-        return await self._call(lambda store: search(store, selection, after, limit))
+        return await self._ask(lambda store: search(store, selection, after, limit))
 
     async def records(self, after: str, limit: int) -> tuple[Record, ...]:
-        return await self._call(lambda store: store.records(after, limit))
+        return await self._ask(lambda store: store.records(after, limit))
 
     async def count(self) -> int:
-        return await self._call(Store.count)
+        return await self._ask(Store.count)
 
     async def damaged(self) -> tuple[Damage, ...]:
         """The messages that were set aside because what is stored of them cannot be read."""
-        return await self._call(Store.damaged)
+        return await self._ask(Store.damaged)
 
     # -- what operators removed (ITrash) --------------------------------------------------------------------------
 
@@ -262,6 +265,23 @@ class SqliteSpool:
     async def trash_count(self) -> int:
         return await self._call(trash.count)
 
+    # -- set-aside messages and archives (desk.py) ------------------------------------------------------------------
+
+    async def adopt(self, record: Record, sink: ISink, archive: str, now: float) -> str:
+        """Take in a message of an archive: "", or why not. The sink belongs to the spool then, as in `commit`."""
+        assert isinstance(sink, Sink)
+        body = sink.take(b"")
+        entry = make_entry(record, body)
+        files = (body.file,) if body.file else ()
+        job = Call(action=lambda store: adoption.adopt(store, entry, archive, now), files=files)
+        return cast(str, await self._submit(job))
+
+    async def retry_damaged(self, queue_id: str) -> tuple[Record | None, str]:
+        return await self._call(lambda store: adoption.retry(store, queue_id))
+
+    async def remove_damaged(self, queue_id: str) -> bool:
+        return await self._call(lambda store: adoption.remove(store, queue_id))
+
     # -- the way to the threads -----------------------------------------------------------------------------------
 
     def _check(self) -> None:
@@ -271,6 +291,11 @@ class SqliteSpool:
     async def _call(self, action: Callable[[Store], T]) -> T:
         self._check()
         return cast(T, await self._submit(Call(action=action)))
+
+    async def _ask(self, action: Callable[[Store], T]) -> T:
+        """What only reads."""
+        self._check()
+        return cast(T, await self._submit(Call(action=action, haste=Haste.ASIDE)))
 
     async def _submit(self, job: Job) -> object:
         if not self._threaded:

@@ -363,6 +363,14 @@ class Store:
             self._number -= 1
             self._damages.append(Damage(queue_id, error))
 
+    def set_right(self, record: Record) -> None:
+        """A message that was set aside is what this record says, and in the queue again."""
+        query = (
+            "UPDATE message SET damage = NULL, lease = 0, due = ?, owner = ? WHERE queue_id = ? AND damage IS NOT NULL"
+        )
+        values = (record.due, owner_of(record), record.queue_id)
+        self._number += self._connection.execute(query, values).rowcount
+
     def damaged(self) -> tuple[Damage, ...]:
         """Every message that was set aside."""
         query = "SELECT queue_id, damage FROM message WHERE damage IS NOT NULL ORDER BY queue_id"

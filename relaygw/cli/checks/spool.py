@@ -20,4 +20,5 @@ def check(config: Config) -> Iterator[Finding]:
         yield error("spool", str(failure))
         return
     if damaged:
-        yield warning("spool", f"{damaged} messages were set aside because they cannot be read", "see the journal")
+        message = f"{damaged} messages were set aside because they cannot be read"
+        yield warning("spool", message, "see `relaygw spool damaged`")

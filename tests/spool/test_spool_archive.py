@@ -1,0 +1,216 @@
+"""Out of one spool and into another, octet for octet, field for field, and once; what is damaged is refused by name."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from relaygw.cli.direct import run_now
+from relaygw.core.events import Event, Imported
+from relaygw.core.record import Progress, Record
+from relaygw.interfaces import Settlement
+from relaygw.spool.archive import END, ArchiveError, Ending, Writer, read_head, read_item
+from relaygw.spool.desk import SpoolDesk
+from relaygw.spool.reading import Reading
+from relaygw.spool.sqlite import SqliteSpool
+from relaygw.testing.spool import LARGE, NOW, PREFIX, SMALL, make_record, progressed, read, store
+
+MESSAGES = (("small", SMALL), ("large", LARGE), ("empty", b""), ("held", b"\r\nno header, \x00\xff\n"))
+
+
+def opened(path: Path) -> SqliteSpool:
+    spool = SqliteSpool(str(path), None)
+    spool.open()
+    return spool
+
+
+def record_of(queue_id: str, data: bytes) -> Record:
+    record = make_record(queue_id, recipients=2, size=len(PREFIX) + len(data))
+    return attrs.evolve(record, held="a look" if queue_id == "held" else "")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> SqliteSpool:
+    spool = opened(tmp_path / "source")
+    for queue_id, data in MESSAGES:
+        run_now(store(spool, record_of(queue_id, data), data))
+    return spool
+
+
+def write(source: SqliteSpool, path: Path, archive: str = "one") -> Path:
+    with Reading(source.path) as reading, path.open("wb") as file:
+        writer = Writer(file, archive=archive, hostname="mail.example.com", created=NOW)
+        for row in reading.messages():
+            writer.put(row.record(), reading.content(row))
+        writer.close()
+    assert writer.messages == len(MESSAGES)
+    return path
+
+
+@pytest.fixture
+def archive(source: SqliteSpool, tmp_path: Path) -> Path:
+    return write(source, tmp_path / "all.tar")
+
+
+@attrs.define
+class Target:
+    """A spool that takes archives in."""
+
+    spool: SqliteSpool
+    events: list[Event] = attrs.Factory(list)
+    due: list[float] = attrs.Factory(list)
+
+    def take_in(self, path: Path) -> dict[str, Any]:
+        desk = SpoolDesk(self.spool, now=lambda: NOW, write_event=self.events.append, fell_due=self.due.append)
+        told: dict[str, Any] = {"imported": [], "present": [], "refused": [], "problem": ""}
+        offset = 0
+        while True:
+            part = run_now(desk.take_in(str(path), offset))
+            for name in ("imported", "present", "refused"):
+                told[name] += part[name]
+            told["problem"], offset = part["problem"], part["offset"]
+            if not offset:
+                return told
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return Target(opened(tmp_path / "target"))
+
+
+def test_round_trip(archive: Path, target: Target) -> None:
+    told = target.take_in(archive)
+    assert sorted(told["imported"]) == sorted(queue_id for queue_id, _ in MESSAGES)
+    assert (told["present"], told["refused"], told["problem"]) == ([], [], "")
+    for queue_id, data in MESSAGES:
+        assert run_now(target.spool.record(queue_id)) == record_of(queue_id, data)
+        assert read(run_now(target.spool.content(queue_id))) == PREFIX + data
+    assert len([event for event in target.events if isinstance(event, Imported)]) == len(MESSAGES)
+    assert min(target.due) == NOW
+
+
+def test_any_program_can_read_it(archive: Path) -> None:
+    with tarfile.open(archive) as tar:
+        names = tar.getnames()
+        assert (names[0], names[-1]) == ("relaygw-archive.json", END)
+        mail = tar.extractfile("messages/large.eml")
+        envelope = tar.extractfile("messages/large.json")
+        assert mail is not None
+        assert envelope is not None
+        assert mail.read() == PREFIX + LARGE
+        assert json.load(envelope)["record"]["envelope"]["sender"] == ["sender", "example.org"]
+
+
+def test_it_comes_in_once_also_when_it_has_been_delivered_since(archive: Path, target: Target) -> None:
+    target.take_in(archive)
+    run_now(target.spool.settle(Settlement(record=progressed(record_of("small", SMALL), Progress.DELIVERED))))
+    told = target.take_in(archive)
+    assert (told["imported"], len(told["present"])) == ([], len(MESSAGES))
+    assert run_now(target.spool.record("small")) is None
+    assert len(list((Path(target.spool.path) / "content").iterdir())) == 1
+
+
+def test_another_archive_of_the_same_messages_finds_them_present(
+    source: SqliteSpool, archive: Path, target: Target, tmp_path: Path
+) -> None:
+    target.take_in(archive)
+    assert len(target.take_in(write(source, tmp_path / "two.tar", "two"))["present"]) == len(MESSAGES)
+
+
+def test_another_message_of_the_same_id_is_not_overwritten(archive: Path, target: Target) -> None:
+    mine = attrs.evolve(make_record("small"), arrived=5.0)
+    run_now(store(target.spool, mine, b"mine"))
+    told = target.take_in(archive)
+    assert told["refused"] == [{"id": "small", "problem": "another message has its queue id"}]
+    assert run_now(target.spool.record("small")) == mine
+
+
+def test_damaged_messages_are_refused_by_name_and_the_others_come_in(archive: Path, target: Target) -> None:
+    data = bytearray(archive.read_bytes())
+    place = data.index(LARGE[:200])
+    data[place + 100_000] ^= 1
+    text = bytes(data).replace(b'"queue_id": "held"', b'"queue_id": "hell"', 1)
+    archive.write_bytes(text)
+    told = target.take_in(archive)
+    problems = {each["id"]: each["problem"] for each in told["refused"]}
+    assert "digest is wrong" in problems["large"]
+    assert "is that of 'hell'" in problems["held"]
+    assert sorted(told["imported"]) == ["empty", "small"]
+    assert list((Path(target.spool.path) / "content").iterdir()) == [], "what was refused left its file behind"
+
+
+def test_an_archive_that_was_cut_off_gives_what_is_whole_and_says_so(archive: Path, target: Target) -> None:
+    data = archive.read_bytes()
+    archive.write_bytes(data[: data.index(b"messages/large.json")])
+    told = target.take_in(archive)
+    assert told["problem"]
+    assert "large" not in told["imported"]
+    write_again = target.take_in(archive)
+    assert write_again["present"] == told["imported"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"", "not a tar file"), (b"x" * 2000, "not a tar file"), (b"\0" * 10240, "does not begin")],
+)
+def test_what_is_no_archive_is_refused(data: bytes, words: str, target: Target, tmp_path: Path) -> None:
+    (tmp_path / "odd").write_bytes(data)
+    with pytest.raises(ArchiveError, match=words):
+        target.take_in(tmp_path / "odd")
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b'{"format": 2, "archive": "x"}', "its format is 2"),
+        (b'{"format": 1}', "which archive"),
+        (b"[]", "not a JSON object"),
+        (b"{", "not JSON"),
+    ],
+)
+def test_an_archive_of_another_kind_is_refused(head: bytes, words: str) -> None:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        info = tarfile.TarInfo("relaygw-archive.json")
+        info.size = len(head)
+        tar.addfile(info, io.BytesIO(head))
+    with pytest.raises(ArchiveError, match=words):
+        read_head(file)
+
+
+def test_paths_are_absolute_and_of_files(target: Target, tmp_path: Path) -> None:
+    for path, words in (("relative.tar", "not an absolute path"), (str(tmp_path), "no such file")):
+        with pytest.raises(ArchiveError, match=words):
+            target.take_in(Path(path))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@given(place=st.floats(0, 1), damage=st.binary(min_size=1, max_size=600))
+def test_octets_changed_anywhere_are_a_refusal_or_an_end_never_another_message(
+    place: float, damage: bytes, archive: Path
+) -> None:
+    data = bytearray(archive.read_bytes())
+    at = int(place * (len(data) - len(damage)))
+    data[at : at + len(damage)] = damage
+    file = io.BytesIO(bytes(data))
+    good = {queue_id: record_of(queue_id, data) for queue_id, data in MESSAGES}
+    try:
+        offset = read_head(file).offset
+    except ArchiveError:
+        return
+    for _ in range(20):
+        written = io.BytesIO()
+        item = read_item(file, offset, written.write)
+        if isinstance(item, Ending):
+            return
+        if item.record is not None:
+            assert written.getvalue() == PREFIX + dict(MESSAGES)[item.queue_id]
+            assert item.record.envelope.recipients == good[item.queue_id].envelope.recipients
+        assert item.offset > offset
+        offset = item.offset
