@@ -162,22 +162,21 @@ class RelayESMTP(ESMTP):
         if self._pumping:
             return
         self._pumping = True
-        while not (self._working or self._closing or self._client_full or self._shaking_hands):
+        while self._lines and not (self._working or self._closing or self._client_full or self._shaking_hands):
             if not self._step():
                 break
             if self._unsent > MAX_UNSENT:
                 self._flush()
         self._pumping = False
-        if not self._greeted and self._lines and not self._closing and not self._shaking_hands:
+        if not (self._greeted or self._closing or self._shaking_hands) and self._lines:
             self._answer(answers.TOO_EARLY)  # RFC 5321 3.1: the server speaks first
-        self._flush()
+        if self._replies:
+            self._flush()
         self._regulate()
 
     def _step(self) -> bool:
         """One line, or all the data there is; whether there was any."""
         conversation, lines = self.conversation, self._lines
-        if not lines:
-            return False
         if conversation.receiving:
             return self._receive()
         line = lines.next(conversation.line_limit(lines.beginning()))
