@@ -1,10 +1,10 @@
-"""Fills the spool of a stopped relaygw with messages, many thousand in one transaction: what a benchmark of a deep queue
-begins with. Messages are committed as the gateway would have them after a first attempt in vain.
+"""Fills the spool of a stopped relaygw with messages, many thousand in one transaction: what a benchmark of a deep
+queue begins with. Messages are committed as the gateway would have them after a first attempt in vain.
 
     python benchmarks/filling.py SPOOL --messages N [--size 1024] [--senders 50000] [--due SECONDS] [--spread SECONDS]
 
-They are due in `--due` seconds and later, spread over `--spread` seconds; `--due 0` is at once. `--letter` adds one more,
-of another sender, that is due behind all others. Prints the queue id of the last message.
+They are due in `--due` seconds and later, spread over `--spread` seconds; `--due 0` is at once. `--letter` adds one
+more, of another sender, that is due behind all others. Prints the queue id of the last message.
 """
 
 import argparse

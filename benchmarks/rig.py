@@ -417,7 +417,7 @@ def relaygw(
         began = time.monotonic()
         with open(folder / "out.log", "wb") as log:
             process = subprocess.Popen(
-                [*tracer, str(binaries / "twistd"), "-n", "--pidfile=", "relaygw", "--config", str(folder / "relaygw.toml")],
+                [*tracer, str(binaries / "twistd"), "-n", "--pidfile=", "relaygw", "--config", str(configuration)],
                 stdout=log, stderr=log, env=environment, cwd=name,
             )  # fmt: skip
         try:

@@ -1,0 +1,96 @@
+"""Batches: who waits is served at once, what nobody waits for has company, and what only reads brings about no sync."""
+
+import threading
+import time
+
+import pytest
+
+from relaygw.spool.batcher import PATIENCE, Batcher, Haste
+
+HASTE = {"n": Haste.NOW, "r": Haste.ASIDE, "l": Haste.LATER}
+
+
+class Bench:
+    """Items are named by their haste; each batch is told with the time it took to come."""
+
+    def __init__(self, limit: int = 100) -> None:
+        self.batches: list[list[str]] = []
+        self.came = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.batcher: Batcher[str] = Batcher("test", self._serve, limit, lambda item: HASTE[item[0]])
+
+    def _serve(self, items: list[str]) -> None:
+        self.batches.append(items)
+        self.came.set()
+        self.gate.wait(10)
+
+    def put(self, *items: str) -> None:
+        for item in items:
+            self.batcher.put(item)
+
+    def run(self) -> list[list[str]]:
+        """Serve what was put, to the end."""
+        self.batcher.start()
+        self.batcher.stop()
+        return self.batches
+
+
+def test_what_waits_is_one_batch_in_its_order() -> None:
+    bench = Bench()
+    bench.put("n1", "l1", "n2", "l2")
+    assert bench.run() == [["n1", "l1", "n2", "l2"]]
+
+
+def test_who_waits_takes_those_along_who_have_patience() -> None:
+    bench = Bench()
+    bench.batcher.start()
+    bench.put("l1")
+    bench.put("n1")
+    assert bench.came.wait(10)
+    bench.batcher.stop()
+    assert [item for batch in bench.batches for item in batch] == ["l1", "n1"]
+
+
+def test_what_only_reads_goes_before_what_has_patience() -> None:
+    bench = Bench()
+    bench.put("l1", "r1", "l2", "r2")
+    bench.batcher.start()
+    assert bench.came.wait(10)
+    assert bench.batches[0] == ["r1", "r2"]
+    bench.batcher.stop()
+    assert bench.batches[1:] == [["l1", "l2"]]
+
+
+def test_what_nobody_waits_for_waits_no_longer_than_its_patience() -> None:
+    bench = Bench()
+    bench.batcher.start()
+    began = time.monotonic()
+    bench.put("l1")
+    assert bench.came.wait(10)
+    assert time.monotonic() - began >= PATIENCE * 0.9
+    assert bench.batches == [["l1"]]
+    bench.batcher.stop()
+
+
+@pytest.mark.parametrize(("number", "first"), [(3, 3), (4, 3)])
+def test_a_full_batch_waits_for_nobody(number: int, first: int) -> None:
+    bench = Bench(limit=3)
+    bench.put(*(f"l{each}" for each in range(number)))
+    assert len(bench.run()[0]) == first
+    assert sum(map(len, bench.batches)) == number
+
+
+def test_a_batch_that_raises_stops_nothing() -> None:
+    served: list[list[str]] = []
+
+    def serve(items: list[str]) -> None:
+        served.append(items)
+        raise ZeroDivisionError
+
+    batcher: Batcher[str] = Batcher("test", serve, 1, lambda item: Haste.NOW)
+    batcher.put("n1")
+    batcher.put("n2")
+    batcher.start()
+    batcher.stop()
+    assert served == [["n1"], ["n2"]]
