@@ -86,8 +86,21 @@ listeners = ["mx", "submission", "submissions"]
 use = "size"
 listeners = ["mx", "submission", "submissions"]
 
+# Who sent it: what the owners of its domains ask for is done, to refuse it included. Mail that a forwarder you know has
+# broken comes through by its network: options = { forwarders = ["192.0.2.0/24"] } for dmarc.
 [[filter]]
 use = "spf"
+
+[[filter]]
+use = "dkim"
+on_error = "skip"
+
+[[filter]]
+use = "arc"
+on_error = "skip"
+
+[[filter]]
+use = "dmarc"
 
 [[filter]]
 use = "null_sender"

@@ -48,7 +48,9 @@ def test_it_writes_what_the_contract_says(tmp_path: Path, capsys: pytest.Capture
     ]  # fmt: skip
     assert config.control.console == "tcp:10080:interface=127.0.0.1"
     assert [(route.name, route.transport) for route in config.routes] == [("local", "maildir"), ("rest", "mx")]
-    assert [use.use for use in config.filters] == ["rate", "hello", "loop", "size", "spf", "null_sender"]
+    assert [use.use for use in config.filters] == [
+        "rate", "hello", "loop", "size", "spf", "dkim", "arc", "dmarc", "null_sender"
+    ]  # fmt: skip
     assert config.directory.users is not None
     users = read_users(config.directory.users)
     assert [user.name for user in users] == ["alice", "bob"]

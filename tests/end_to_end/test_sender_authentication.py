@@ -33,15 +33,6 @@ zone = "dns.zone"
 
 [[filter]]
 use = "iprev"
-
-[[filter]]
-use = "dkim"
-
-[[filter]]
-use = "arc"
-
-[[filter]]
-use = "dmarc"
 """
 FORGED = b"Authentication-Results: gateway.example.test; dmarc=pass header.from=good.test\r\n"
 
