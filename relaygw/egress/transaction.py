@@ -24,7 +24,7 @@ MAX_RECIPIENTS = 100
 
 
 class Unstarted(Exception):
-    """A kept connection was dead before the server said anything: another one may be tried at once."""
+    """A kept connection is dead before the server said anything, or cannot begin anew: a fresh one is tried at once."""
 
 
 class Interrupted(Exception):
@@ -112,8 +112,18 @@ class _Transaction:
         replies = await (self._pipelined(commands) if self._session.offered.pipelining else self._in_turn(commands))
         if self._session.reused and self._nothing_said(replies):
             raise Unstarted
+        if was_dirty and replies and replies[0].code // 100 != 2:
+            self._not_reset(replies[0])
+            return
         self._session.reused = False
         await self._judge(replies[1:] if was_dirty else replies)
+
+    def _not_reset(self, reply: Reply) -> None:
+        """The old transaction is still open: whatever the server said after that means nothing for the new one."""
+        if self._session.reused:
+            raise Unstarted
+        self._connection.abort()
+        self._ledger.decided(self._batch, Reply(451, "4.5.0", f"the server answered to RSET: {reply}"))
 
     def _commands(self) -> list[bytes]:
         offered, envelope, recipients = self._session.offered, self._message.envelope, self._ledger.recipients
@@ -146,7 +156,8 @@ class _Transaction:
             timeout = self._manners.data_start_timeout if last else self._manners.command_timeout
             got = await self._connection.ask(command, 1, timeout, Phase.ENVELOPE)
             replies += got
-            if self._connection.failure is not None or (command.startswith(b"MAIL") and got[0].code // 100 != 2):
+            refused = command.startswith((b"RSET", b"MAIL")) and got and got[0].code // 100 != 2
+            if self._connection.failure is not None or refused:
                 break
         return replies
 

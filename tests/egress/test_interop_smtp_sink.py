@@ -1,4 +1,4 @@
-"""The transports against Postfix's smtp-sink: content byte for byte, and its many ways to misbehave."""
+"""The transports against Postfix's smtp-sink: content byte for byte, and every way to misbehave in its manual."""
 
 import os
 import socket
@@ -12,7 +12,8 @@ import attrs
 import pytest
 from egress_support import make_attempt, make_record, make_services
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults, inlineCallbacks
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from relaygw.core.content import BytesContent
@@ -20,8 +21,74 @@ from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import Route
 from relaygw.egress.smarthost import SmarthostTransport
 
+Fact = tuple[Status, int, bool, bool]
+"""Status, code of the reply, whether it is the sink's own, whether the message may have been taken."""
+
 SMALL = b"Subject: x\r\n\r\n.dot\r\n..two\r\nFrom here\r\n\xe9\r\n" + b"x" * 900 + b"\r\n"
 LARGE = b"Subject: x\r\n\r\n" + b".a line that begins with a dot\r\n" * 60_000
+
+
+COMMANDS = ("connect", "ehlo", "helo", "mail", "rcpt", "data", ".", "rset", "quit", "noop", "vrfy", "lhlo")
+"""All that the manual lists."""
+
+FINE = ("helo", "rset", "quit", "noop", "vrfy", "lhlo")
+"""What a usual conversation does not hang on, or does not hold."""
+
+LATE = 0.4
+"""Seconds we wait for anything, where the sink waits for one."""
+
+DELIVERED = (Status.DELIVERED, 250, True, False)
+
+
+def hard(command: str) -> Fact:
+    """Refused for good. A server that does not know EHLO is asked again with HELO (RFC 5321 3.2)."""
+    return DELIVERED if command in (*FINE, "ehlo") else (Status.FAILED, 500, True, False)
+
+
+def soft(command: str) -> Fact:
+    return DELIVERED if command in FINE else (Status.DEFERRED, 450, True, False)
+
+
+def leaving(command: str) -> Fact:
+    return DELIVERED if command in FINE else (Status.DEFERRED, 421, True, False)
+
+
+def silent(command: str) -> Fact:
+    """Hung up on, or not answered. After the content nobody knows whether it was taken (RFC 5321 4.5.3.2.6)."""
+    if command in (*FINE, "ehlo"):  # which some take for an attack, and HELO not
+        return DELIVERED
+    return Status.DEFERRED, 451, False, command == "."
+
+
+def stalled(command: str) -> Fact:
+    return (Status.DEFERRED, 451, False, False) if command == "ehlo" else silent(command)
+
+
+MODES: dict[str, Callable[[str], Fact]] = {"-f": hard, "-r": soft, "-Q": leaving, "-q": silent, "-W": stalled}
+
+TOGETHER: list[tuple[tuple[str, ...], Fact]] = [
+    (("-f", "ehlo,helo"), (Status.FAILED, 500, True, False)),
+    (("-r", "ehlo,helo"), (Status.DEFERRED, 450, True, False)),
+    (("-f", "ehlo", "-r", "helo"), (Status.DEFERRED, 450, True, False)),
+    (("-q", "ehlo,helo"), (Status.DEFERRED, 451, False, False)),
+    (("-Q", "ehlo,helo"), (Status.DEFERRED, 421, True, False)),
+    (("-f", "rcpt", "-r", "mail"), (Status.DEFERRED, 450, True, False)),
+    (("-f", "rcpt", "-B", "552 5.2.2 mailbox full"), (Status.FAILED, 552, True, False)),
+    (("-f", ".", "-B", "554 5.7.1 spam"), (Status.FAILED, 554, True, False)),
+    (("-f", "data", "-B", "503 no valid recipients"), (Status.FAILED, 503, True, False)),
+    (("-r", "rcpt", "-b", "452 4.2.2 later"), (Status.DEFERRED, 452, True, False)),
+    (("-r", "mail", "-b", "421 4.3.2 closing"), (Status.DEFERRED, 421, True, False)),
+    (("-r", ".", "-b", "451 4.3.0 disk"), (Status.DEFERRED, 451, True, False)),
+    (("-f", "connect", "-B", "554 5.7.1 not from you"), (Status.FAILED, 554, True, False)),
+    (("-f", "quit", "-r", "rset"), DELIVERED),
+    (("-w", "1"), (Status.DEFERRED, 451, False, False)),
+    (("-a", "-C", "-F", "-8", "-e", "-E", "-N", "-p"), DELIVERED),
+    (("-P",), DELIVERED),
+    (("-H", "1"), DELIVERED),
+    (("-T", "512"), DELIVERED),
+    (("-m", "1"), DELIVERED),
+    (("-4", "-c", "-h", "hop.example", "-v"), DELIVERED),
+]
 
 
 def free_port() -> int:
@@ -56,8 +123,10 @@ class SinkTests(TestCase):
             assert process.poll() is None, "smtp-sink does not run"
         raise AssertionError("smtp-sink does not listen")
 
-    def send(self, port: int, content: bytes = SMALL, *recipients: str, lmtp: bool = False) -> Deferred[Any]:
-        services = make_services(reactor, idle_timeout=5)
+    def send(
+        self, port: int, content: bytes = SMALL, *recipients: str, lmtp: bool = False, **egress: float
+    ) -> Deferred[Any]:
+        services = make_services(reactor, idle_timeout=5, **egress)
         transport = SmarthostTransport({}, services)
         parameters: dict[str, object] = {"host": "127.0.0.1", "port": port}
         if lmtp:
@@ -97,27 +166,78 @@ class SinkTests(TestCase):
         assert [outcome.status for outcome in outcomes] == [Status.DELIVERED] * 2
 
     @inlineCallbacks
-    def test_refusals_are_what_the_sink_says(self) -> Any:
-        for command in ("connect", "mail", "rcpt", "data", "."):
-            [soft] = yield self.send(self.sink("-r", command))
-            [hard] = yield self.send(self.sink("-f", command))
-            assert (soft.status, soft.reply.code, soft.remote) == (Status.DEFERRED, 450, True), command
-            assert (hard.status, hard.reply.code, hard.remote) == (Status.FAILED, 500, True), command
+    def facts(self, *options: str, lmtp: bool = False) -> Any:
+        """What a message to such a sink comes to; nothing is waited for as long as the sink makes us wait."""
+        phases = ("greeting_timeout", "hello_timeout", "command_timeout", "data_start_timeout", "data_timeout")
+        patience = dict.fromkeys(phases, LATE)
+        patience = patience if {"-W", "-w"}.intersection(options) else {}
+        [found] = yield self.send(self.sink(*options), SMALL, lmtp=lmtp, **patience)
+        return found.status, found.reply.code, found.remote, found.uncertain
 
     @inlineCallbacks
-    def test_421_and_hanging_up_defer_everywhere(self) -> Any:
-        for command in ("connect", "ehlo", "mail", "rcpt", "data", "."):
-            [said] = yield self.send(self.sink("-Q", command))
-            assert (said.status, said.reply.code, said.uncertain) == (Status.DEFERRED, 421, False), command
-            options = ("-q", "ehlo,helo") if command == "ehlo" else ("-q", command)
-            [silent] = yield self.send(self.sink(*options))
-            assert (silent.status, silent.reply.enhanced) == (Status.DEFERRED, "4.4.2"), command
-            assert silent.uncertain is (command == ".")
+    def compare(self, cases: dict[tuple[str, ...], Fact], lmtp: bool = False) -> Any:
+        slots = DeferredSemaphore(4)
+        found = yield gatherResults(
+            [slots.run(self.facts, *options, lmtp=lmtp) for options in cases], consumeErrors=True
+        )
+        assert dict(zip(cases, found, strict=True)) == cases
+
+    def test_every_command_refused_ignored_answered_with_421_or_late(self) -> Any:
+        cases = {
+            # Late in a pipeline, the sink answers what came after it first.
+            ("-p", mode, f"{command}:1") if mode == "-W" else (mode, command): fact(command)
+            for mode, fact in MODES.items()
+            for command in COMMANDS
+        }
+        return self.compare(cases)
+
+    def test_every_option_for_itself_and_some_together(self) -> Any:
+        return self.compare(dict(TOGETHER))
+
+    def test_the_same_over_lmtp(self) -> Any:
+        """LHLO has nothing to fall back on."""
+        begin = {("-L", mode, "lhlo"): fact("mail") for mode, fact in MODES.items() if mode != "-W"}
+        then = {
+            ("-L", mode, command): fact(command)
+            for mode, fact in MODES.items()
+            for command in (".", "rcpt")
+            if mode != "-W"
+        }
+        return self.compare({**begin, **then}, lmtp=True)
 
     @inlineCallbacks
-    def test_a_sink_that_hangs_up_on_ehlo_gets_its_mail_with_helo(self) -> Any:
-        [outcome] = yield self.send(self.sink("-q", "ehlo"))
-        assert outcome.status is Status.DELIVERED
+    def test_a_session_that_cannot_be_reset_is_replaced(self) -> Any:
+        """The transaction that every recipient was refused in is still open when the next message comes."""
+        for options in (("-f", "rcpt,rset"), *(("-f", "rcpt", mode, "rset") for mode in ("-r", "-q", "-Q"))):
+            found = yield self.twice(self.sink(*options))
+            assert [(each.status, each.reply.code) for each in found] == [(Status.FAILED, 500)] * 2, options
+
+    @inlineCallbacks
+    def test_a_sink_that_is_gone_with_its_answer_may_have_taken_the_message_and_not_the_next(self) -> Any:
+        found = yield self.twice(self.sink("-M", "1"))
+        assert [(each.status, each.uncertain) for each in found] == [(Status.DEFERRED, True), (Status.DEFERRED, False)]
+
+    @inlineCallbacks
+    def test_a_session_that_the_sink_ended_for_idleness_costs_nothing(self) -> Any:
+        found = yield self.twice(self.sink("-t", "1"), pause=1.5)
+        assert [each.status for each in found] == [Status.DELIVERED] * 2
+
+    def twice(self, port: int, pause: float = 0.0) -> Deferred[Any]:
+        """Two messages one after the other over one transport."""
+        transport = SmarthostTransport({}, make_services(reactor, idle_timeout=5))
+        route = Route(transport="smarthost", parameters=(("host", "127.0.0.1"), ("port", port)))
+        attempt = make_attempt(make_record(), route, BytesContent(SMALL))
+
+        async def go() -> list[Outcome]:
+            try:
+                [first] = await transport.deliver(attempt)
+                await deferLater(reactor, pause)  # type: ignore[arg-type]  # the reactor is one
+                [second] = await transport.deliver(attempt)
+                return [first, second]
+            finally:
+                await transport.stop()
+
+        return Deferred.fromCoroutine(go())
 
     @inlineCallbacks
     def test_an_answer_amid_the_content_never_counts_as_delivered(self) -> Any:

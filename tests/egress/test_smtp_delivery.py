@@ -318,6 +318,18 @@ def test_after_a_refused_transaction_the_session_is_kept_and_reset() -> None:
     assert "RSET" in server.commands
 
 
+@pytest.mark.parametrize("offers", [("PIPELINING",), ()])
+@pytest.mark.parametrize("refusal", [b"451 no\r\n", b"502 what?\r\n"])
+def test_a_session_that_cannot_be_reset_is_replaced(offers: tuple[str, ...], refusal: bytes) -> None:
+    """What it says to MAIL is about the transaction that is still open, and no word on the message."""
+    nested = Server(offers, rcpt=[BAD, b"250 ok\r\n"], data=b"503 no\r\n", rset=refusal)
+    nested.answers["mail"] = [b"250 ok\r\n", b"503 5.5.1 nested MAIL\r\n"]
+    world = World([nested, Server(offers)])
+    assert shown(result(world.carry())) == "failed@m1"
+    assert shown(result(world.carry())) == "delivered@m1"
+    assert world.connected() == "11"
+
+
 def test_two_attempts_at_once_never_share_a_session() -> None:
     world = World([Server(end=SILENCE), Server()])
     first = world.carry()
