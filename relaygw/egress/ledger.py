@@ -6,10 +6,13 @@ import attrs
 
 from relaygw.core import outcome
 from relaygw.core.envelope import Recipient
-from relaygw.core.outcome import Outcome
+from relaygw.core.outcome import Outcome, Status
 from relaygw.core.reply import Reply
 from relaygw.egress.broken import Broken
 from relaygw.egress.client import Session
+
+_WANTS_LOGIN = frozenset({530, 534, 535, 538})
+"""What a server says that does not think us logged in, or not well enough (RFC 4954 6)."""
 
 
 @attrs.define(eq=False)
@@ -27,7 +30,10 @@ class Ledger:
     def answered(self, number: int, reply: Reply) -> None:
         """The server's own reply decides. A DSN-aware server that takes a message takes the duty to report over."""
         offered, hop = self.session.offered, self.session.hop
-        self.outcomes[number] = self._made(number, reply, dsn=offered.dsn, final=hop.lmtp)
+        made = self._made(number, reply, dsn=offered.dsn, final=hop.lmtp)
+        if hop.login is not None and reply.code in _WANTS_LOGIN:
+            made = attrs.evolve(made, status=Status.DEFERRED)  # our credentials are at fault, not the mail
+        self.outcomes[number] = made
 
     def decided(self, numbers: Iterable[int], reply: Reply, *, uncertain: bool = False) -> None:
         """We decide, without asking this server or because it did not answer."""
