@@ -1,92 +1,148 @@
-"""A disk as a power cut leaves it, rebuilt from the system calls of a traced process.
+"""A disk as a power cut leaves it, rebuilt from the log of the shim (shim.py).
 
-What was synced is there. Of what was not, any part may be: each write whole, in part (by sectors) or not at all, each
-new or removed name or not. Nothing less may be assumed (and no more is promised by POSIX).
+What was synced is there. Of what was not, any part may be: each write whole, in part (by sectors) or not at all, in any
+order; a file that grew may have zeros or old rubbish where its octets never came; each new, moved or removed name is
+there or not. Nothing less may be assumed (and no more is promised by POSIX). A sync that fails has dropped what it was
+for: some of it is on the disk, and no later sync will write the rest, though reading shows it until the power goes.
 """
 
-import re
-from collections.abc import Iterator
+import enum
+import struct
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 
 import attrs
 
 SECTOR = 512
-CALLS = "openat,pwrite64,write,ftruncate,unlink,unlinkat,rename,fsync,fdatasync,close,mkdir,fallocate"
-_LINE = re.compile(r"(\d+) +(\w+)\((.*?)(?:\) += (-?\d+).*| <unfinished \.\.\.>)$")
-_RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>.*\) += (-?\d+)")
-_TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
+_HEAD = struct.Struct("<ccHiqq")
 
 
 @attrs.frozen
 class Call:
-    """One system call: `start` is when it was made, `end` when it returned, as line numbers."""
+    """One entry of the log, as disk_shim.c notes it."""
 
+    kind: str
+    flag: int
+    number: int
+    offset: int
     name: str
-    arguments: str
-    result: int
-    start: int
-    end: int
-
-    @property
-    def texts(self) -> list[bytes]:
-        return [bytes.fromhex(text.replace("\\x", "")) for text in _TEXT.findall(self.arguments)]
-
-    @property
-    def numbers(self) -> list[int]:
-        return [int(word) for word in re.split(r", *", _TEXT.sub("", self.arguments)) if word.lstrip("-").isdigit()]
+    data: bytes
 
 
-def read_trace(path: Path) -> list[Call]:
-    """The calls of a trace by `strace -f -xx`, in the order they returned."""
+def read_log(raw: bytes) -> list[Call]:
+    """The entries of a log. One that a crash cut short is left out."""
     calls: list[Call] = []
-    begun: dict[tuple[str, str], tuple[str, int]] = {}
-    for number, line in enumerate(path.read_text().splitlines()):
-        if match := _LINE.match(line):
-            thread, name, arguments, result = match.groups()
-            if result is None:
-                begun[thread, name] = arguments, number
-            else:
-                calls.append(Call(name, arguments, int(result), number, number))
-        elif match := _RESUMED.match(line):
-            thread, name, result = match.groups()
-            arguments, start = begun.pop((thread, name))
-            calls.append(Call(name, arguments, int(result), start, number))
+    place = 0
+    while place + _HEAD.size <= len(raw):
+        kind, flag, name_size, number, offset, size = _HEAD.unpack_from(raw, place)
+        start = place + _HEAD.size + name_size
+        place = start + (size if kind in b"wmrl" else 0)
+        if place > len(raw):
+            break
+        calls.append(
+            Call(kind.decode(), flag[0], number, offset, raw[start - name_size : start].decode(), raw[start:place])
+        )
     return calls
 
 
-@attrs.define
+class Fate(enum.Enum):
+    """What becomes of that which was not synced."""
+
+    LOST = "lost"
+    KEPT = "kept"
+    TORN = "torn"  # each write and name has a fate of its own
+    LAST_TORN = "last torn"  # all but the last write, of which some sectors
+
+
+FATES = (Fate.LOST, Fate.KEPT, Fate.TORN, Fate.TORN, Fate.TORN, Fate.LAST_TORN)
+
+Write = tuple[int, bytes | None]
+"""An offset and what was written there, or None: the file was cut to it."""
+
+
+@attrs.define(eq=False)
 class File:
-    """`synced` is safe; `waiting` are the writes and truncations since, each with the line at which it returned."""
+    """`synced` is safe; `waiting` are the writes since, `settled` the number of those before; `seen` is what reading
+    shows."""
 
     synced: bytearray = attrs.field(factory=bytearray)
-    waiting: list[tuple[int, int, bytes | None]] = attrs.field(factory=list)
+    seen: bytearray = attrs.field(default=attrs.Factory(lambda self: bytearray(self.synced), takes_self=True))
+    waiting: list[Write] = attrs.field(factory=list)
+    settled: int = 0
 
-    def sync(self, before: int) -> None:
-        kept = []
-        for end, offset, data in self.waiting:
-            if end < before:
-                _apply(self.synced, offset, data)
-            else:
-                kept.append((end, offset, data))
-        self.waiting = kept
+    def write(self, offset: int, data: bytes | None) -> None:
+        self.waiting.append((offset, data))
+        _apply(self.seen, offset, data)
 
-    def after_cut(self, chance: Random) -> bytes:
+    @property
+    def written(self) -> int:
+        """How many writes there were."""
+        return self.settled + len(self.waiting)
+
+    def sync(self, written: int) -> None:
+        """The first so many writes are safe now."""
+        _write(self.synced, self._take(written))
+
+    def drop(self, written: int, chance: Random) -> None:
+        """Syncing them failed: who knows which are on the disk, and the others never will be."""
+        _tear(self.synced, self._take(written), chance)
+
+    def _take(self, written: int) -> list[Write]:
+        many = max(0, written - self.settled)
+        taken = self.waiting[:many]
+        del self.waiting[:many]
+        self.settled += many
+        return taken
+
+    def after_cut(self, fate: Fate, chance: Random) -> bytes:
         image = bytearray(self.synced)
-        for _, offset, data in self.waiting:
-            fate = chance.random()
-            if fate < 0.4 or data is None:
-                if fate < 0.4:
-                    _apply(image, offset, data)
-            elif fate < 0.7:
-                for start in range(0, len(data), SECTOR):
-                    if chance.random() < 0.5:
-                        _apply(image, offset + start, data[start : start + SECTOR])
+        if fate is Fate.KEPT:
+            _write(image, self.waiting)
+        elif fate is Fate.TORN:
+            _tear(image, self.waiting, chance)
+        elif fate is Fate.LAST_TORN and self.waiting:
+            _write(image, self.waiting[:-1])
+            offset, data = self.waiting[-1]
+            _tear_one(image, offset, data, chance)
         return bytes(image)
 
 
+def _write(image: bytearray, writes: Iterable[Write]) -> None:
+    for offset, data in writes:
+        _apply(image, offset, data)
+
+
+def _tear(image: bytearray, writes: Iterable[Write], chance: Random) -> None:
+    for offset, data in writes:
+        fate = chance.random()
+        if fate < 0.4:
+            _apply(image, offset, data)
+        elif fate < 0.7:
+            _tear_one(image, offset, data, chance)
+
+
+def _tear_one(image: bytearray, offset: int, data: bytes | None, chance: Random) -> None:
+    """Some sectors of a write. Where it made the file longer, what did not come is rubbish or zeros."""
+    if data is None:
+        if chance.random() < 0.5:
+            _apply(image, offset, None)
+        return
+    if chance.random() < 0.5 and len(image) < offset + len(data):
+        start = max(len(image), offset)
+        rubbish = (
+            bytes(offset + len(data) - start) if chance.random() < 0.5 else chance.randbytes(offset + len(data) - start)
+        )
+        _apply(image, start, rubbish)
+    start = 0
+    while start < len(data):
+        end = min(len(data), start + SECTOR - (offset + start) % SECTOR)
+        if chance.random() < 0.5:
+            _apply(image, offset + start, data[start:end])
+        start = end
+
+
 def _apply(image: bytearray, offset: int, data: bytes | None) -> None:
-    """A write at an offset, or (None) a truncation to it."""
     if len(image) < offset:
         image.extend(bytes(offset - len(image)))
     if data is None:
@@ -95,96 +151,169 @@ def _apply(image: bytearray, offset: int, data: bytes | None) -> None:
         image[offset : offset + len(data)] = data
 
 
+DIRECTORY = File()
+"""What stands for a directory among the names."""
+
+Names = dict[str, File]
+Image = Mapping[str, bytes | None]
+"""What a disk holds: octets by name below the folder; None: a directory."""
+
+
 class Disk:
-    """The files below one folder. Directories are taken to be there; files are known by their names in them."""
+    """The files below one folder, which itself is durable. `chance` decides what failed syncs leave."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, image: Image, chance: Random) -> None:
         self._folder = folder
-        self._open: dict[int, str] = {}
-        self._names: dict[str, File] = {}  # as the process sees them
-        self._synced: dict[str, File] = {}  # as they are on the disk
-        self._changes: list[tuple[str, File | None]] = []  # names made or removed since
-        self.output: list[str] = []
+        self._chance = chance
+        self._open: dict[int, File] = {}
+        self._directories: dict[int, str] = {}
+        self._synced: Names = {
+            f"{folder}/{name}": DIRECTORY if data is None else File(bytearray(data)) for name, data in image.items()
+        }
+        self._names = dict(self._synced)  # as the process sees them
+        self._changes: list[tuple[int, str, File | None]] = []  # names made or removed since, numbered
+        self._changed = 0
+        self._syncing: dict[int, tuple[File | None, str, int]] = {}
+        self.marks: list[bytes] = []
 
-    def play(self, calls: list[Call]) -> Iterator[int]:
+    def play(self, calls: Iterable[Call]) -> Iterator[int]:
         """Carry the calls out, one at each step."""
         for number, call in enumerate(calls):
-            if call.result >= 0:
-                getattr(self, f"_{call.name}", self._ignore)(call)
+            _ACTIONS[call.kind](self, call)
             yield number
 
-    def _ignore(self, call: Call) -> None:
-        """A call that changes nothing here."""
-
-    def _openat(self, call: Call) -> None:
-        path = call.texts[0].decode()
-        if not path.startswith(self._folder):
-            self._open.pop(call.result, None)
+    def _opened(self, call: Call) -> None:
+        file = self._names.get(call.name)
+        if call.name == self._folder or file is DIRECTORY:
+            self._directories[call.number] = call.name
             return
-        self._open[call.result] = path
-        if "O_DIRECTORY" not in call.arguments and path not in self._names and "O_CREAT" in call.arguments:
-            self._names[path] = File()
-            self._changes.append((path, self._names[path]))
+        if file is None:
+            file = File()
+            self._set(call.name, file)
+        elif call.offset:
+            file.write(0, None)
+        self._open[call.number] = file
 
-    def _close(self, call: Call) -> None:
-        self._open.pop(call.numbers[0], None)
+    def _set(self, name: str, file: File | None) -> None:
+        if file is None:
+            self._names.pop(name, None)
+        else:
+            self._names[name] = file
+        self._changed += 1
+        self._changes.append((self._changed, name, file))
 
-    def _file(self, call: Call) -> File | None:
-        return self._names.get(self._open.get(call.numbers[0], ""))
+    def _closed(self, call: Call) -> None:
+        self._open.pop(call.number, None)
+        self._directories.pop(call.number, None)
 
-    def _pwrite64(self, call: Call) -> None:
-        file = self._file(call)
-        if file is not None:
-            file.waiting.append((call.end, call.numbers[-1], call.texts[0]))
+    def _written(self, call: Call) -> None:
+        self._open[call.number].write(call.offset, call.data)
 
-    def _write(self, call: Call) -> None:
-        if call.numbers[0] == 1:
-            self.output += call.texts[0].decode().splitlines()
-        file = self._file(call)
-        if file is not None:
-            ends = [offset + len(data) for _, offset, data in file.waiting if data is not None]
-            file.waiting.append((call.end, max([len(file.synced), *ends]), call.texts[0][: call.result]))
+    def _truncated(self, call: Call) -> None:
+        self._open[call.number].write(call.offset, None)
 
-    def _ftruncate(self, call: Call) -> None:
-        file = self._file(call)
-        if file is not None:
-            file.waiting.append((call.end, call.numbers[1], None))
+    def _sync_begun(self, call: Call) -> None:
+        file = self._open.get(call.number)
+        count = file.written if file is not None else self._changed
+        self._syncing[call.offset] = file, self._directories.get(call.number, ""), count
 
-    def _unlink(self, call: Call) -> None:
-        path = call.texts[0].decode()
-        if self._names.pop(path, None) is not None:
-            self._changes.append((path, None))
+    def _sync_ended(self, call: Call) -> None:
+        file, directory, count = self._syncing.pop(call.offset)
+        if file is None:
+            if not call.flag:
+                self._sync_names(directory, count)
+        elif call.flag:
+            file.drop(count, self._chance)
+        else:
+            file.sync(count)
 
-    def _fsync(self, call: Call) -> None:
-        path = self._open.get(call.numbers[0], "")
-        if path in self._names:
-            self._names[path].sync(call.start)
-        elif path:
-            self._sync_names(path)
-
-    _fdatasync = _fsync
-
-    def _sync_names(self, directory: str) -> None:
+    def _sync_names(self, directory: str, count: int) -> None:
         kept = []
-        for path, file in self._changes:
-            if path.rpartition("/")[0] != directory:
-                kept.append((path, file))
-            elif file is None:
-                self._synced.pop(path, None)
+        for number, name, file in self._changes:
+            if number <= count and name.rpartition("/")[0] == directory:
+                _change(self._synced, name, file)
             else:
-                self._synced[path] = file
+                kept.append((number, name, file))
         self._changes = kept
 
-    def cut(self, chance: Random, into: Path) -> None:
-        """Write what the disk holds when the power goes now, as files below `into`."""
+    def _unlinked(self, call: Call) -> None:
+        self._set(call.name, None)
+
+    def _renamed(self, call: Call) -> None:
+        self._set(call.data.decode(), self._names[call.name])
+        self._set(call.name, None)
+
+    def _linked(self, call: Call) -> None:
+        self._set(call.data.decode(), self._names[call.name])
+
+    def _made_directory(self, call: Call) -> None:
+        self._set(call.name, DIRECTORY)
+
+    def _marked(self, call: Call) -> None:
+        self.marks.append(call.data)
+
+    def _failed(self, call: Call) -> None:
+        """A call that changed nothing."""
+
+    def cut(self, fate: Fate, chance: Random) -> Image:
+        """What the disk holds when the power goes now."""
         names = dict(self._synced)
-        for path, file in self._changes:
-            if chance.random() < 0.5:
-                if file is None:
-                    names.pop(path, None)
-                else:
-                    names[path] = file
-        for path, file in names.items():
-            target = into / path.removeprefix(self._folder).lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(file.after_cut(chance))
+        for _, name, file in self._changes:
+            if fate in (Fate.KEPT, Fate.LAST_TORN) or (fate is Fate.TORN and chance.random() < 0.5):
+                _change(names, name, file)
+        found = {name: None if file is DIRECTORY else file.after_cut(fate, chance) for name, file in names.items()}
+        return self._reachable(found)
+
+    def seen(self) -> Image:
+        """What the process sees: as the folder itself must be."""
+        return self._reachable(
+            {name: None if file is DIRECTORY else bytes(file.seen) for name, file in self._names.items()}
+        )
+
+    def _reachable(self, found: Mapping[str, bytes | None]) -> Image:
+        """By name below the folder, without what lies in a directory that is not there. Parents come first."""
+        image: dict[str, bytes | None] = {}
+        for name in sorted(found):
+            parent = name.rpartition("/")[0]
+            if parent == self._folder or image.get(parent[len(self._folder) + 1 :], b"") is None:
+                image[name[len(self._folder) + 1 :]] = found[name]
+        return image
+
+
+def _change(names: Names, name: str, file: File | None) -> None:
+    if file is None:
+        names.pop(name, None)
+    else:
+        names[name] = file
+
+
+_ACTIONS = {
+    "o": Disk._opened,
+    "c": Disk._closed,
+    "w": Disk._written,
+    "t": Disk._truncated,
+    "s": Disk._sync_begun,
+    "S": Disk._sync_ended,
+    "u": Disk._unlinked,
+    "r": Disk._renamed,
+    "l": Disk._linked,
+    "d": Disk._made_directory,
+    "m": Disk._marked,
+    "x": Disk._failed,
+}
+
+
+def write_image(image: Image, folder: Path) -> None:
+    """Make the folder hold this and nothing else."""
+    folder.mkdir(parents=True)
+    for name, data in image.items():
+        if data is None:
+            (folder / name).mkdir()
+        else:
+            (folder / name).write_bytes(data)
+
+
+def read_image(folder: Path) -> Image:
+    """What the folder holds."""
+    found = sorted(folder.rglob("*"))
+    return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in found}

@@ -1,0 +1,444 @@
+"""The queue and the spool as they are, on a disk that is noted call by call, with all else simulated: clients, next
+hops, operators, the clock, and the threads, whose steps are taken one at a time in an order that a seed decides.
+
+What happens is told to a Truth through marks in the disk's log, so that for each moment of the log it is known what
+had been promised by then.
+"""
+
+import contextlib
+import sqlite3
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+from shim import ERRORS, EVERY, Kind, Shim
+from truth import Found, Truth
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from relaygw.config.schema import MatchConfig, QueueConfig, RouteConfig
+from relaygw.core.address import Address, parse_address
+from relaygw.core.content import Content
+from relaygw.core.envelope import Envelope, Notify, Recipient
+from relaygw.core.ids import new_id
+from relaygw.core.lifecycle import Order, Verb, begin
+from relaygw.core.outcome import Outcome, deferred, from_reply
+from relaygw.core.record import Record, Route
+from relaygw.core.reply import Reply
+from relaygw.core.routing import compile_routes
+from relaygw.interfaces import Attempt, ISink, ISpool, ITransport, Settlement, SpoolError
+from relaygw.queue.service import QueueService
+from relaygw.spool.sqlite import SqliteSpool
+
+INLINE = 1_500
+CHECKPOINT = 60_000
+SIZES = (200, 900, 1_400, 3_000, 9_000)
+PREFIX = b"Received: by mail.example.net\r\n"
+CONFIG = QueueConfig(
+    retry=(60.0, 120.0),
+    expire=2000.0,
+    expire_reports=500.0,
+    delay_warning=(300.0,),
+    concurrency=6,
+    destination_concurrency=2,
+    attempt_timeout=400.0,
+)
+NOTIFIES = (
+    frozenset[Notify](),
+    frozenset[Notify](),
+    frozenset({Notify.SUCCESS, Notify.FAILURE}),
+    frozenset({Notify.NEVER}),
+)
+
+
+@attrs.define(eq=False)
+class Steps:
+    """What Batcher does with a thread, step by step. `serve` gets the batches."""
+
+    name: str
+    serve: Callable[[list[Any]], None]
+    limit: int
+    waiting: deque[Any] = attrs.field(factory=deque)
+
+    def start(self) -> None:
+        """There is nothing to start."""
+
+    def put(self, item: Any) -> None:
+        self.waiting.append(item)
+
+    def step(self, most: int) -> None:
+        """One batch."""
+        batch = [self.waiting.popleft() for _ in range(min(most, self.limit, len(self.waiting)))]
+        if batch:
+            self.serve(batch)
+
+    def stop(self) -> None:
+        while self.waiting:
+            self.step(self.limit)
+
+    def idle(self) -> bool:
+        return not self.waiting
+
+
+class Reactor(Clock):
+    """A clock, and what the threads said and nobody has heard yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+
+    def callFromThread(self, function: Callable[..., object], *arguments: Any) -> None:
+        self.said.append((function, arguments))
+
+    def hear(self) -> None:
+        while self.said:
+            function, arguments = self.said.popleft()
+            function(*arguments)
+
+
+Note = Callable[..., None]
+
+
+class Witness:
+    """The spool as the queue sees it; tells what is handed in and what is said to be stored."""
+
+    def __init__(self, spool: ISpool, note: Note) -> None:
+        self._spool = spool
+        self._note = note
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._spool, name)
+
+    async def settle(self, settlement: Settlement) -> None:
+        added = tuple((new.record, new.content) for new in settlement.added)
+        self._note("submitted", settlement.record, added)
+        try:
+            await self._spool.settle(settlement)
+        except SpoolError:
+            self._note("failed", settlement.record)
+            raise
+        self._note("stored", settlement.record, tuple(new.queue_id for new, _ in added))
+
+
+@attrs.define(eq=False)
+class Conversation:
+    """An attempt that waits for the next hop's answer."""
+
+    attempt: Attempt
+    positions: tuple[int, ...]
+    answer: Deferred[tuple[Outcome, ...]] = attrs.field(factory=Deferred)
+
+
+@implementer(ITransport)
+class NextHops:
+    """All next hops; they answer when the simulation says so. `violations` are attempts that should not have been."""
+
+    def __init__(self, note: Note, truth: Truth) -> None:
+        self.open: list[Conversation] = []
+        self.violations: list[str] = []
+        self._note = note
+        self._truth = truth
+
+    def destination(self, route: Route, recipient: Address) -> str:
+        return recipient.domain
+
+    async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
+        return await self._begin(attempt).answer
+
+    def _begin(self, attempt: Attempt) -> Conversation:
+        addresses = [state.address for state in attempt.record.recipients]
+        talk = Conversation(attempt, tuple(addresses.index(state.address) for state in attempt.recipients))
+        self._check(talk)
+        self.open.append(talk)
+        return talk
+
+    def _check(self, talk: Conversation) -> None:
+        queue_id = talk.attempt.record.queue_id
+        story = self._truth.stories[queue_id]
+        story.begun = True
+        busy = {at for other in self.open if other.attempt.record.queue_id == queue_id for at in other.positions}
+        for position in talk.positions:
+            if story.ended(position):
+                self.violations.append(f"{queue_id}: recipient {position} is attempted though its end is recorded")
+            if position in busy:
+                self.violations.append(f"{queue_id}: recipient {position} is attempted twice at once")
+        if b"".join(talk.attempt.content.chunks(0)) != story.content:
+            self.violations.append(f"{queue_id}: the content that goes out is not what came in")
+
+    def finish(self, talk: Conversation, chance: Random) -> None:
+        """Answer, recipient by recipient; sometimes the connection is lost with the answer on its way."""
+        self.open.remove(talk)
+        lost = chance.random() < 0.1
+        outcomes = []
+        for position, state in zip(talk.positions, talk.attempt.recipients, strict=True):
+            outcome = chance.choice((_taken, _taken, _taken, _busy, _refused))(state.address)
+            if outcome.reply.positive:
+                self._note("taken", talk.attempt.record.queue_id, position)
+            outcomes.append(deferred(state.address, "4.4.2", "the connection was lost") if lost else outcome)
+        if not talk.answer.called:
+            talk.answer.callback(tuple(outcomes))
+
+    async def stop(self) -> None:
+        """Nothing is open but conversations."""
+
+
+def _taken(recipient: Address) -> Outcome:
+    return from_reply(recipient, Reply(250, "2.0.0", "taken"), host="mx.example", address="192.0.2.1")
+
+
+def _busy(recipient: Address) -> Outcome:
+    return from_reply(recipient, Reply(451, "4.3.0", "come back later"), host="mx.example", address="192.0.2.1")
+
+
+def _refused(recipient: Address) -> Outcome:
+    return from_reply(recipient, Reply(550, "5.1.1", "no such user"), host="mx.example", address="192.0.2.1")
+
+
+@attrs.frozen(kw_only=True)
+class Build:
+    """How the gateway is put together. A planted bug is a Build with a part exchanged: `spool` makes the spool,
+    `around` stands between it and the queue, `hops` makes the transport. `faulty` is the share of lives with a failing
+    disk, `shared` that of the others with two queues on one spool; `kinds` of calls fail, and so many `times`."""
+
+    spool: Callable[..., SqliteSpool] = SqliteSpool
+    around: Callable[[SqliteSpool], Any] = lambda spool: spool
+    hops: Callable[[Note, Truth], NextHops] = NextHops
+    faulty: float = 0.5
+    shared: float = 0.3
+    kinds: tuple[Kind, ...] = (EVERY, Kind.SYNC, Kind.WRITE, Kind.WRITE | Kind.TRUNCATE)
+    times: tuple[int, ...] = (1, 1, 2, 6)
+
+
+SOUND = Build()
+
+
+def make_queue(
+    spool: ISpool, hops: ITransport, clock: Clock, ids: Iterator[int], random: Callable[[], float]
+) -> QueueService:
+    """A queue in which all mail goes to the next hops."""
+    return QueueService(
+        spool=spool,
+        transports={"mx": hops},
+        routing=compile_routes((RouteConfig(transport="mx", match=MatchConfig()),)),
+        config=CONFIG,
+        clock=clock,
+        write_event=lambda event: None,
+        hostname="mail.example.net",
+        postmaster="",
+        random=random,
+        new_id=lambda: new_id(clock.seconds(), next(ids)),
+    )
+
+
+class World:
+    """One life of the machine, from start to power cut. `facts` are what the marks in the log stand for; `truth` knows
+    all of them at once."""
+
+    def __init__(
+        self, folder: Path, shim: Shim, chance: Random, truth: Truth, *, start: float, build: Build = SOUND
+    ) -> None:
+        self._build = build
+        self._folder = folder
+        self.faulty = chance.random() < build.faulty
+        self.facts: list[tuple[Any, ...]] = []
+        self.truth = truth
+        self.faults = 0
+        self._shim = shim
+        self._chance = chance
+        self.reactor = Reactor()
+        self.reactor.advance(start)
+        self._threads: list[Steps] = []
+        self._ids = iter(range(int(chance.random() * (1 << 34)), 1 << 35))
+        self.hops = build.hops(self.note, truth)
+        self._raw = build.spool(
+            str(folder), self.reactor, inline_limit=INLINE, checkpoint=CHECKPOINT, batcher=self._make_steps
+        )
+        self.spool = Witness(build.around(self._raw), self.note)
+        shared = not self.faulty and chance.random() < build.shared
+        self._queues = [self._make_queue() for _ in range(2 if shared else 1)]
+
+    def _make_queue(self) -> QueueService:
+        return make_queue(self.spool, self.hops, self.reactor, self._ids, self._chance.random)  # type: ignore[arg-type]
+
+    def _make_steps(self, name: str, serve: Callable[[list[Any]], None], limit: int, *_: object) -> Steps:
+        steps = Steps(name, serve, limit)
+        self._threads.append(steps)
+        return steps
+
+    def note(self, *fact: Any) -> None:
+        """It is true from now on."""
+        self._shim.mark(str(len(self.facts)).encode())
+        self.facts.append(fact)
+        self.truth.learn(fact)
+
+    def open(self) -> None:
+        """Start, the disk being well."""
+        self._raw.open()
+        for queue in self._queues:
+            queue.startService()
+
+    def let_go(self) -> None:
+        """Free what the process holds, as its end does."""
+        self._shim.stop()
+        with contextlib.suppress(Exception):
+            self._raw._let_go()
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def run(self, steps: int) -> None:
+        """Take so many steps."""
+        actions = [self.send] * 6 + [self.hear] * 12 + [self.work] * 18 + [self.answer] * 9 + [self.wait] * 5
+        actions += [self.order] * 2 + [self.intrude] + ([self.break_disk] * 2 if self.faulty else [])
+        for _ in range(steps):
+            self._chance.choice(actions)()
+
+    def hear(self) -> None:
+        """The reactor hears what the threads said."""
+        self.reactor.hear()
+
+    def work(self) -> None:
+        """A thread of the spool does a batch."""
+        busy = [steps for steps in self._threads if steps.waiting]
+        if busy:
+            self._chance.choice(busy).step(self._chance.choice((1, 2, 4, 16)))
+
+    def wait(self) -> None:
+        """Time passes; a claim lasts longer than the spool takes to answer."""
+        times = (0.01, 1.0, 20.0, 70.0, 200.0) if self._quiet else (0.01, 0.1, 1.0)
+        self.reactor.advance(self._chance.choice(times))
+
+    @property
+    def _quiet(self) -> bool:
+        return not self.reactor.said and not any(steps.waiting for steps in self._threads)
+
+    def answer(self) -> None:
+        """A next hop answers."""
+        if self.hops.open:
+            self.hops.finish(self._chance.choice(self.hops.open), self._chance)
+
+    def break_disk(self) -> None:
+        """Some calls fail soon: one, some in a row, or every second or fifth for a while."""
+        self.faults += 1
+        self._shim.fail(
+            self._chance.choice(self._build.kinds),
+            first=self._chance.choice((1, 1, 2, 3, 5)),
+            step=self._chance.choice((1, 1, 1, 2, 3, 5)),
+            times=self._chance.choice(self._build.times),
+            error=self._chance.choice(ERRORS),
+        )
+
+    def intrude(self) -> None:
+        """Somebody starts a second gateway on the same spool: it must be refused, or it would work on all of this."""
+        intruder = self._build.spool(str(self._folder), None, inline_limit=INLINE)
+        try:
+            intruder.open()
+        except SpoolError:
+            return
+        queue = make_queue(intruder, self.hops, self.reactor, self._ids, self._chance.random)
+        queue.startService()
+
+    def send(self) -> None:
+        """A client ends its data."""
+        number = next(self._ids)
+        count = self._chance.choice((1, 1, 2, 3))
+        notify = self._chance.choice(NOTIFIES)
+        sender = None if self._chance.random() < 0.15 else parse_address(f"s{number}@example.org")
+        recipients = tuple(
+            Recipient(address=parse_address(f"r{number}.{each}@d{self._chance.randrange(3)}.example"), notify=notify)
+            for each in range(count)
+        )
+        content = make_content(number, self._chance.choice(SIZES))
+        queue_id = new_id(self.reactor.seconds(), number)
+        record = begin(
+            queue_id=queue_id,
+            envelope=Envelope(sender=sender, recipients=recipients),
+            now=self.reactor.seconds(),
+            size=len(PREFIX) + len(content),
+        )
+        start(self._commit(record, content))
+
+    async def _commit(self, record: Record, content: bytes) -> None:
+        """As the ingress does it: 250 is read when the spool has answered."""
+        self.note("offered", record, PREFIX + content)
+        queue = self._chance.choice(self._queues)
+        try:
+            sink = self.spool.sink()
+            _fill(sink, content)
+            kept: Content = await self.spool.commit(record, sink, PREFIX, self.reactor.seconds() + queue.lease)
+        except SpoolError:
+            self.note("refused", record.queue_id)
+        else:
+            self.note("accepted", record.queue_id)
+            queue.offer(record, kept)
+
+    def order(self) -> None:
+        """An operator orders something of some message."""
+        alive = [queue_id for queue_id, story in self.truth.stories.items() if not _done(story)]
+        if alive:
+            self.order_one(self._chance.choice(alive), self._chance.choice(list(Verb)))
+
+    def order_one(self, queue_id: str, verb: Verb) -> None:
+        if verb is Verb.REMOVE:
+            self.note("ordered", queue_id)
+        start(self._chance.choice(self._queues).operations.order(queue_id, Order(verb=verb)))
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def settle_down(self) -> list[str]:
+        """The disk is well again, next hops answer, nobody sends: everything must come to its end. Complaints."""
+        self._shim.heal()
+        for turn in range(400):
+            self._breathe()
+            left = self._left() if self._quiet and not self.hops.open else ["something under way"]
+            if not left:
+                return self.truth.problems(Found({}, {}), cut=False)
+            if turn % 20 == 10:
+                for queue_id in self._left():
+                    self.order_one(queue_id, Verb.RELEASE)
+        return [f"{', '.join(left[:3])} did not come to an end"]
+
+    def _left(self) -> list[str]:
+        """The messages in the spool, as another program reads it."""
+        with contextlib.closing(sqlite3.connect(self._folder / "spool.sqlite")) as connection:
+            return [row[0] for row in connection.execute("SELECT queue_id FROM message")]
+
+    def _breathe(self) -> None:
+        for _ in range(4):
+            for steps in self._threads:
+                steps.step(16)
+            self.reactor.hear()
+        for talk in list(self.hops.open):
+            if talk in self.hops.open:
+                self.hops.finish(talk, self._chance)
+        self.reactor.advance(35.0)
+
+
+def _done(story: Any) -> bool:
+    """Whether nothing will happen to it any more, as far as the queue was told."""
+    if story.stored < 0:
+        return bool(story.refused or not story.begun)
+    return bool(story.versions[story.stored].record.finished)
+
+
+def start(awaitable: Awaitable[Any]) -> None:
+    """Begin it. What it raises is not what is looked for."""
+    Deferred.fromCoroutine(awaitable).addErrback(lambda failure: None)  # type: ignore[arg-type]
+
+
+def _fill(sink: ISink, content: bytes) -> None:
+    for place in range(0, len(content), 1000):
+        sink.write(content[place : place + 1000])
+
+
+def make_content(number: int, size: int) -> bytes:
+    """A content that can be known again."""
+    return b"Subject: %d\r\n\r\n" % number + Random(number).randbytes(size)
+
+
+def is_shared_memory(name: str) -> bool:
+    """SQLite's index of its log: mapped memory, made anew at every start."""
+    return name.endswith("-shm")
