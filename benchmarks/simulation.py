@@ -7,16 +7,19 @@ lanes, without the bound on what the real queue holds in memory.
 
     python benchmarks/simulation.py [--messages N] [--destinations N] [--concurrency N] [--seed N] [--plot FILE.png]
 
-It prints throughput, waiting times by sender and by kind of destination, and memory; with matplotlib it plots them.
+It prints throughput, waiting times by sender and by kind of destination, and memory; `--plot` also draws them, with
+matplotlib (the extra "plot" of this project's package).
 """
 
 from __future__ import annotations
 
 import argparse
 import heapq
+import importlib.util
 import itertools
 import random
 import resource
+import sys
 import time
 from array import array
 from collections.abc import Iterator
@@ -37,6 +40,9 @@ from relaygw.core.shaping import Destination
 from relaygw.queue.traffic import make_traffic
 
 HOUR = 3600.0
+SAMPLE = 10.0
+"""Seconds of virtual time between two looks at the memory and at what is in line."""
+
 NOBODY = Address("somebody", "example.com")
 DELIVERED = from_reply(NOBODY, Reply(250, "2.0.0", "ok"), host="mx", address="192.0.2.1")
 DEAD = deferred(NOBODY, "4.4.1", "no answer while connecting")
@@ -72,10 +78,13 @@ class Run:
     made: int = 0
     rests: int = 0
     most_in_line: int = 0
+    samples: list[tuple[float, int, float]] = attrs.Factory(list)  # the time, how many are in line, MiB in memory
 
 
 def main() -> None:
     options = arguments()
+    if options.plot and importlib.util.find_spec("matplotlib") is None:
+        sys.exit("--plot needs matplotlib, which is not installed: pip install 'relaygw[plot]', or leave --plot out")
     chance = random.Random(options.seed)
     run = Run(options, make_places(options, chance))
     began = time.process_time()
@@ -141,6 +150,7 @@ def simulate(run: Run, chance: random.Random) -> None:
     coming = arrivals(run, chance)
     next_arrival = next(coming, None)
     in_line = 0
+    next_sample = 0.0
 
     def start(messages: list[int], now: float) -> None:
         for at in messages:
@@ -173,6 +183,9 @@ def simulate(run: Run, chance: random.Random) -> None:
         now = min(moments)
         if now == float("inf"):
             return
+        if now >= next_sample:
+            run.samples.append((now, in_line, memory()))
+            next_sample = now + SAMPLE
         if now == moments[1]:
             _, at, outcome = heapq.heappop(ends)
             place = run.places[run.place[at]]
@@ -252,16 +265,25 @@ def waits(run: Run, messages: list[int]) -> list[float]:
     return sorted(run.first[at] - run.arrived[at] for at in messages if run.first[at] >= 0)
 
 
+def memory() -> float:
+    """MiB of this process now, as far as the system tells."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def report(run: Run, seconds: float) -> None:
     number = len(run.arrived)
     delivered = sorted(done for done in run.done if 0 <= done < float("inf"))
     busy = delivered[int(len(delivered) * 0.9)] if delivered else 0.0
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{number} messages to {len(run.places)} destinations, at most {run.options.concurrency} attempts at once")
     print(f"delivered {len(delivered)}, given back {sum(done == float('inf') for done in run.done)}")
     print(f"attempts {run.made}, {run.made / number:.2f} a message; rests begun {run.rests}")
     print(f"nine tenths delivered after {busy:.0f} s: {0.9 * len(delivered) / max(busy, 1):.0f} a second")
-    print(f"most in line {run.most_in_line}; memory {memory:.0f} MiB in all")
+    print(f"most in line {run.most_in_line}; memory {most:.0f} MiB in all")
     print(f"processor time {seconds:.1f} s, {seconds / max(run.made, 1) * 1e6:.1f} µs an attempt\n")
     print(f"{'wait for the first attempt, seconds':36}{'messages':>10}{'median':>10}{'p99':>10}{'longest':>10}")
     for name, messages in groups(run):
@@ -271,22 +293,55 @@ def report(run: Run, seconds: float) -> None:
 
 
 def plot(run: Run, path: str) -> None:
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        print("\nno plot: matplotlib is not installed")
-        return
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5))
-    minutes = [done / 60 for done in run.done if 0 <= done < float("inf")]
-    left.hist(minutes, bins=120)
-    left.set(xlabel="minutes", ylabel="delivered", title="Deliveries", yscale="log")
-    for name, messages in itertools.islice(groups(run), 3):
-        found = waits(run, messages)
-        right.plot([max(wait, 0.01) for wait in found], [at / len(found) for at in range(len(found))], label=name)
-    right.set(xlabel="seconds to the first attempt", ylabel="part of messages", title="Waiting", xscale="log")
-    right.legend()
-    figure.savefig(path)
+    """Throughput, waiting times, what is in line and memory, in one picture."""
+    import matplotlib
+
+    matplotlib.use("Agg")  # a file, and no window
+    from matplotlib import pyplot
+
+    figure, ((rates, waiting), (line, size)) = pyplot.subplots(2, 2, figsize=(13, 8.5), layout="constrained")
+    options = run.options
+    figure.suptitle(
+        f"{len(run.arrived):,} messages to {len(run.places):,} destinations, at most {options.concurrency:,} attempts"
+    )
+    done = [moment for moment in run.done if 0 <= moment < float("inf")]
+    end = max(done, default=0.0)
+    _plot_rates(rates, run, done, end)
+    _plot_waits(waiting, run)
+    shown = [sample for sample in run.samples if sample[0] <= end]
+    minutes = [moment / 60 for moment, _, _ in shown]
+    line.fill_between(minutes, [number for _, number, _ in shown], step="post", alpha=0.5)
+    line.set(xlabel="minutes", ylabel="messages", title="In line, in memory", ylim=(0, None))
+    size.plot(minutes, [found for _, _, found in shown])
+    size.set(xlabel="minutes", ylabel="MiB", title="Memory of the simulation, messages and all", ylim=(0, None))
+    for axes in (rates, waiting, line, size):
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
     print(f"\nplotted in {path}")
+
+
+def _plot_rates(axes: Any, run: Run, done: list[float], end: float) -> None:
+    """What came and what was delivered a second, minute by minute; rare ones are seen beside many."""
+    edges = [minute * 60.0 for minute in range(int(end / 60) + 2)]
+    for moments, name in ((run.arrived, "came"), (done, "delivered")):
+        counts = [0] * (len(edges) - 1)
+        for moment in moments:
+            if moment < edges[-1]:
+                counts[int(moment / 60)] += 1
+        axes.stairs([count / 60 for count in counts], [edge / 60 for edge in edges], label=name, linewidth=1.4)
+    axes.set(xlabel="minutes", ylabel="messages a second", title="Throughput", yscale="log")
+    axes.legend()
+
+
+def _plot_waits(axes: Any, run: Run) -> None:
+    """Which part of each kind of sender's messages was attempted within how long; 0.01 s stands for at once."""
+    for name, messages in itertools.islice(groups(run), 4):
+        found = waits(run, messages)
+        parts = [(at + 1) / len(found) for at in range(len(found))]
+        axes.plot([max(wait, 0.01) for wait in found], parts, label=name, linewidth=2)
+    axes.set(xlabel="seconds to the first attempt", ylabel="part of messages", xscale="log", ylim=(0, 1.02))
+    axes.set_title("Waiting, to destinations that answer")
+    axes.legend(loc="center left")
 
 
 if __name__ == "__main__":
