@@ -6,7 +6,7 @@ Exit code 0: nothing is wrong (there may be warnings); 1: something is.
 import argparse
 import ipaddress
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,30 @@ from relaygw.config.schema import Config, RouteConfig
 from relaygw.core import dkim_record
 from relaygw.core.address import AddressError, normalize_domain
 from relaygw.core.client import IPAddress
-from relaygw.core.dns_check import Certificate, Finding, Key, Level, Published, Site, inquiries
+from relaygw.core.dns_check import (
+    Certificate,
+    Finding,
+    Key,
+    Level,
+    Published,
+    Site,
+    check_served,
+    inquiries,
+    is_served,
+)
 from relaygw.core.session import Role
+from relaygw.core.sts import StsPolicy
 from relaygw.dns import consult
 from relaygw.egress.signatories import NamedKey
 from relaygw.interfaces import IResolver
 from relaygw.keybook import BookError, in_use
 
 _WIDTH = 90
+
+FETCH_TIMEOUT = 8.0
+"""Seconds for all policies, which are fetched together once the DNS has answered."""
+
+Fetch = Callable[[str], Awaitable[StsPolicy | str]]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +67,10 @@ def check(options: argparse.Namespace, context: Context) -> Answer:
     unusable: list[Finding] = []
     site = make_site(config, domains, tuple(map(_address, options.ip)), unusable)
     findings, asked = ask_all(
-        config.dns, options.zone, lambda resolver: _ask(resolver, site, domains), Progress(not options.json)
+        config.dns,
+        options.zone,
+        lambda resolver: ask(resolver, site, domains, None if options.zone else _fetching(resolver)),
+        Progress(not options.json),
     )
     findings = (*unusable, *findings)
     bad = any(finding.level is Level.ERROR for finding in findings)
@@ -69,13 +88,37 @@ def check(options: argparse.Namespace, context: Context) -> Answer:
     return Answer(document=document, text=_text(findings, records), notes=notes, status=NO if bad else DONE)
 
 
-async def _ask(resolver: IResolver, site: Site, domains: Sequence[str]) -> tuple[Finding, ...]:
-    """All inquiries at once; the findings in their order."""
+async def ask(resolver: IResolver, site: Site, domains: Sequence[str], fetch: Fetch | None) -> tuple[Finding, ...]:
+    """All inquiries at once; the findings in their order, then those about the policies that are served."""
     running: list[Deferred[tuple[Finding, ...]]] = [
         as_deferred(consult(inquiry, resolver)) for inquiry in inquiries(site, domains)
     ]
     results: list[tuple[Finding, ...]] = await gatherResults(running, consumeErrors=True)
-    return tuple(dict.fromkeys(finding for found in results for finding in found))
+    findings = tuple(dict.fromkeys(finding for found in results for finding in found))
+    served = [finding.about for finding in findings if is_served(finding)] if fetch is not None else []
+    fetched = await gatherResults([as_deferred(fetch(domain)) for domain in served]) if fetch is not None else []
+    for domain, policy in zip(served, fetched, strict=True):
+        findings += await consult(check_served(site, domain, policy), resolver)
+    return findings
+
+
+def _fetching(resolver: IResolver) -> Fetch:
+    """As a sender fetches policies; what fails becomes the words that say why."""
+    from twisted.internet import reactor
+
+    from relaygw.core.sts import StsError, parse_policy
+    from relaygw.egress.https import Https, HttpsError
+    from relaygw.egress.sts import fetch_by
+
+    get = fetch_by(Https(reactor, resolver), timeout=FETCH_TIMEOUT)
+
+    async def fetch(domain: str) -> StsPolicy | str:
+        try:
+            return parse_policy(await get(domain))
+        except (HttpsError, StsError) as error:
+            return str(error)
+
+    return fetch
 
 
 def our_domains(config: Config) -> tuple[str, ...]:

@@ -182,12 +182,12 @@ def _following(kept: KeptPolicy) -> StsFound:
     return StsFound(policy=kept.policy, why=f"the domain's policy {kept.id} says {kept.policy.mode.value}")
 
 
-def fetch_by(https: Https) -> Callable[[str], Awaitable[bytes]]:
+def fetch_by(https: Https, timeout: float = FETCH_TIMEOUT) -> Callable[[str], Awaitable[bytes]]:
     """How policies are fetched from the world (RFC 8461 3.3)."""
 
     async def fetch(domain: str) -> bytes:
         url = f"https://mta-sts.{domain}/.well-known/mta-sts.txt"
-        page = await https.get(url, timeout=FETCH_TIMEOUT, limit=MAX_POLICY)
+        page = await https.get(url, timeout=timeout, limit=MAX_POLICY)
         if page.status != 200:
             raise HttpsError(f"the server answered {page.status}")
         if page.kind != "text/plain":

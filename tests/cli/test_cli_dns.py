@@ -10,8 +10,14 @@ from typing import Any
 
 import pytest
 
+from relaygw.cli.direct import run_now
+from relaygw.cli.dns import ask
 from relaygw.cli.main import main
 from relaygw.cli.records import zone_line
+from relaygw.core.dns_check import Site
+from relaygw.core.question import Exchange
+from relaygw.core.sts import Mode, StsPolicy
+from relaygw.dns import FixedResolver
 from relaygw.testing.name_servers import resolve_by, root, serve
 
 Run = Callable[..., tuple[int, Any, str]]
@@ -160,3 +166,31 @@ def test_a_real_name_server_is_asked_for_everything_at_once(folder: Path, name_s
     asked = [(each["name"], each["type"]) for each in document["questions"]]
     assert ("example.com", "MX") in asked
     assert all(each["milliseconds"] >= 0 for each in document["questions"])
+
+
+ANNOUNCED = FixedResolver(
+    {
+        "example.com": {"MX": [Exchange(10, "mail.example.com")]},
+        "mail.example.com": {"A": ["192.0.2.1"]},
+        "_mta-sts.example.com": {"TXT": [b"v=STSv1; id=1"]},
+        "mta-sts.example.com": {"A": ["192.0.2.80"]},
+        "_mta-sts.example.net": {"TXT": [b"v=STSv1; id=1"]},  # and no host for it
+    }
+)
+
+
+def test_the_policies_that_are_announced_are_fetched_and_compared() -> None:
+    fetched: list[str] = []
+
+    async def fetch(domain: str) -> StsPolicy | str:
+        fetched.append(domain)
+        return StsPolicy(mode=Mode.ENFORCE, mx=("other.example.com",), max_age=604_800)
+
+    site = Site(hostname="mail.example.com", now=0.0)
+    findings = run_now(ask(ANNOUNCED, site, ("example.com", "example.net", "example.org"), fetch))
+    assert fetched == ["example.com"]
+    assert [(each.level.value, each.found[2]) for each in findings if each.type == "HTTPS"] == [
+        ("error", "mx: other.example.com"),
+        ("warning", "mx: other.example.com"),
+    ]
+    assert not [each for each in run_now(ask(ANNOUNCED, site, ("example.com",), None)) if each.type == "HTTPS"]

@@ -8,6 +8,7 @@
     signing    DKIM keys of a domain
     policy     DMARC record of a domain
     transport  MTA-STS and TLSRPT of a domain
+    served     the MTA-STS policy that its web server gives out
     dane       TLSA of the hosts that are ours
 
 Each inquiry stands for itself, so that they can be run together; a resolver with a cache shares their questions.
@@ -21,12 +22,13 @@ from relaygw.core.dns_check.finding import Finding, Level, Published
 from relaygw.core.dns_check.host import check_addresses, check_hello
 from relaygw.core.dns_check.policy import check_policy
 from relaygw.core.dns_check.sender import check_sender
+from relaygw.core.dns_check.served import check_served, is_served
 from relaygw.core.dns_check.signing import check_signing
 from relaygw.core.dns_check.site import Certificate, Key, Site
 from relaygw.core.dns_check.transport import check_reports, check_strict_transport
 from relaygw.core.question import Inquiry
 
-__all__ = ["Certificate", "Finding", "Key", "Level", "Published", "Site", "inquiries"]
+__all__ = ["Certificate", "Finding", "Key", "Level", "Published", "Site", "check_served", "inquiries", "is_served"]
 
 _OF_DOMAIN = (
     check_exchanges,

@@ -30,8 +30,9 @@ class Published:
 class Finding:
     """`check` is the kind (mx, address, ptr, spf, dkim, dmarc, mta-sts, tlsrpt, tlsa); `about` the domain or host.
 
-    `name` and `type` are what was asked; `found` and `expected` are data as text; `publish` makes it right. Where the
-    DNS failed, it was not `answered`: then nothing is known of what stands there.
+    `name` and `type` are what was asked, of a policy on the web its address and HTTPS; `found` and `expected` are data
+    as text; `publish` makes it right. Where the DNS failed, it was not `answered`: then nothing is known of what stands
+    there.
     """
 
     level: Level

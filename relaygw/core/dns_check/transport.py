@@ -27,7 +27,7 @@ def check_strict_transport(site: Site, domain: str) -> Inquiry[tuple[Finding, ..
     texts = [text for text in texts_of(answer) if text.startswith(b"v=STSv1")]
     subject = subject.seen(texts)
     record = subject.record(subject.expected)
-    where = f"https://mta-sts.{domain}/.well-known/mta-sts.txt"
+    where = policy_url(domain)
     if not texts:
         wanted = "; ".join(policy.split("\r\n")[:-1])
         return (
@@ -39,6 +39,11 @@ def check_strict_transport(site: Site, domain: str) -> Inquiry[tuple[Finding, ..
     if fault:
         return (subject.error(fault, record),)
     return subject.ok("senders are told of a policy"), (yield from _policy_host(domain, where))
+
+
+def policy_url(domain: str) -> str:
+    """Where the policy has to be (RFC 8461 3.3)."""
+    return f"https://mta-sts.{domain}/.well-known/mta-sts.txt"
 
 
 def policy_text(exchanges: Sequence[str]) -> str:
