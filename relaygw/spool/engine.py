@@ -132,8 +132,8 @@ class Engine:
 
 
 def _is_disk_failure(error: Exception) -> bool:
-    """Whether the disk failed under SQLite, so that what it and the kernel hold in memory cannot be trusted. Where a file
-    could not be opened for writing, SQLite opens it for reading, and would keep it so."""
+    """Whether the disk failed under SQLite, so that what it and the kernel hold in memory cannot be trusted. Where a
+    file could not be opened for writing, SQLite opens it for reading, and would keep it so."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
