@@ -64,6 +64,10 @@ class Aliases:
             return plain
         return found if found.reply is None else plain
 
+    def leads_to(self, address: Address) -> tuple[Address, ...]:
+        """The same, as addresses alone."""
+        return self.expand_now(address).addresses
+
     def _back(self, srs: Srs, address: Address, sender: Address | None) -> Expansion | Awaitable[Expansion]:
         """A return address is for reports alone: for anything else it would be a relay for whoever knows it."""
         if sender is not None:

@@ -8,8 +8,8 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Iterator
-from typing import TypeVar
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import attrs
 
@@ -17,6 +17,7 @@ from relaygw.bridge import deferred
 from relaygw.cli.answer import CommandError, NotRunningError
 from relaygw.config.paths import history_directory, spool_directory
 from relaygw.config.schema import Config
+from relaygw.core.address import Address
 from relaygw.core.events import Event
 from relaygw.core.ids import new_id
 from relaygw.interfaces import ISpool, SpoolError
@@ -63,11 +64,26 @@ def operations(config: Config) -> Iterator[Operations]:
     with opened(config) as spool:
         yield Operations(
             spool=spool,
-            reports=reports,
+            reports=attrs.evolve(reports, lead=lambda address: _leads_to(config, address)),
             schedule=traffic_of(config).retries,
             now=time.time,
             write_event=lambda event: write_event(config, event),
         )
+
+
+def _leads_to(config: Config, address: Address) -> Sequence[Address]:
+    """Where mail to an address goes; tables are read only where one of ours is asked about."""
+    from relaygw.gateway.addresses import rules_of
+
+    if not config.aliases.tables or not rules_of(config).ours(address.domain):
+        return (address,)
+    from twisted.internet import reactor
+
+    from relaygw.cli.borrowed import address_parts, services
+
+    clock: Any = reactor
+    aliases = address_parts(config, services(config, clock)).aliases
+    return aliases.leads_to(address) if aliases is not None else (address,)
 
 
 @attrs.frozen(kw_only=True)

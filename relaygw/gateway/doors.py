@@ -204,6 +204,7 @@ def _quotas(parts: Parts, behind: Behind) -> Quotas | None:
         new_id=lambda: fresh_id(clock.seconds()),
         journal=behind.write_event,
         spawn=behind.spawn,
+        **({"lead": parts.aliases.leads_to} if parts.aliases is not None else {}),
     )
     return Quotas(parts.config.quotas, behind.ledger, office, clock.seconds)
 

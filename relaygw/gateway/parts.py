@@ -132,7 +132,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
         routing=routing,
         transports=behind(outgoing, routing, transports, lasting.write_event),
         outgoing=outgoing,
-        reports=reports,
+        reports=reports if aliases is None else attrs.evolve(reports, lead=aliases.leads_to),
         signer=signer,
         tls=tls,
         bans=lasting.bans,

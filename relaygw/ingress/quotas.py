@@ -52,7 +52,7 @@ class Held:
 
 @attrs.frozen(kw_only=True)
 class Office:
-    """Those who alerts need. `store` commits a message of ours and hands it on."""
+    """Those who alerts need. `lead` tells where mail to an address goes where it is an alias of ours."""
 
     hostname: str
     postmaster: Address
@@ -63,6 +63,7 @@ class Office:
     new_id: Callable[[], str]
     journal: Callable[[Event], None]
     spawn: Callable[[str, Awaitable[Any]], None]
+    lead: Callable[[Address], Sequence[Address]] = lambda address: (address,)
 
 
 class Quotas:
@@ -166,7 +167,8 @@ class Quotas:
             with contextlib.suppress(Exception):
                 account = await resolve(self._office.directory.named(held.login))
                 owner = account.addresses[:1] if account is not None else ()
-        return tuple(dict.fromkeys((*owner, self._office.postmaster)))
+        people = dict.fromkeys((*owner, self._office.postmaster))
+        return tuple(dict.fromkeys(end for address in people for end in self._office.lead(address) or (address,)))
 
 
 def _limits(quota: QuotaConfig) -> Limits:

@@ -20,7 +20,7 @@ from relaygw.mailbox.folder import Folder
 from relaygw.mailbox.incoming import Incoming
 from relaygw.mailbox.lane import Lane, Pool, Threads
 from relaygw.mailbox.maildir import TMP, StoredContent, deliver, make_maildir
-from relaygw.mailbox.names import canonical_folder, check_mailbox, folder_directory
+from relaygw.mailbox.names import canonical_folder, check_mailbox, folder_directory, folder_name
 from relaygw.mailbox.state import FolderState
 from relaygw.mailbox.values import INBOX, FolderStatus, MaildropLocked
 
@@ -72,6 +72,20 @@ class Store:
         await self._threads.call(work)
         if mailbox in self._accounts:
             self._accounts[mailbox].arrived(canonical_folder(folder))
+
+    async def folder_like(self, mailbox: str, name: str) -> str:
+        """The folder of this name in any case, "" where the mailbox has none. Raises OSError."""
+        path = os.path.join(self._path, check_mailbox(mailbox))
+
+        def look() -> str:
+            try:
+                directories = os.listdir(path)
+            except FileNotFoundError:
+                return ""
+            found = sorted(filter(None, map(folder_name, directories)))
+            return next((each for each in found if each.casefold() == name.casefold()), "")
+
+        return await self._threads.call(look)
 
     async def read(self, content: Content, start: int = 0) -> AsyncIterator[bytes]:
         """The content's bytes from `start`, read in threads, in pieces of at most 64 KiB or so."""

@@ -22,10 +22,10 @@ from relaygw.core.outcome import Outcome, Status, deferred, failed
 from relaygw.core.record import RecipientState, Route
 from relaygw.core.reply import Reply
 from relaygw.core.trace import delivered_to, return_path
-from relaygw.interfaces import Account, Attempt, ITransport, Options, Services
+from relaygw.interfaces import Account, Attempt, IRouteChecker, ITransport, Options, Services
 from relaygw.mailbox.names import canonical_folder
 from relaygw.mailbox.values import INBOX
-from relaygw.plugins import structure_options
+from relaygw.plugins import OptionsError, structure_options
 
 _log = Logger()
 
@@ -41,23 +41,56 @@ _FULL = {
 
 @attrs.frozen(kw_only=True)
 class MaildirOptions:
-    """`folder` is where messages go, made when it is not there."""
+    """`folder` is where messages go, made when it is not there. `tag_folder`: what is for name+tag goes to the folder
+    called as the tag, where the owner has made one."""
 
     folder: str = INBOX
+    tag_folder: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        canonical_folder(self.folder)
 
 
-@implementer(ITransport)
+@implementer(ITransport, IRouteChecker)
 class MaildirTransport:
-    """Uses the directory and the store of Services."""
+    """Uses the directory and the store of Services. A route's parameters stand above the options."""
 
     def __init__(self, options: Options, services: Services) -> None:
-        self._folder = canonical_folder(structure_options(MaildirOptions, options).folder)
+        structure_options(MaildirOptions, options)
+        self._options = dict(options)
+        self._by_route: dict[Route, MaildirOptions] = {}
+        self._delimiter = services.settings.aliases.delimiter if services.settings is not None else "+"
         self._directory = services.directory
         self._store = services.store
 
     def destination(self, route: Route, recipient: Address) -> str:
         """All mailboxes are one destination: what they share is a disk."""
         return "maildir"
+
+    def check(self, route: Route) -> tuple[str, ...]:
+        """What is wrong with the parameters of a route."""
+        try:
+            structure_options(MaildirOptions, self._options | dict(route.parameters))
+        except OptionsError as error:
+            return error.problems
+        return ()
+
+    def _wanted(self, route: Route) -> MaildirOptions:
+        found = self._by_route.get(route)
+        if found is None:
+            found = structure_options(MaildirOptions, self._options | dict(route.parameters))
+            self._by_route[route] = found
+        return found
+
+    async def _folder(self, route: Route, address: Address, mailbox: str) -> str:
+        """Where mail for the address goes. A folder is never made because a stranger has named it."""
+        wanted = self._wanted(route)
+        if wanted.tag_folder:
+            cuts = [place for sign in self._delimiter if (place := address.local.find(sign)) > 0]
+            tag = address.local[min(cuts) + 1 :] if cuts else ""
+            if tag and (found := await self._store.folder_like(mailbox, tag)):
+                return str(found)
+        return canonical_folder(wanted.folder)
 
     async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
         """One after the other, so that a message of many local recipients does not take every thread."""
@@ -78,7 +111,8 @@ class MaildirTransport:
                 return failed(address, "5.1.1", "there is no such mailbox here")
             top = return_path(attempt.record.envelope.sender) + delivered_to(address)
             binary = attempt.record.envelope.body is Body.BINARY
-            await self._store.deliver(account.mailbox, _with_top(top, attempt.content, binary), self._folder)
+            folder = await self._folder(attempt.route, address, account.mailbox)
+            await self._store.deliver(account.mailbox, _with_top(top, attempt.content, binary), folder)
         except CancelledError:
             raise
         except OSError as error:

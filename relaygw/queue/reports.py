@@ -5,7 +5,7 @@ read them, and lists would get one for each member. A double bounce is told to t
 to him.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -16,8 +16,9 @@ from relaygw.core.content import BytesContent, Content
 from relaygw.core.dsn import Facts, Reporter, Words, make_report, our_words
 from relaygw.core.envelope import Notify, path
 from relaygw.core.events import Accepted, Event, Reported, TaskFailed, Unreported
+from relaygw.core.expansion import expand
 from relaygw.core.headers import first, values
-from relaygw.core.lifecycle import Kind, Report, Step
+from relaygw.core.lifecycle import Kind, Report, Step, begin
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.retry import Schedules
 from relaygw.interfaces import NewMessage
@@ -31,7 +32,8 @@ _OF_LISTS = (b"list-id", b"list-post", b"list-unsubscribe", b"list-help")
 @attrs.frozen(kw_only=True)
 class Reports:
     """Makes DSNs. `new_id` gives a fresh queue id; `double_bounces` is who is told of those that fail, None nobody;
-    `collect` how many seconds a report may wait for more of its message."""
+    `collect` how many seconds a report may wait for more of its message. `lead` tells where mail to an address goes
+    where it is an alias of ours: a report does not come by RCPT."""
 
     by: Reporter
     new_id: Callable[[], str]
@@ -39,6 +41,7 @@ class Reports:
     texts: "Texts | None" = None
     warn_bulk: bool = False
     collect: float = 0.0
+    lead: Callable[[Address], Sequence[Address]] = lambda address: (address,)
 
     def make(
         self, step: Step, content: Content, schedule: Schedules, now: float
@@ -100,7 +103,21 @@ class Reports:
             made, data = make(content)
         except OSError:  # the content cannot be read: the sender is told all the same, without it
             made, data = make(BytesContent(b""))
-        return NewMessage(record=made, content=data)
+        return NewMessage(record=self._expanded(made), content=data)
+
+    def _expanded(self, made: Record) -> Record:
+        """The report to whom its recipient leads."""
+        (recipient,) = made.envelope.recipients
+        targets = tuple(self.lead(recipient.address))
+        if targets in ((recipient.address,), ()):
+            return made
+        envelope = attrs.evolve(
+            made.envelope,
+            recipients=expand(recipient, targets),
+            smtputf8=made.envelope.smtputf8 or not all(target.ascii for target in targets),
+        )
+        fresh = begin(queue_id=made.queue_id, envelope=envelope, now=made.arrived)
+        return attrs.evolve(made, envelope=envelope, recipients=fresh.recipients)
 
     def _words(self, facts: Facts, events: list[Event]) -> Words:
         """The operator's words, or ours where they fail: whatever a template does, people are told."""

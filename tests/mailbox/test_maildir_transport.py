@@ -16,7 +16,7 @@ from relaygw.core.content import BytesContent
 from relaygw.core.envelope import Body, Envelope, Recipient
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import RecipientState, Record, Route
-from relaygw.interfaces import Account, Attempt, ITransport
+from relaygw.interfaces import Account, Attempt, IRouteChecker, ITransport
 from relaygw.mailbox.transport import MaildirTransport
 
 CONTENT = b"Received: by mx\r\nSubject: hi\r\n\r\n.body \xff\r\nno end"
@@ -174,3 +174,57 @@ def test_cut_short_it_still_tells_what_was_delivered(tmp_path: Path) -> None:
         (Status.DEFERRED, True),
         (Status.DEFERRED, False),
     ]
+
+
+def by_route(*recipients: Address, **parameters: object) -> Attempt:
+    return attrs.evolve(
+        attempt(*recipients), route=Route(transport="maildir", parameters=tuple(sorted(parameters.items())))
+    )
+
+
+def test_a_route_names_its_folder(tmp_path: Path) -> None:
+    made = transport(tmp_path)
+    at_once(made.deliver(by_route(ALICE, folder="Junk")))
+    at_once(made.deliver(by_route(ALICE)))
+    assert len(stored(tmp_path, "alice", ".Junk")) == len(stored(tmp_path, "alice")) == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "wrong"),
+    [
+        ({"folder": "a//b"}, "empty"),
+        ({"folder": 7}, "folder"),
+        ({"tag_folder": "yes"}, "tag_folder"),
+        ({"fodler": "Junk"}, "unknown option 'fodler'"),
+        ({"folder": "Junk", "tag_folder": True}, ""),
+    ],
+)
+def test_a_route_is_judged(tmp_path: Path, parameters: dict[str, object], wrong: str) -> None:
+    made = transport(tmp_path)
+    assert verifyObject(IRouteChecker, made)
+    problems = made.check(Route(transport="maildir", parameters=tuple(sorted(parameters.items()))))
+    assert len(problems) == bool(wrong)
+    assert wrong in "".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("local", "folder"),
+    [
+        ("bob+lists", ".Lists"),
+        ("bob+LISTS", ".Lists"),
+        ("bob+unknown", ""),
+        ("bob+../../x", ""),
+        ("bob+", ""),
+        ("bob", ""),
+        ("bob+in.box", ""),
+    ],
+)
+def test_a_tag_names_a_folder_that_is_there_and_makes_none(tmp_path: Path, local: str, folder: str) -> None:
+    made = transport(tmp_path)
+    at_once(made.deliver(by_route(BOB, folder="Lists")))
+    before = {path.name for path in (tmp_path / "mail" / "bob").iterdir()}
+    count = len(stored(tmp_path, "bob", folder)) if folder else 0
+    (outcome,) = at_once(made.deliver(by_route(Address(local, "example.com"), tag_folder=True)))
+    assert outcome.status is Status.DELIVERED
+    assert len(stored(tmp_path, "bob", folder)) == count + 1
+    assert {path.name for path in (tmp_path / "mail" / "bob").iterdir()} == before
