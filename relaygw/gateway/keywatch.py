@@ -5,6 +5,7 @@ A look is bounded: so many questions at once, each with the resolver's own limit
 Files are read and written in a thread.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -68,6 +69,8 @@ class KeyWatch:
     def start(self) -> None:
         """Look in a moment, and from then on."""
         self._stopped = False
+        with contextlib.suppress(BookError):  # the first look tells it
+            self._ring = keybook.all_keys(self._parts().config)
         self._again(FIRST_LOOK)
 
     def stop(self) -> None:

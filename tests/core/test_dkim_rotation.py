@@ -246,7 +246,7 @@ class World:
 
 
 @given(st.lists(ACTS, max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_path_breaks_a_promise(acts: list[tuple[object, ...]]) -> None:
     world = World()
     for act in acts:
