@@ -29,6 +29,8 @@ VERBS = {
     "dkim": "make, show, check and rotate DKIM keys and their DNS records",
     "user": "add, remove and list users, set passwords",
     "ban": "list, add and lift bans of addresses, networks and logins",
+    "table": "list, show and look up tables; follow and check aliases",
+    "hold": "list, add and remove rules that hold mail as it comes in",
     "filters": "the filters in use, in their order",
     "reload": "have the running service read its configuration again",
 }

@@ -87,7 +87,7 @@ def _pages(ask: Callable[[asked.Asked], Json], given: asked.Asked, limit: int = 
     after: Any = ""
     while True:
         most = min(limit - len(messages), queue.DEFAULT_LIMIT) if limit else queue.DEFAULT_LIMIT
-        part = ask({**given, "after": after or "", "limit": most})
+        part = ask({**given, **({"after": after} if after else {}), "limit": most})
         messages += part["messages"]
         after = part["after"]
         if not after or (limit and len(messages) >= limit):
@@ -169,8 +169,8 @@ def change_trash(options: argparse.Namespace, context: Context) -> Answer:
     given |= {"removed_within": options.removed_within} if options.removed_within else {}
     with reach(context) as there:
         answer = _carry_out(options, given, lambda body: there.change_trash(options.order, body))
-    missing = set(options.ids) - {each["id"] for each in answer.document.get("messages", ())}
-    if missing and not options.dry_run:
+    missing = set() if options.dry_run else set(options.ids) - {each["id"] for each in answer.document["messages"]}
+    if missing:
         notes = "\n".join(f"nothing of {queue_id!r} is in the trash" for queue_id in sorted(missing))
         return Answer(document=answer.document, text=answer.text, notes=notes, status=NO)
     return answer

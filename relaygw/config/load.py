@@ -30,6 +30,7 @@ PLURALS = {
     "rewriters": "rewriter",
     "quotas": "quota",
     "tables": "table",
+    "holds": "hold",
     "routes": "route",
     "tls_policies": "tls_policy",
     "replies": "reply",

@@ -254,6 +254,24 @@ class MatchConfig:
 
 
 @attrs.frozen(kw_only=True)
+class HoldMatchConfig(MatchConfig):
+    """`destination`: names of destinations, or of hosts of theirs, as `relaygw queue destinations` shows them."""
+
+    destination: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class HoldConfig:
+    """Mail that matches is accepted and held until an operator releases it; with `action` "quarantine" it is marked as
+    quarantined besides. The first rule that matches one of the recipients decides about the message."""
+
+    name: Label
+    action: Literal["hold", "quarantine"] = "hold"
+    reason: str = ""
+    match: HoldMatchConfig = HoldMatchConfig()
+
+
+@attrs.frozen(kw_only=True)
 class RouteConfig:
     """Match → action. `transport` is an entry point's name (mx, smarthost, maildir, discard) or `module:object`;
     every further key of the table is a parameter of the transport; lists among them become tuples."""
@@ -275,8 +293,8 @@ class SpoolConfig:
 
 @attrs.frozen(kw_only=True)
 class QueueConfig:
-    """`retry` are the waits after attempt 1, 2 …; the last repeats until `expire` after arrival. `trash_age` is how long
-    what an operator removes can be brought back; 0: it cannot."""
+    """`retry` are the waits after attempt 1, 2 …; the last repeats until `expire` after arrival. `trash_age` is how
+    long what an operator removes can be brought back; 0: it cannot."""
 
     retry: tuple[Duration, ...] = (5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 2 * HOUR, 4 * HOUR)
     expire: Duration = 5 * DAY
@@ -336,7 +354,9 @@ class RetryConfig:
     sender: tuple[str, ...] = ()
     login: tuple[str, ...] = ()
     host: tuple[DomainOrBelow, ...] = ()
-    trouble: tuple[Literal["connect", "dns", "tls", "busy", "greylisted", "full", "local", "temporary"], ...] = ()
+    trouble: tuple[
+        Literal["connect", "dns", "tls", "login", "busy", "greylisted", "full", "local", "temporary"], ...
+    ] = ()
     waits: tuple[Duration, ...] = ()
     expire: Duration | None = None
     delay_warning: Moments | None = None
@@ -495,6 +515,7 @@ class Config:
     tables: tuple[TableConfig, ...] = ()
     aliases: AliasesConfig = AliasesConfig()
     srs: SrsConfig = SrsConfig()
+    holds: tuple[HoldConfig, ...] = ()
     routes: tuple[RouteConfig, ...] = ()
     shaping: tuple[ShapingConfig, ...] = ()
     replies: tuple[ReplyConfig, ...] = ()

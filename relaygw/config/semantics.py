@@ -16,7 +16,7 @@ from relaygw.config.address_rules import route_name
 from relaygw.config.problem import Fault, Path, repeated
 from relaygw.config.schema import Config, ListenerConfig
 from relaygw.config.structure import listed, meant, shown
-from relaygw.core import routing, signing_table
+from relaygw.core import holds, routing, signing_table
 from relaygw.core.patterns import PatternError, compile_patterns
 from relaygw.core.session import Role
 
@@ -73,6 +73,7 @@ def _references(config: Config) -> Iterator[Fault]:
     places = [(("filter", number, "listeners"), use.listeners) for number, use in enumerate(config.filters)]
     places += [(("rewriter", number, "listeners"), use.listeners) for number, use in enumerate(config.rewriters)]
     places += [(("quota", number, "listeners"), quota.listeners) for number, quota in enumerate(config.quotas)]
+    places += [(("hold", number, "match"), rule.match.listener) for number, rule in enumerate(config.holds)]
     places += [(("route", number, "match"), route.match.listener) for number, route in enumerate(config.routes)]
     places += [(("signing", number, "listener"), rule.listener) for number, rule in enumerate(config.signing)]
     for path, names in places:
@@ -166,6 +167,15 @@ def _rewriters(config: Config) -> Iterator[Fault]:
             if name not in routes:
                 hint = meant(name, routes) or f"known are {listed(sorted(routes))}"
                 yield ("rewriter", place, "routes"), f'no [[route]] is named "{name}"', hint
+
+
+def _holds(config: Config) -> Iterator[Fault]:
+    groups: routing.Groups = {"local": config.domains, "relay": config.relay_domains}
+    for place, sentence in holds.problems(config.holds, groups):
+        yield ("hold", place), sentence, ""
+    for place, rule in enumerate(config.holds):
+        if not rule.reason.isprintable():
+            yield ("hold", place, "reason"), "it must be one line of text", ""
 
 
 def _senders(config: Config) -> Iterator[Fault]:
@@ -359,12 +369,13 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_listeners, ("listener",)),
     (_filter_names, ("filter",)),
     (_routes, (EVERY_ROUTE, "route", "domains", "relay_domains")),
-    (_references, (EVERY_NAME, "listener", "filter", "rewriter", "quota", "route", "signing")),
+    (_references, (EVERY_NAME, "listener", "filter", "rewriter", "quota", "hold", "route", "signing")),
     (_quota_names, ("quota",)),
     (_rewriters, ("rewriter", EVERY_ROUTE, "route")),
     (address_rules.tables, ("table", "aliases")),
     (address_rules.alias_domains, ("aliases", "domains", "relay_domains")),
     (address_rules.srs, ("srs", "relay_domains")),
+    (_holds, ("hold", "domains", "relay_domains")),
     (_senders, ("submission", "domains")),
     (_domains, ("domains", "relay_domains")),
     (_tls, ("tls", "listener")),

@@ -15,7 +15,7 @@ from twisted.web.http import Request
 from relaygw import __version__
 from relaygw.bridge import resolve
 from relaygw.config.schema import Config
-from relaygw.control import asked, bans, queue, spool, tables, trash
+from relaygw.control import asked, bans, holds, queue, spool, tables, trash
 from relaygw.control.collaborators import Collaborators
 from relaygw.control.explain import Case, Parts, explain_route
 from relaygw.control.metrics import render
@@ -52,6 +52,8 @@ class ControlApp:
             ("GET", "/tables/<name>", self.look_up),
             ("GET", "/expand", self.expand),
             ("GET", "/filters", self.filters),
+            ("GET", "/holds", self.list_holds),
+            ("POST", "/holds/<verb>", self.change_holds),
             ("GET", "/bans", self.list_bans),
             ("POST", "/bans/<verb>", self.change_bans),
             ("POST", "/dkim/look", self.look_at_keys),
@@ -118,7 +120,7 @@ class ControlApp:
         return as_json(request, await explain_route(case, parts))
 
     async def list_tables(self, request: Request) -> bytes:
-        return as_json(request, tables.list_(there(self._parts.addresses)))
+        return as_json(request, await tables.list_(there(self._parts.addresses)))
 
     async def look_up(self, request: Request, name: str) -> bytes:
         return as_json(request, await tables.look_up(there(self._parts.addresses), name, asked.query(request.args)))
@@ -128,6 +130,12 @@ class ControlApp:
 
     async def filters(self, request: Request) -> bytes:
         return as_json(request, {"filters": filters_document(self._parts.settings())})
+
+    async def list_holds(self, request: Request) -> bytes:
+        return as_json(request, holds.list_(there(self._parts.holds)))
+
+    async def change_holds(self, request: Request, verb: str) -> bytes:
+        return as_json(request, holds.change(there(self._parts.holds), verb, asked.body(_content(request))))
 
     async def list_bans(self, request: Request) -> bytes:
         return as_json(request, bans.list_(self._parts.bans))

@@ -120,7 +120,7 @@ class Routing:
         """The route of one recipient; None where no rule matches. `found` is what `headers` finds in its head."""
         address = recipient.address
         for rule in self.rules:
-            if (rule.unconditional or _matches(rule, record, address, found)) and not _released(
+            if (rule.unconditional or matches(rule, record, address, found)) and not _released(
                 rule, record, recipient
             ):
                 return rule.route
@@ -153,7 +153,8 @@ def _released(rule: Rule, record: Record, recipient: Recipient) -> bool:
     return any(state.recipient == recipient and state.attempts for state in record.recipients)
 
 
-def _matches(rule: Rule, record: Record, recipient: Address, found: Found) -> bool:
+def matches(rule: Rule, record: Record, recipient: Address, found: Found) -> bool:
+    """Whether all conditions of a rule hold for one recipient of a message."""
     return (
         (rule.recipient is None or rule.recipient.match(recipient) != "")
         and (rule.sender is None or rule.sender.match(record.envelope.sender) != "")
@@ -222,11 +223,12 @@ def compile_routes(
 ) -> Routing:
     """The table for these routes; raises PatternError or HeaderMatchError (`problems` tells all of them)."""
     groups: Groups = {"local": domains, "relay": relay_domains}
-    rules = tuple(_rule(number, route, groups) for number, route in enumerate(routes, 1))
+    rules = tuple(make_rule(number, route, groups) for number, route in enumerate(routes, 1))
     return Routing(rules, look_for(condition for rule in rules for condition in rule.header))
 
 
-def _rule(number: int, config: Entry, groups: Groups) -> Rule:
+def make_rule(number: int, config: Entry, groups: Groups) -> Rule:
+    """One route compiled; raises PatternError or HeaderMatchError for a pattern that is none."""
     match = config.match
     parameters = tuple(sorted((name, _hashable(value)) for name, value in config.parameters.items()))
     return Rule(
@@ -270,7 +272,7 @@ def problems(
     found: list[str] = []
     for number, config in enumerate(routes, 1):
         try:
-            rules.append(_rule(number, config, groups))
+            rules.append(make_rule(number, config, groups))
         except (PatternError, HeaderMatchError) as error:
             found.append(f"{_label(number, config)}: {error}")
         if "<>" in config.match.recipient:

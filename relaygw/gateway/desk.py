@@ -2,11 +2,13 @@
 and reconfigured as one.
 """
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from relaygw.config.schema import Config
 from relaygw.core.events import Event
+from relaygw.holds import FILE, HoldBook
 from relaygw.interfaces import ITrash
 from relaygw.queue.operations import Operations
 from relaygw.queue.trash import Sweeper, Trash
@@ -27,6 +29,13 @@ class Desk:
         spawn: Callable[[str, Awaitable[None]], None],
         write_event: Callable[[Event], None],
     ) -> None:
+        self.holds = HoldBook(
+            os.path.join(config.state, FILE),
+            config,
+            now=reactor.seconds,
+            write_event=write_event,
+            places=operations.names,
+        )
         self.spool: SpoolDesk | None = None
         if isinstance(spool, SqliteSpool):
             self.spool = SpoolDesk(spool, now=reactor.seconds, write_event=write_event, fell_due=operations.fell_due)
@@ -44,11 +53,13 @@ class Desk:
             operations.kept = self._sweeper.look
 
     def start(self) -> None:
+        self.holds.start()
         if self._sweeper is not None:
             self._sweeper.start()
 
     def reconfigure(self, config: Config) -> None:
         """Use this configuration from now on."""
+        self.holds.reconfigure(config)
         if self._sweeper is not None:
             self._sweeper.reconfigure(config.queue.trash_age)
 

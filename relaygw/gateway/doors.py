@@ -24,6 +24,7 @@ from relaygw.core.record import Record
 from relaygw.core.session import Role
 from relaygw.gateway.parts import Parts, fresh_id
 from relaygw.gateway.proxied import Hall, may_speak_for_others
+from relaygw.holds import HoldBook
 from relaygw.ingress.binding import Binding
 from relaygw.ingress.crowd import Crowd
 from relaygw.ingress.factory import IngressFactory
@@ -48,6 +49,7 @@ class Behind:
     spawn: Callable[[str, Awaitable[Any]], None]
     pressure: Pressure
     ledger: Ledger
+    holds: HoldBook
 
 
 @implementer(ILoggingContext)
@@ -172,6 +174,7 @@ def _house(config: ListenerConfig, parts: Parts, behind: Behind) -> House:
         aliases=parts.aliases,
         binding=_binding(parts),
         quotas=_quotas(parts, behind),
+        holds=behind.holds,
         pressure=behind.pressure,
         inventory=Inventory(behind.write_event, clock.seconds) if legacy else None,
     )

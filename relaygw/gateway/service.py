@@ -28,6 +28,7 @@ from relaygw.control.collaborators import Collaborators, Reread
 from relaygw.control.service import ControlService
 from relaygw.core.events import Reloaded, Started, Stopped, TaskFailed
 from relaygw.core.question import Answer, Question
+from relaygw.gateway.address_desk import AddressDesk, address_parts
 from relaygw.gateway.counts import Counts
 from relaygw.gateway.desk import Desk
 from relaygw.gateway.doors import Behind, Door
@@ -135,6 +136,7 @@ class Gateway(MultiService):
             spawn=self._tasks.spawn,
             pressure=self.pressure,
             ledger=self._counts.ledger,
+            holds=self.desk.holds,
         )
         self.doors = [self._door(name) for name in (each.name for each in config.listeners)]
         self._listening = MultiService()
@@ -290,8 +292,10 @@ class Gateway(MultiService):
             bans=self.bans,
             trash=self.desk.trash,
             spool=self.desk.spool,
+            holds=self.desk.holds,
             rehearse=lambda route, recipient, connect: rehearse(self._parts.transports, route, recipient, connect),
             signing=lambda record: signing(self._parts.signer, record),
+            addresses=AddressDesk(lambda: address_parts(self._parts)),
             look_at_keys=self._look_at_keys,
         )
 

@@ -15,6 +15,7 @@ from relaygw.core.permission import Permission
 from relaygw.core.record import Record
 from relaygw.core.session import Role, Transaction
 from relaygw.core.verdict import Action, AuthResult, Phase, Verdict
+from relaygw.holds import HoldBook
 from relaygw.ingress.binding import Binding
 from relaygw.ingress.inventory import Inventory
 from relaygw.ingress.pressure import Pressure
@@ -71,7 +72,8 @@ class House:
     belongs to this process, which gets it through `offer`.
 
     Strangers are greeted after `greeting_delay` seconds. `adds_fields`: missing Date and Message-ID are added, as they
-    are on submission. Where `aliases`, `binding`, `quotas`, `pressure` or `inventory` is None, nobody is asked.
+    are on submission. Where `aliases`, `binding`, `quotas`, `holds`, `pressure` or `inventory` is None, nobody is
+    asked.
     """
 
     hostname: str
@@ -101,6 +103,7 @@ class House:
     aliases: Aliases | None = None
     binding: Binding | None = None
     quotas: Quotas | None = None
+    holds: HoldBook | None = None
     pressure: Pressure | None = None
     inventory: Inventory | None = None
 

@@ -12,8 +12,9 @@ import attrs
 from relaygw.core.authres import compose as authentication_results
 from relaygw.core.content import Content
 from relaygw.core.envelope import Envelope, path
-from relaygw.core.events import Accepted, Discarded, Expanded, TaskFailed
+from relaygw.core.events import Accepted, Discarded, Expanded, HeldByRule, TaskFailed
 from relaygw.core.facts import Facts, read_facts
+from relaygw.core.holds import HoldRule
 from relaygw.core.lifecycle import begin
 from relaygw.core.record import Record
 from relaygw.core.reply import Reply
@@ -33,7 +34,8 @@ MAX_FINDINGS = 50
 @attrs.frozen(kw_only=True)
 class Message:
     """A message ready for the spool. `head` replaces the content's header section where it is not None; `held` is set
-    for mail beyond a quota. `others` are further records of the same content, for the members of lists."""
+    for mail beyond a quota, `ruling` for what a rule holds. `others` are further records of the same content, for the
+    members of lists."""
 
     record: Record
     prefix: bytes
@@ -41,6 +43,7 @@ class Message:
     held: Held | None = None
     others: tuple[Record, ...] = ()
     expansions: Expansions = NO_EXPANSIONS
+    ruling: HoldRule | None = None
 
 
 def compose(
@@ -72,6 +75,9 @@ def compose(
         quarantined=found is not None and bool(found.quarantine),
         findings=_findings(found),
     )
+    ruling = house.holds.judge(record, written.head) if house.holds is not None and house.holds.active else None
+    if ruling is not None:
+        record = attrs.evolve(record, held=ruling.words, quarantined=record.quarantined or ruling.quarantine)
     return Message(
         record=record,
         prefix=prefix,
@@ -79,6 +85,7 @@ def compose(
         held=held,
         others=tuple(_another(house, record, envelope) for envelope in envelopes[1:]),
         expansions=expansions,
+        ruling=ruling,
     )
 
 
@@ -152,6 +159,8 @@ async def commit(house: House, message: Message, sink: ISink) -> Reply:
     if message.expansions:
         _tell_expansions(house, message)
     house.journal(_accepted(record))
+    if message.ruling is not None:
+        house.journal(_held_by_rule(record, message.ruling))
     if message.held is not None and house.quotas is not None:
         _attempt(house, record, "report a quota", partial(house.quotas.report, record, message.held))
     if not record.held:  # where it is not taken the record is safe: the queue finds it when the lease ends
@@ -218,6 +227,16 @@ def _accepted(record: Record) -> Accepted:
         client=record.client,
         login=record.login,
         listener=record.listener,
+    )
+
+
+def _held_by_rule(record: Record, rule: HoldRule) -> HeldByRule:
+    return HeldByRule(
+        session=record.session_id,
+        queue_id=record.queue_id,
+        rule=rule.name,
+        reason=rule.reason,
+        quarantined=rule.quarantine,
     )
 
 

@@ -5,7 +5,7 @@ the command line has none. Every answer is a value in words an operator can read
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import attrs
 from twisted.internet.defer import gatherResults
@@ -15,7 +15,7 @@ from relaygw.core.content import Content
 from relaygw.core.events import Event
 from relaygw.core.lanes import Standing
 from relaygw.core.lifecycle import Order, Verb
-from relaygw.core.record import Record
+from relaygw.core.record import RecipientState, Record
 from relaygw.core.retry import Schedules
 from relaygw.core.selection import Selection
 from relaygw.interfaces import ISpool, SpoolError
@@ -207,6 +207,10 @@ class Operations:
             if not after:
                 break
         return Ordered(answers=tuple(answers), after=after)
+
+    def names(self, record: Record, state: RecipientState) -> Collection[str]:
+        """The names of a recipient's destination, as far as they are known: its own, and those of its hosts."""
+        return self._hands.names(record, state)
 
     def fell_due(self, due: float) -> None:
         """Something in the spool is due then, which nobody here has ordered."""
