@@ -233,7 +233,8 @@ class Attempted(Event):
 class TlsChecked(Event):
     """A new session with a next hop, as TLS reports count it (RFC 8460 4.4). `result` is "" for a success, else the
     report's word for the failure; `delivering`: the session carries mail all the same. `policy_type` is "tlsa", "sts"
-    or "no-policy-found", `policy` its lines, `mx_patterns` the hosts it allows."""
+    or "no-policy-found", `policy` its lines, `mx_patterns` the hosts it allows. Of a failure also `source`, our
+    address, and `helo`, the host's own name, as far as it came to that."""
 
     domain: str
     host: str
@@ -247,6 +248,8 @@ class TlsChecked(Event):
     mode: str = ""
     policy: tuple[str, ...] = ()
     mx_patterns: tuple[str, ...] = ()
+    source: str = ""
+    helo: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -28,7 +28,7 @@ class Broken(Exception):
     """`reply` is the server's own (`remote`) or ours. `closed`: the server went away, of itself or after a 421.
 
     `result` is what TLS reports call it where TLS is what failed (RFC 8460 4.3), else "". `resuming`: a session of an
-    earlier connection was offered in the handshake that failed.
+    earlier connection was offered in the handshake that failed. `source` and `helo` are those of the connection.
     """
 
     def __init__(self, phase: Phase, reply: Reply, *, remote: bool = False, closed: bool = False) -> None:
@@ -39,6 +39,7 @@ class Broken(Exception):
         self.closed = closed
         self.result = ""
         self.resuming = False
+        self.source = self.helo = ""
 
 
 def broken(phase: Phase, enhanced: str, text: str, *, closed: bool = False, result: str = "") -> Broken:

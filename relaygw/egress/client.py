@@ -117,13 +117,21 @@ async def _hello(connection: SmtpConnection, hop: Hop, approach: Approach, manne
         verb = b"LHLO " if hop.lmtp else b"EHLO "
         reply = await exchange(connection, verb + name + b"\r\n", manners.hello_timeout, Phase.HELLO)
         if reply.code // 100 == 2:
+            connection.helo = _announced(reply)
             return parse_capabilities(reply)
         if not reply.permanent or hop.lmtp:
             raise Broken(Phase.HELLO, reply, remote=True)
     reply = await exchange(connection, b"HELO " + name + b"\r\n", manners.hello_timeout, Phase.HELLO)
     if reply.code // 100 != 2:
         raise Broken(Phase.HELLO, reply, remote=True)
+    connection.helo = _announced(reply)
     return Capabilities()
+
+
+def _announced(reply: Reply) -> str:
+    """The server's own name (RFC 5321 4.1.1.1)."""
+    words = reply.text.split(None, 1)
+    return words[0][:255] if words else ""
 
 
 async def _start_tls(connection: SmtpConnection, offered: Capabilities, mode: TlsMode, manners: Manners) -> bool:

@@ -28,13 +28,14 @@ QUIT_TIMEOUT = 5.0
 @implementer(IHandshakeListener, IPushProducer)
 class SmtpConnection(Protocol):
     """`alive` until it is lost or given up; `made` and `gone` are called once, when it opens and when it is
-    closed; `failure` says what broke it."""
+    closed; `failure` says what broke it. `source` is our address, `helo` the name that the server gave itself."""
 
     transport: Any  # ITCPTransport; Twisted sets it
 
     def __init__(self, clock: IReactorTime) -> None:
         self.alive = False
         self.failure: Broken | None = None
+        self.source = self.helo = ""
         self.gone: Callable[[], None] | None = None
         self.made: Callable[[SmtpConnection], None] | None = None
         self._clock: Any = clock
@@ -138,6 +139,7 @@ class SmtpConnection(Protocol):
         self.alive = True
         if ITCPTransport.providedBy(self.transport):  # a UNIX socket has nothing to delay
             self.transport.setTcpNoDelay(True)
+            self.source = getattr(self.transport.getHost(), "host", "")
         made, self.made = self.made, None
         if made is not None:
             made(self)

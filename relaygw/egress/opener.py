@@ -62,6 +62,7 @@ class Opener:
         try:
             return await begin(connection, target, hop, approach, self.manners, self.keyring, self.resumption)
         except Broken as failure:
+            failure.source, failure.helo = connection.source, connection.helo
             if failure.phase is Phase.HANDSHAKE:
                 connection.abort()  # whoever is at the other end, we have nothing to say to him
             else:

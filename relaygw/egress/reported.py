@@ -9,13 +9,14 @@ from relaygw.egress.policy import Ruling
 
 def tls_checked(queue_id: str, ruling: Ruling, session: Session) -> TlsChecked:
     """A session that carries mail; also one that a policy in testing, or none at all, lets pass."""
+    result = ruling.failure or session.doubt
     return TlsChecked(
         queue_id=queue_id,
         domain=ruling.domain,
         host=session.target.host,
         address=session.target.address,
         policy_type=ruling.kind,
-        result=ruling.failure or session.doubt,
+        result=result,
         reason=session.tls.doubt_words if session.tls is not None else "",
         delivering=True,
         tls=session.tls_version,
@@ -23,6 +24,8 @@ def tls_checked(queue_id: str, ruling: Ruling, session: Session) -> TlsChecked:
         mode=session.hop.tls.value,
         policy=ruling.policy,
         mx_patterns=ruling.patterns,
+        source=session.connection.source if result else "",
+        helo=session.connection.helo if result else "",
     )
 
 
@@ -39,4 +42,6 @@ def tls_failed(queue_id: str, ruling: Ruling, target: Target, failure: Broken) -
         mode=ruling.hop.tls.value,
         policy=ruling.policy,
         mx_patterns=ruling.patterns,
+        source=failure.source,
+        helo=failure.helo,
     )

@@ -241,6 +241,7 @@ class TlsTests(TestCase):
         failure = yield self.assertFailure(self.opened(self.hop(TlsMode.VERIFY), host="mx.example.net"), Broken)
         assert failure.reply.enhanced == "4.7.5"
         assert "the certificate is not for mx.example.net" in str(failure)
+        assert (failure.source, failure.helo) == ("127.0.0.1", "mx.example.org")
         assert not any(command.startswith(("EHLO", "AUTH")) for command in self.inside[0].commands)
 
     @inlineCallbacks

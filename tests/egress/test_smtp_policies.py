@@ -71,6 +71,7 @@ def test_a_server_without_tls_is_no_way_around_dane() -> None:
     assert (stripped.policy_type, stripped.result, stripped.mode) == ("tlsa", "starttls-not-supported", "dane")
     assert stripped.policy == ("3 1 1 " + b"x".hex() * 32,)
     assert stripped.queue_id == make_record().queue_id
+    assert stripped.helo == "mx.example.org"
 
 
 def test_nothing_is_journaled_where_no_tls_was_wanted() -> None:
