@@ -53,6 +53,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
 
 
+def printable_lines(lines: Iterable[object]) -> str:
+    """The same for lines, each for itself."""
+    return "\n".join(map(printable, lines))
+
+
 def shown(value: object) -> str:
     """A value of a document as people read it."""
     if isinstance(value, bool):

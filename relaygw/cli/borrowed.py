@@ -3,7 +3,9 @@
 The reactor runs once in a process, for one question.
 """
 
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import attrs
@@ -19,10 +21,13 @@ from relaygw.core.record import Record
 from relaygw.dns import ZoneError, make_resolver
 from relaygw.egress.dkim import make_signer
 from relaygw.egress.signatories import DkimError
+from relaygw.gateway.address_desk import AddressDesk, AddressParts
+from relaygw.gateway.addresses import SecretError, make_aliases, make_outgoing
 from relaygw.gateway.rehearsing import rehearse, signing
-from relaygw.interfaces import Account, IResolver, ITransport, Services
+from relaygw.interfaces import Account, IDirectory, IResolver, ITransport, Services
 from relaygw.keybook import BookError, in_use
 from relaygw.plugins import PluginError, load_plugin
+from relaygw.secret import KeptSecret
 
 T = TypeVar("T")
 
@@ -38,6 +43,7 @@ class Parts:
     account: Callable[[Address], Account | None | Awaitable[Account | None]]
     rehearse: Rehearse
     signing: Signing
+    addresses: AddressDesk
 
 
 def services(config: Config, reactor: Any) -> Services:
@@ -102,6 +108,34 @@ def _parts(config: Config, reactor: Any) -> Parts:
             _transports(route.transport, made), route, recipient, connect
         ),
         signing=lambda record: _signing(config, reactor, record),
+        addresses=AddressDesk(cache(lambda: address_parts(config, made))),
+    )
+
+
+def address_parts(config: Config, made: Services) -> AddressParts:
+    """Made where somebody asks of addresses. Raises CommandError."""
+    try:
+        tables = {
+            each.name: load_plugin("relaygw.tables", each.use, each.options, made, where=f"table {each.name!r}")
+            for each in config.tables
+        }
+        made = attrs.evolve(made, tables=tables, directory=_directory(config, made))
+        rewriters = tuple(
+            (use, load_plugin("relaygw.rewriters", use.use, use.options, made, where=f"rewriter {use.name!r}"))
+            for use in config.rewriters
+        )
+        aliases = make_aliases(config, made, KeptSecret(os.path.join(config.state, "secret")).known)
+    except PluginError as error:
+        raise CommandError(str(error)) from None
+    except SecretError as error:
+        raise CommandError(str(error)) from None
+    return AddressParts(
+        config=config,
+        tables=tables,
+        aliases=aliases,
+        rewriters=rewriters,
+        outgoing=make_outgoing(config, rewriters, aliases),
+        transports=lambda name: _transports(name, made).get(name),
     )
 
 
@@ -121,10 +155,15 @@ def _transports(name: str, made: Services) -> Mapping[str, ITransport]:
         return {}
 
 
+def _directory(config: Config, made: Services) -> IDirectory:
+    found: IDirectory = load_plugin("relaygw.directories", config.directory.kind, config.directory.options, made)
+    return found
+
+
 def _account(config: Config, made: Services, address: Address) -> Account | None | Awaitable[Account | None]:
     """The directory is made only where somebody asks for an account."""
     try:
-        directory = load_plugin("relaygw.directories", config.directory.kind, config.directory.options, made)
+        directory = _directory(config, made)
     except PluginError as error:
         raise CommandError(str(error)) from None
     found: Account | None | Awaitable[Account | None] = directory.account(address)

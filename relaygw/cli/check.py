@@ -6,13 +6,22 @@ Exit code 0: nothing is wrong (there may be warnings); 1: something is; 2: the c
 import argparse
 
 from relaygw.cli.answer import DONE, NO, USAGE, Answer, NotRunningError, UnreachableError, printable
-from relaygw.cli.checks import certificate, files, logins, mail, parts, ports, relaying, reports, spool
+from relaygw.cli.checks import certificate, files, logins, mail, parts, ports, relaying, reports, spool, tables
 from relaygw.cli.checks.finding import Finding, Level, error, warning
 from relaygw.cli.context import Context
 from relaygw.config.problem import ConfigError
 from relaygw.config.schema import Config
 
-ALWAYS = (files.check, parts.check, certificate.check, logins.check, mail.check, relaying.check, reports.check)
+ALWAYS = (
+    files.check,
+    parts.check,
+    certificate.check,
+    logins.check,
+    mail.check,
+    relaying.check,
+    reports.check,
+    tables.check,
+)
 """Checks that need nothing of the service."""
 
 DOWN = (ports.check, spool.check)

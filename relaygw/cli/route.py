@@ -2,13 +2,16 @@
 
 import argparse
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from relaygw.cli.answer import DONE, NO, Answer, NotRunningError, UsageError, printable
+from relaygw.cli.answer import DONE, NO, Answer, NotRunningError, UsageError, printable_lines
 from relaygw.cli.context import Context
 from relaygw.control.shapes import Json
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from relaygw.cli.borrowed import Parts as Borrowed
     from relaygw.config.schema import Config
     from relaygw.control.explain import Case
 
@@ -24,11 +27,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(f"--{name}", default="", help=sentence)
     parser.add_argument("--size", type=int, default=0, help="as if it had so many octets")
+    for name, sentence in (
+        ("header", 'as if it had this field, such as "Subject: Hello"; repeatable'),
+        ("finding", 'as if filters had found this, such as "dmarc=fail"; repeatable'),
+    ):
+        parser.add_argument(f"--{name}", action="append", default=[], metavar="TEXT", help=sentence)
     parser.add_argument("--connect", action="store_true", help="talk to the hosts as far as EHLO and TLS")
 
 
 def run(options: argparse.Namespace, context: Context) -> Answer:
-    given = {name: getattr(options, name) for name in ("sender", "recipient", "login", "listener", "client")}
+    names = ("sender", "recipient", "login", "listener", "client", "header", "finding")
+    given: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name)}
     given |= {"size": str(options.size)} if options.size else {}
     given |= {"connect": "yes"} if options.connect else {}
     case = _case(given)
@@ -42,7 +51,7 @@ def run(options: argparse.Namespace, context: Context) -> Answer:
     return Answer(document=document, text=_text(document), notes=notes, status=status)
 
 
-def _case(given: dict[str, str]) -> "Case":
+def _case(given: dict[str, Any]) -> "Case":
     from relaygw.control.app import route_case
     from relaygw.control.asked import BadRequest
 
@@ -55,46 +64,102 @@ def _case(given: dict[str, str]) -> "Case":
 def _work_out(case: "Case", config: "Config") -> Json:
     """The same explanation, with a resolver and a directory of our own."""
     from relaygw.cli.borrowed import run_with_parts
-    from relaygw.control.explain import explain_route
+    from relaygw.control.explain import Parts, explain_route
 
-    return run_with_parts(
-        config, lambda parts: explain_route(case, config, parts.resolver, parts.account, parts.rehearse, parts.signing)
-    )
+    def ask(parts: "Borrowed") -> "Coroutine[Any, Any, Json]":
+        known = Parts(
+            config=config,
+            resolver=parts.resolver,
+            account=parts.account,
+            rehearse=parts.rehearse,
+            signing=parts.signing,
+            addresses=parts.addresses,
+        )
+        return explain_route(case, known)
+
+    return run_with_parts(config, ask)
 
 
 def _text(document: Json) -> str:
     lines = [f"{document['sender']} -> <{document['recipient']}>"]
-    lines += [
-        f"  {'*' if step['matched'] else ' '} {step['step']}: {printable(step['why'])}" for step in document["steps"]
-    ]
-    lines.append(
-        f"action: {document['action']}" + (f" ({printable(document['reason'])})" if document["reason"] else "")
-    )
+    lines += [line for change in document["rewriting"] for line in _change("rewritten", change)]
+    for step in document["expansion"]:
+        targets = ", ".join(step["targets"])
+        lines.append(f"expanded: <{step['address']}> leads to {targets} ({step['table']}: {step['key']})")
+    if "recipients" not in document:
+        return printable_lines([*lines, *_way(document)])
+    for way in document["recipients"]:
+        lines += ["", f"{way['sender']} -> <{way['recipient']}>", *_way(way)]
+    return printable_lines([*lines, "", f"action: {document['action']}"])
+
+
+def _change(what: str, change: Json) -> Iterator[str]:
+    """What a rewriter makes of it."""
+    parts = [f"from {change['sender']}"] if "sender" in change else []
+    parts += [f"to {', '.join(change['recipients'])}"] if "recipients" in change else []
+    if change["reason"]:
+        parts.append(f"not changed: {change['reason']}")
+    yield f"{what}: {change['step']}: {'; '.join(parts) or 'the header section'}"
+    yield from (f"  - {line}" for line in change.get("removed", ()))
+    yield from (f"  + {line}" for line in change.get("added", ()))
+
+
+def _way(document: Json) -> Iterator[str]:
+    """One recipient's way onward."""
+    for step in document["steps"]:
+        yield f"  {'*' if step['matched'] else ' '} {step['step']}: {step['why']}"
+    yield f"action: {document['action']}" + (f" ({document['reason']})" if document["reason"] else "")
     for key in ("transport", "mailbox", "credentials"):
         if document.get(key):
-            lines.append(f"{key}: {printable(document[key])}")
-    lines += [line for host in document["hosts"] for line in _host(host)]
+            yield f"{key}: {document[key]}"
+    for change in document.get("outgoing", ()):
+        yield from _change("on the way out", change)
+    if document["hosts"] and document.get("mail_from"):
+        yield f"envelope: MAIL FROM:{document['mail_from']} RCPT TO:{document['rcpt_to']}"
+    for host in document["hosts"]:
+        yield from _host(host)
     if document["tls"] and not any("tls" in host for host in document["hosts"]):
-        lines.append(f"tls: {document['tls']}")
-    lines += [f"signed: {key['selector']}._domainkey.{key['domain']}" for key in document["signing"]]
-    if "ceilings" in document:
-        at_once = document["ceilings"]
-        lines.append(
-            f"at once: {at_once['destination_concurrency']} to one destination, {at_once['concurrency']} in all; "
-            f"{at_once['messages_per_connection']} messages per connection"
-        )
-    return "\n".join(lines)
+        yield f"tls: {document['tls']}"
+    for key in document["signing"]:
+        yield f"signed: {key['selector']}._domainkey.{key['domain']}"
+    if document["action"] in ("deliver", "defer") and "ceilings" in document:
+        yield from _queued(document)
+
+
+def _queued(document: Json) -> Iterator[str]:
+    """What the queue keeps to."""
+    most = document["ceilings"]
+    limits = [f"{most['destination_concurrency']} to one destination", f"{most['concurrency']} in all"]
+    limits += [f"{most[name]} {name.replace('_', ' ')}" for name in _RATES if most[name]]
+    name = f" ({document['destination']})" if document["destination"] else ""
+    by = f" by {', '.join(most['shaping'])}" if most["shaping"] else ""
+    yield f"at once{name}: {'; '.join(limits)}{by}"
+    again = document["retry"]
+    waits = ", ".join(map(_duration, again["waits"]))
+    yield f"again after {waits}; given up after {_duration(again['expire'])} (rule: {again['rule'] or '[queue]'})"
+    if again["conditional"]:
+        yield f"  for some hosts and kinds of trouble: {', '.join(again['conditional'])}"
+
+
+_RATES = ("messages_per_minute", "recipients_per_message", "messages_per_connection")
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g}{unit}"
+    return f"{seconds:g}s"
 
 
 def _host(host: Json) -> Iterator[str]:
     """One host, its policy, and what talking to it came to."""
     yield f"host: {host['host']} [{host['address']}]:{host['port']}"
     if "tls" in host:
-        yield f"  tls: {host['tls']} ({printable(host['tls_why'])})"
+        yield f"  tls: {host['tls']} ({host['tls_why']})"
     if host.get("avoided"):
         yield "  it did not answer lately, and is tried after the others"
     if host.get("refused"):
-        yield f"  not used: {printable(host['refused'])}"
+        yield f"  not used: {host['refused']}"
     connection = host.get("connection")
     if connection:
         yield from _connection(connection)
@@ -102,7 +167,7 @@ def _host(host: Json) -> Iterator[str]:
 
 def _connection(connection: Json) -> Iterator[str]:
     if connection["problem"]:
-        yield f"  no session: {printable(connection['problem'])}"
+        yield f"  no session: {connection['problem']}"
         return
     if not connection.get("tls"):
         yield "  a session in clear"
@@ -111,6 +176,6 @@ def _connection(connection: Json) -> Iterator[str]:
     yield f"  {connection['tls']} {connection['cipher']}, the host's name is {proven}"
     shown = connection["certificate"]
     if shown:
-        yield f"  certificate: {printable(shown['subject'])}, by {printable(shown['issuer'])}"
-        yield f"  names: {printable(', '.join(shown['names']))}; until {shown['not_after']}"
+        yield f"  certificate: {shown['subject']}, by {shown['issuer']}"
+        yield f"  names: {', '.join(shown['names'])}; until {shown['not_after']}"
         yield f"  SHA-256: {shown['sha256']}"

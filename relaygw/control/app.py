@@ -5,7 +5,7 @@ Who can open the socket (mode 0600) may do everything. Every answer is one JSON 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from klein import Klein
@@ -200,7 +200,7 @@ def mx_listeners(config: Config) -> list[str]:
 def route_case(given: asked.Asked) -> Case:
     """The message a query of `route` asks about."""
     asked.known(given, "sender", "recipient", "login", "listener", "client", "size", "connect", "header", "finding")
-    single = {name: _single(given, name) for name in ("sender", "recipient")}
+    single = {name: asked.single(given, name) for name in ("sender", "recipient")}
     return Case(
         sender=asked.reverse_path(single, "sender"),
         recipient=asked.address(single, "recipient"),
@@ -220,13 +220,6 @@ def _field(text: str) -> str:
     if not colon or not text.isprintable() or field_flaw(f"{name}: x\r\n".encode("utf-8", "replace")):
         raise asked.BadRequest(f'header: a field such as "Subject: Hello" is wanted, not {text[:60]!r}')
     return text
-
-
-def _single(given: asked.Asked, name: str) -> str:
-    values: Sequence[str] = asked.texts(given, name)
-    if len(values) > 1:
-        raise asked.BadRequest(f"{name}: one is wanted")
-    return values[0] if values else ""
 
 
 def _found(document: Json | None, queue_id: str) -> Json:

@@ -120,6 +120,14 @@ def texts(asked: Asked, name: str, most: int = 100) -> tuple[str, ...]:
     return tuple(text({name: each}, name) for each in value)
 
 
+def single(asked: Asked, name: str) -> str:
+    """The one text that is given, of those that may be several."""
+    values = texts(asked, name)
+    if len(values) > 1:
+        raise BadRequest(f"{name}: one is wanted")
+    return values[0] if values else ""
+
+
 def number(asked: Asked, name: str, default: int, most: int) -> int:
     value = asked.get(name, default)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:

@@ -7,7 +7,9 @@ import attrs
 
 from relaygw.config.schema import Config
 from relaygw.core.address import Address
+from relaygw.core.aliasing import Expansion
 from relaygw.core.bans import Ban
+from relaygw.core.envelope import Envelope
 from relaygw.core.lanes import Standing
 from relaygw.core.lifecycle import Order
 from relaygw.core.record import Record, Route
@@ -191,6 +193,26 @@ def unsigned(_: Record) -> Sequence[Mapping[str, Any]]:
     return ()
 
 
+class AddressOperations(Protocol):
+    """What can be found out about addresses (relaygw.gateway.address_desk)."""
+
+    def tables(self) -> Sequence[Mapping[str, Any]]: ...
+
+    def entries(self, name: str) -> Sequence[tuple[str, tuple[str, ...]]] | None: ...
+
+    def lookup(self, name: str, key: str) -> Awaitable[tuple[str, tuple[str, ...]]]: ...
+
+    def expand(self, address: Address, sender: Address | None) -> Awaitable[Expansion]: ...
+
+    def incoming(
+        self, listener: str, envelope: Envelope, head: bytes
+    ) -> tuple[Envelope, bytes, Sequence[Mapping[str, Any]]]: ...
+
+    def outgoing(self, record: Record, route: Route, head: bytes) -> tuple[Record, Sequence[Mapping[str, Any]]]: ...
+
+    def destination(self, route: Route, recipient: Address) -> Awaitable[str]: ...
+
+
 async def _no_keys() -> Mapping[str, Any]:
     return {}
 
@@ -208,7 +230,7 @@ class Collaborators:
     to tell of itself (docs/cli.md names the keys), `counts()` is Journal.counts. `account(address)` finds who receives
     a local address (IDirectory.account). `clock()` is POSIX seconds.
     `rehearse` asks the transports, `signing` the signer. `look_at_keys` asks the DNS for the DKIM keys' records now.
-    Where `trash`, `spool` or `holds` is None, there is no such thing here.
+    Where `trash`, `spool`, `holds` or `addresses` is None, there is no such thing here.
     """
 
     settings: Callable[[], Config]
@@ -227,3 +249,4 @@ class Collaborators:
     trash: TrashOperations | None = None
     spool: SpoolOperations | None = None
     holds: HoldOperations | None = None
+    addresses: AddressOperations | None = None

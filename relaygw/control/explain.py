@@ -1,21 +1,25 @@
-"""Where a message would go, and why: the routing table's own explanation, then the hosts, the TLS policy and the
-signing keys that would be used. Nothing is sent; the DNS is asked. Whether we would accept it is another question.
+"""Where a message would go, and why: what rewriters and aliases make of it, the routing table's own explanation, then
+the hosts, the TLS policy, the signing keys and what the queue keeps to. Nothing is sent; the DNS is asked. Whether we
+would let its client in is another question.
 """
 
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 import attrs
 
 from relaygw.bridge import resolve
 from relaygw.config.schema import Config
-from relaygw.control.collaborators import Rehearse, Signing, unsigned
+from relaygw.control import notes
+from relaygw.control.collaborators import AddressOperations, Rehearse, Signing, unsigned
 from relaygw.control.shapes import Json
 from relaygw.core import routing
 from relaygw.core.address import Address
+from relaygw.core.aliasing import Expansion, Final
 from relaygw.core.envelope import Envelope, Recipient, path
+from relaygw.core.facts import read_facts
 from relaygw.core.mx import Found, Locality, Refusal, targets_for_domain, targets_for_host
 from relaygw.core.record import RecipientState, Record, Route
 from relaygw.dns import consult
@@ -26,7 +30,8 @@ Finder = Callable[[Address], Account | None | Awaitable[Account | None]]
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """The message that is asked about; "" where a condition of a route shall not be told.
+    """The message that is asked about; "" where a condition of a route shall not be told. `headers` are its fields;
+    without a From among them it is by its sender. `findings` are as filters would have found them.
 
     `connect`: the hosts are talked to as far as EHLO and TLS.
     """
@@ -37,20 +42,40 @@ class Case:
     listener: str = ""
     client: str = ""
     size: int = 0
+    headers: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     connect: bool = False
 
+    @property
+    def head(self) -> bytes:
+        """The header section."""
+        lines = [*self.headers]
+        if self.sender is not None and not any(line.lower().startswith("from:") for line in lines):
+            lines.append(f"From: {path(self.sender)}")
+        return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")
 
-async def explain_route(
-    case: Case,
-    config: Config,
-    resolver: IResolver,
-    account: Finder,
-    rehearse: Rehearse | None = None,
-    signing: Signing = unsigned,
-) -> Json:
-    """The answer of `relaygw route --json`."""
-    table = routing.compile_routes(config.routes, config.domains, config.relay_domains)
-    choice = table.explain(_record(case), Recipient(address=case.recipient))
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """What an explanation asks. `addresses` None: nothing is expanded or rewritten."""
+
+    config: Config
+    resolver: IResolver
+    account: Finder
+    rehearse: Rehearse | None = None
+    signing: Signing = unsigned
+    addresses: AddressOperations | None = None
+
+
+async def explain_route(case: Case, parts: Parts) -> Json:
+    """The answer of `relaygw route --json`: rewritten and expanded as at acceptance, and then each way onward."""
+    whole = Envelope(sender=case.sender, recipients=(Recipient(address=case.recipient),))
+    head, told = case.head, list[Json]()
+    expansion = Expansion(finals=(Final(case.recipient),))
+    if parts.addresses is not None:
+        whole, head, changes = parts.addresses.incoming(case.listener, whole, head)
+        told = [dict(change) for change in changes]
+        expansion = await parts.addresses.expand(case.recipient, case.sender)
     answer: Json = {
         "sender": path(case.sender),
         "recipient": str(case.recipient),
@@ -60,20 +85,77 @@ async def explain_route(
         "tls": "",
         "signing": [],
         "reason": "",
-        "steps": [{"step": tried.rule, "matched": tried.matched, "why": tried.why} for tried in choice.tried],
+        "rewriting": told,
+        "expansion": [
+            {"address": str(step.address), "table": step.table, "key": step.key, "targets": list(step.targets)}
+            for step in expansion.steps
+        ],
+        "steps": [],
     }
-    if choice.route is None:
-        return {**answer, "reason": "no route matches"}
-    signed = [dict(key) for key in signing(_record(case))]
-    answer |= {"transport": choice.route.transport, "parameters": _parameters(choice.route)}
-    answer |= _ceilings(config)
-    rehearsing = rehearse(choice.route, case.recipient, case.connect) if rehearse is not None else None
+    if expansion.reply is not None:
+        action = "fail" if expansion.reply.permanent else "defer"
+        return answer | {"action": action, "reason": f"refused at RCPT: {expansion.reply} ({expansion.reason})"}
+    ends = _ends(case, whole, expansion)
+    ways = [await _way(attrs.evolve(case, sender=sender, recipient=end), head, parts) for sender, end in ends]
+    if not ways:
+        return answer | {"action": "discard", "reason": "it leads nowhere"}
+    if len(ways) == 1:
+        return answer | {"final": str(ends[0][1])} | ways[0]
+    named = [
+        {"sender": path(sender), "recipient": str(end)} | way for (sender, end), way in zip(ends, ways, strict=True)
+    ]
+    return answer | {"action": _together(way["action"] for way in ways), "recipients": named}
+
+
+def _ends(case: Case, envelope: Envelope, expansion: Expansion) -> list[tuple[Address | None, Address]]:
+    """Each end with its sender. Who was rewritten, or added, is not expanded."""
+    found: dict[Address, Address | None] = {}
+    for recipient in envelope.recipients:
+        if recipient.address != case.recipient:
+            found.setdefault(recipient.address, envelope.sender)
+            continue
+        for final in expansion.finals:
+            owner = final.owner if case.sender is not None else None
+            found.setdefault(final.address, owner or envelope.sender)
+    return [(sender, end) for end, sender in found.items()]
+
+
+def _together(actions: Iterable[str]) -> str:
+    """The worst of them."""
+    return max(actions, key=("discard", "deliver", "hold", "defer", "fail").index)
+
+
+async def _way(case: Case, head: bytes, parts: Parts) -> Json:
+    """One recipient's way onward."""
+    config = parts.config
+    record = _record(case, head)
+    table = routing.compile_routes(config.routes, config.domains, config.relay_domains)
+    choice = table.explain(record, Recipient(address=case.recipient), table.headers.find(head))
+    steps = [{"step": tried.rule, "matched": tried.matched, "why": tried.why} for tried in choice.tried]
+    answer: Json = {"action": "fail", "transport": "", "hosts": [], "tls": "", "signing": [], "reason": ""}
+    answer |= {"steps": steps}
+    route = choice.route
+    if route is None:
+        return answer | {"reason": "no route matches"}
+    answer |= {"transport": route.transport, "route": route.name, "parameters": _parameters(route)}
+    sent, changes = record, list[Json]()
+    if parts.addresses is not None:
+        sent, found = parts.addresses.outgoing(record, route, head)
+        changes = [dict(change) for change in found]
+    goal = sent.envelope.recipients[0].address
+    answer |= {"mail_from": path(sent.envelope.sender), "rcpt_to": path(goal), "outgoing": changes}
+    signed = [dict(key) for key in parts.signing(sent)]
+    rehearsing = parts.rehearse(route, goal, case.connect) if parts.rehearse is not None else None
     if rehearsing is not None:
-        return answer | {"signing": signed} | _rehearsed(await rehearsing, choice.route, config)
-    return answer | await _onward(choice.route, case, config, resolver, account, signed)
+        answer |= {"signing": signed} | _rehearsed(await rehearsing, route, config)
+    else:
+        case = attrs.evolve(case, recipient=goal)
+        answer |= await _onward(route, case, config, parts.resolver, parts.account, signed)
+    destination = await parts.addresses.destination(route, goal) if parts.addresses is not None else ""
+    return answer | notes.ceilings(config, destination) | notes.retry(config, record)
 
 
-def _rehearsed(found: Rehearsal, route: Route, case: Case, config: Config) -> Json:
+def _rehearsed(found: Rehearsal, route: Route, config: Config) -> Json:
     """The transport's own word."""
     told = {
         "action": "deliver",
@@ -87,19 +169,6 @@ def _rehearsed(found: Rehearsal, route: Route, case: Case, config: Config) -> Js
     if refused and len(refused) == len(found.hosts):
         return told | {"action": "defer", "reason": refused[0]}
     return told
-
-
-def _ceilings(config: Config) -> Json:
-    """How much goes out at once, and for how long it is tried again."""
-    queue = config.queue
-    return {
-        "ceilings": {
-            "concurrency": queue.concurrency,
-            "destination_concurrency": queue.destination_concurrency,
-            "messages_per_connection": config.egress.messages_per_connection,
-        },
-        "retry": {"waits": list(queue.retry), "expire": queue.expire},
-    }
 
 
 async def _onward(
@@ -189,7 +258,7 @@ def _parameters(route: Route) -> Json:
     return {name: value for name, value in route.parameters if "password" not in name and name != "oauth"}
 
 
-def _record(case: Case) -> Record:
+def _record(case: Case, head: bytes) -> Record:
     recipient = Recipient(address=case.recipient)
     return Record(
         queue_id="",
@@ -197,8 +266,9 @@ def _record(case: Case) -> Record:
         arrived=0.0,
         recipients=(RecipientState(recipient=recipient),),
         size=case.size,
-        header_from=case.sender.domain if case.sender else "",
+        header_from=read_facts(head).header_from,
         client=case.client,
         listener=case.listener,
         login=case.login,
+        findings=case.findings,
     )

@@ -2,6 +2,7 @@
 and what proves our return addresses.
 """
 
+import hmac
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +17,9 @@ from relaygw.core.routing import Routing
 from relaygw.core.srs import Srs
 from relaygw.egress.outgoing import STAYS, Outgoing, OutgoingTransport, ReturnPolicy
 from relaygw.interfaces import IRewriter, ITransport, Services
-from relaygw.secret import KeptSecret
 
-SECRET = "srs-secret"  # noqa: S105
-"""The file of the secret in the state directory, where the configuration names none."""
+PURPOSE = b"return addresses (SRS)"
+"""What is made of the installation's secret here is good for nothing else."""
 
 MIN_SECRET = 16
 """Octets of a secret."""
@@ -37,9 +37,9 @@ def permission_of(config: Config) -> Permission:
     return Permission(local=domains_of(local), relay=domains_of(config.relay_domains), trusted=config.trusted_networks)
 
 
-def make_aliases(config: Config, services: Services) -> Aliases | None:
-    """None where no address leads to another. Raises SecretError."""
-    srs = make_srs(config.srs, config.state)
+def make_aliases(config: Config, services: Services, secret: Callable[[], bytes]) -> Aliases | None:
+    """None where no address leads to another. `secret` is that of the installation. Raises SecretError."""
+    srs = make_srs(config.srs, secret)
     if not config.aliases.tables and srs is None:
         return None
     return Aliases(
@@ -62,11 +62,11 @@ def rules_of(config: Config) -> Rules:
     )
 
 
-def make_srs(config: SrsConfig, state: str) -> Srs | None:
+def make_srs(config: SrsConfig, secret: Callable[[], bytes]) -> Srs | None:
     """None where there is no domain for return addresses. Raises SecretError."""
     if not config.domain:
         return None
-    secrets = tuple(map(_read, config.secret_files)) or (KeptSecret(os.path.join(state, SECRET))(),)
+    secrets = tuple(map(_read, config.secret_files)) or (hmac.digest(secret(), PURPOSE, "sha256"),)
     return Srs(
         domain=config.domain,
         secrets=secrets,

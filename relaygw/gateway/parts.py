@@ -108,7 +108,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
     directory = attempt.of(lambda: _directory(config, services))
     tables = {each.name: attempt.of(partial(_table, each, services)) for each in config.tables}
     services = attrs.evolve(services, directory=directory, tables=tables)
-    aliases = attempt.of(lambda: make_aliases(config, services))
+    aliases = attempt.of(lambda: make_aliases(config, services, lasting.secret))
     uses = attempt.of(lambda: build_uses(config.filters, services))
     rewriters = tuple((use, attempt.of(partial(_rewriter, use, services))) for use in config.rewriters)
     transports = {name: attempt.of(partial(_transport, name, services)) for name in _transports(config)}

@@ -24,5 +24,5 @@ def test_every_order_is_explained(verb: str) -> None:
 
 def test_every_address_of_the_socket_is_named() -> None:
     for rule in ControlApp(Office().parts, NOW).app.url_map.iter_rules():
-        place = rule.rule.replace("<queue_id>", "ID").replace("<verb>", "VERB")
+        place = rule.rule.replace("<queue_id>", "ID").replace("<verb>", "VERB").replace("<name>", "NAME")
         assert f"{place}`" in TEXT or f"{place}?" in TEXT, place

@@ -51,7 +51,7 @@ def _postmaster(config: Config, parts: Parts) -> Iterator[Finding]:
     told = set()
     for domain in config.domains:
         account = run_now(resolve(parts.directory.account(Address("postmaster", domain))))
-        if account is None:
+        if account is None and not _alias(parts, Address("postmaster", domain)):
             told.add(Address("postmaster", domain))
             advice = "add a user, and give postmaster as one of their addresses: relaygw user add NAME"
             yield error("postmaster", f"nobody would get mail for postmaster@{domain} (RFC 5321 4.5.1)", advice)
@@ -60,5 +60,11 @@ def _postmaster(config: Config, parts: Parts) -> Iterator[Finding]:
         address not in told
         and address.domain in config.domains
         and run_now(resolve(parts.directory.account(address))) is None
+        and not _alias(parts, address)
     ):
         yield warning("postmaster", f"there is no mailbox for {address}", "name the address of a user")
+
+
+def _alias(parts: Parts, address: Address) -> bool:
+    """Whether the address leads somewhere as an alias."""
+    return parts.aliases is not None and bool(parts.aliases.expand_now(address).steps)
