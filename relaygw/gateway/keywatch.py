@@ -133,13 +133,21 @@ class KeyWatch:
         config, now = parts.config, float(self._reactor.seconds())
         before = {key.name: key for key in self._ring}
 
-        def change(current: Ring) -> Ring:
-            seen = tuple(_looked(_remembered(key, before), sightings, now) for key in current)
-            if not config.key_rotation.automatic:
-                return seen
-            return dkim_rotation.advance(seen, now, keybook.times_of(config), lambda key: key.name not in unusable)
+        def see(current: Ring) -> Ring:
+            return tuple(_looked(_remembered(key, before), sightings, now) for key in current)
 
-        after: Ring = await self._in_thread(keybook.update_keys, config, change)
+        def change(current: Ring) -> Ring:
+            if not config.key_rotation.automatic:
+                return see(current)
+            times = keybook.times_of(config)
+            return dkim_rotation.advance(see(current), now, times, lambda key: key.name not in unusable)
+
+        try:
+            after = await self._in_thread(keybook.update_keys, config, change)
+        except BookError as error:
+            # A step that is not kept is not taken: the next start would not know of it. What was seen is told.
+            self._write_event(TaskFailed(task="keep the book of keys", error=str(error)))
+            after = see(ring)
         for name in unusable - self._unusable:
             message = "its private key cannot be used: it will never sign"
             self._write_event(KeyTrouble(domain=name[0], selector=name[1], problem=message, serious=False))

@@ -211,3 +211,21 @@ def test_the_check_of_the_configuration_tells_of_keys(run: Run, folder: Path, ca
     main(["--config", str(folder / "relaygw.toml"), "--json", "check"])
     paths = [each["path"] for each in json.loads(capsys.readouterr().out)["findings"] if each["level"] == "error"]
     assert "the key s2" in paths
+
+
+def test_the_successor_of_a_key_that_seals_seals(run: Run, folder: Path, published: Callable[..., str]) -> None:
+    config = folder / "relaygw.toml"
+    config.write_text(config.read_text().replace("\n[[dkim]]", "\n[[dkim]]\nseals = true"))
+    assert [each.seals for each in keybook.in_use(load(config))] == [True]
+    assert run("rotate", "example.com", "--selector", "s2", "--force", "--zone", published("s1"))[0] == 0
+    assert [(each.selector, each.seals) for each in keybook.in_use(load(config))] == [("s2", True)]
+
+
+def test_doubtful_signing_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (folder / "relaygw.toml").open("a") as file:
+        file.write('\n[[signing]]\nname = "a"\nexpire = "1h"\ndomains = ["author", "other.example"]\n')
+    capsys.readouterr()
+    main(["--config", str(folder / "relaygw.toml"), "--json", "check"])
+    told = {each["path"]: each["message"] for each in json.loads(capsys.readouterr().out)["findings"]}
+    assert told["signing[1].domains"] == "other.example has no key"
+    assert told["signing[1].expire"] == "mail that waits somewhere for longer will not be verified any more"

@@ -1,5 +1,6 @@
 """What we sign, OpenDKIM and dkimpy verify: 1,000 messages of every kind, and a sample as it comes out of the wire."""
 
+import itertools
 import re
 import subprocess
 import time
@@ -14,12 +15,14 @@ from egress_support import MemoryReactor, Server, make_attempt, make_record, mak
 from varied_mail import KINDS, Maker
 
 from relaygw import keys
+from relaygw.config.signing import SigningRuleConfig
 from relaygw.core.content import BytesContent
 from relaygw.core.dkim_signature import body_hash, signed_fields
 from relaygw.core.envelope import Body
 from relaygw.core.mx import Target
 from relaygw.core.outcome import Status
 from relaygw.core.record import Record, Route
+from relaygw.core.signing_table import compile_signing
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.parameters import manners
@@ -30,9 +33,19 @@ MESSAGES = 1000
 LARGE = 10_000_000
 PEMS = {algorithm: keys.generate(algorithm) for algorithm in ("rsa", "ed25519")}
 RECORDS = {algorithm: keys.record(pem) for algorithm, pem in PEMS.items()}
+RULE = SigningRuleConfig(
+    name="strict",
+    login=("strict",),
+    fields=("From", "To", "Subject", "Date", "X-Whatever", "Received-SPF"),
+    oversigned=("From", "To", "Subject", "Cc"),
+    expire=864_000.0,
+)
 SIGNATORIES = Signatories(
-    SigningKey(domain="example.com", selector=name, algorithm=name, private=keys.load(pem))
-    for name, pem in PEMS.items()
+    [
+        SigningKey(domain="example.com", selector=name, algorithm=name, private=keys.load(pem))
+        for name, pem in PEMS.items()
+    ],
+    compile_signing((RULE,)),
 )
 
 
@@ -45,9 +58,9 @@ def signature(record: Record, content: BytesContent) -> bytes:
     return b"".join(field.signed(key.sign(field.data)) for key, field in made)
 
 
-def signed(message: bytes) -> bytes:
+def signed(message: bytes, login: str = "a") -> bytes:
     """The message with its signatures as a file has it: the last line ended, as DATA ends it."""
-    made = signature(make_record(header_from="example.com", login="a"), BytesContent(message))
+    made = signature(make_record(header_from="example.com", login=login), BytesContent(message))
     return made + ended(message)
 
 
@@ -108,7 +121,8 @@ def fails_opendkim(program: str, folder: Path, messages: Sequence[bytes]) -> lis
 def test_opendkim_and_dkimpy_verify_mail_of_every_kind(tmp_path: Path, peer: Callable[[str], str]) -> None:
     program = peer("opendkim")
     print(f"seed {SEED}: message n is the n-th of Maker({SEED}).messages({MESSAGES})")
-    messages = [signed(message) for message in Maker(SEED).messages(MESSAGES, LARGE)]
+    logins = itertools.cycle(("a", "a", "strict"))  # every third by a form of its own
+    messages = [signed(message, next(logins)) for message in Maker(SEED).messages(MESSAGES, LARGE)]
     assert max(map(len, messages)) > LARGE
     assert (fails_opendkim(program, tmp_path, messages), fails_dkimpy(messages)) == ([], [])
 

@@ -255,3 +255,25 @@ def test_without_keys_nothing_is_asked(site: Site) -> None:
     site.look()
     assert site.dns.asked == 0
     assert not Path(f"{keybook.book_path(config.path)}.lock").exists()
+
+
+def test_where_the_book_cannot_be_written_no_step_is_taken_and_what_is_seen_is_told(site: Site) -> None:
+    site.publish("s1", "s2")
+    site.add_s2()
+    lock = Path(f"{keybook.book_path(site.config.path)}.lock")
+    lock.unlink()
+    lock.mkdir()  # nobody can take it
+    site.dns.texts = {"s2": [keys.record(PEMS["s2"])]}
+    failed, told = site.look()
+    assert isinstance(failed, TaskFailed)
+    assert "cannot be written" in failed.error
+    assert told == KeyTrouble(
+        domain="example.com",
+        selector="s1",
+        problem="mail is signed with it, and its record is not published",
+        serious=True,
+    )
+    assert site.signing == ["s1"]
+    lock.rmdir()
+    assert site.look() == []
+    assert keybook.read(keybook.book_path(site.config.path))[0].stage.value == "published"

@@ -18,6 +18,9 @@ def check(config: Config) -> Iterator[Finding]:
     book = keybook.book_path(config.path)
     if os.path.exists(book):
         yield from _changeable("the book of keys", book)
+        if not os.access(os.path.dirname(book), os.W_OK) or not os.access(book, os.R_OK | os.W_OK):
+            message = f"{book} cannot be written: keys will not replace each other"
+            yield warning("dkim", message, "make the service's user the owner of its folder, and run this as that user")
     yield from _state(config.state)
 
 

@@ -14,6 +14,9 @@ from relaygw.core.dkim_rotation import Ring, Stage
 from relaygw.core.dkim_watch import alarms, next_step
 from relaygw.core.signing_table import AUTHOR
 
+_LEAST_EXPIRE = 3 * 86400.0
+"""Seconds: many queues keep mail over a weekend."""
+
 
 def check(config: Config) -> Iterator[Finding]:
     if "." not in config.hostname:
@@ -32,6 +35,9 @@ def check(config: Config) -> Iterator[Finding]:
             yield warning("dkim", f"mail from {domain} will not be signed", f"relaygw dkim generate {domain}")
     keyed = {*signed, AUTHOR}
     for number, rule in enumerate(config.signing, 1):
+        if 0 < rule.expire < _LEAST_EXPIRE:
+            message = "mail that waits somewhere for longer will not be verified any more"
+            yield warning(f"signing[{number}].expire", message, "give it a few days")
         for domain in rule.domains:
             if domain not in keyed:
                 yield warning(f"signing[{number}].domains", f"{domain} has no key", f"relaygw dkim generate {domain}")
