@@ -32,6 +32,9 @@ class Judgement:
     advice: Advice | None = None
 
 
+_SAYS_NOTHING = frozenset({Trouble.LOCAL, Trouble.LOGIN})
+"""Troubles of our own."""
+
 NO_WAITS: Mapping[int, float] = {}
 
 
@@ -51,7 +54,7 @@ def judge(destination: str, outcomes: Outcomes, rules: RemoteRules, *, wants_pro
             for (position, _), rule in zip(outcomes, found, strict=True)
             if rule is not None and rule.action is Action.RETRY
         },
-        answered=any(trouble is not Trouble.LOCAL and trouble not in UNREACHABLE for trouble in troubles),
+        answered=any(trouble not in _SAYS_NOTHING and trouble not in UNREACHABLE for trouble in troubles),
         unreachable=_unreachable(outcomes, troubles, wants_proof),
         advice=_advice(outcomes, found),
     )

@@ -12,6 +12,8 @@ from typing import Any
 
 import attrs
 
+from relaygw.core.oauth_hints import hint_of
+
 MAX_TOKEN = 16_384
 """Characters of a token: Microsoft's have up to some thousands."""
 
@@ -19,6 +21,9 @@ DEFAULT_LIFETIME = 3600.0
 """Seconds, where the answer does not say (RFC 6749 5.1 only recommends it)."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*\Z")  # RFC 6750 2.1
+_PASSING = frozenset({"temporarily_unavailable", "server_error", "slow_down", "authorization_pending"})
+"""Errors (RFC 6749 4.1.2.1, RFC 8628 3.5) that end by themselves."""
+
 _WORD = re.compile(r"[a-z_]{1,64}\Z")
 
 
@@ -84,8 +89,9 @@ def _refusal(status: int, document: Mapping[str, Any]) -> OauthError:
     description = document.get("error_description")
     line = description.splitlines()[0] if isinstance(description, str) and description.strip() else ""
     words = "".join(each for each in line if each.isprintable())[:200]
-    permanent = word in ("invalid_client", "invalid_grant", "unauthorized_client", "invalid_scope", "invalid_request")
-    return OauthError(f"the token server refused ({word}{': ' + words if words else ''})", permanent=permanent)
+    told = f"the token server refused ({word}{': ' + words if words else ''})"
+    hint = hint_of(document)
+    return OauthError(f"{told}; {hint}" if hint else told, permanent=word not in _PASSING)
 
 
 def _lifetime(value: Any) -> float:

@@ -20,6 +20,7 @@ class Trouble(enum.Enum):
     CONNECT = "connect"  # no host took a connection, or it broke before a reply
     DNS = "dns"  # nothing could be found out about where to connect
     TLS = "tls"  # the TLS that is wanted did not come about
+    LOGIN = "login"  # our login was refused, or there is no token for it
     BUSY = "busy"  # the server closes all conversations (421)
     GREYLISTED = "greylisted"
     FULL = "full"  # the mailbox is full
@@ -38,6 +39,7 @@ _OURS = {
     "4.4.4": Trouble.DNS,
     "4.7.4": Trouble.TLS,
     "4.7.5": Trouble.TLS,
+    "4.7.8": Trouble.LOGIN,
 }
 
 _FULL = frozenset({"4.2.2", "5.2.2"})

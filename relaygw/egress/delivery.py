@@ -17,7 +17,7 @@ from relaygw.core.envelope import Recipient
 from relaygw.core.mx import Target
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.stuffing import BareLineEnd
-from relaygw.egress.broken import Broken
+from relaygw.egress.broken import Broken, Phase
 from relaygw.egress.client import Session
 from relaygw.egress.failing import FailingHosts
 from relaygw.egress.hop import Hop, Manners, TlsMode
@@ -135,7 +135,8 @@ class Courier:
     async def _open(self, visit: _Visit, ruling: Ruling, hop: Hop, not_talked: Failed) -> Session:
         def failed(target: Target, failure: Broken) -> None:
             visit.done.add(target)
-            self.failing.failed((target.address, hop.port))
+            if failure.phase is not Phase.AUTH:  # the host is well
+                self.failing.failed((target.address, hop.port))
             not_talked(target, failure)
             if failure.result:
                 self._write_event(tls_failed(visit.queue_id, ruling, target, failure))

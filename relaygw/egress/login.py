@@ -14,13 +14,15 @@ import attrs
 
 from relaygw.core import scram_client
 from relaygw.core.oauth import OauthError, challenge_words, oauthbearer, xoauth2
+from relaygw.core.oauth_hints import login_hint
 from relaygw.core.reply import Reply
 from relaygw.core.scram import ScramError
 from relaygw.egress.broken import Broken, Phase, broken
 from relaygw.egress.hop import Login
 from relaygw.egress.message import InThread
+from relaygw.egress.resting_logins import RestingLogins
 from relaygw.egress.secrets import SecretError
-from relaygw.egress.tokens import Tokens
+from relaygw.egress.tokens import OauthSource, Tokens
 
 Ask = Callable[[bytes], Awaitable[Reply]]
 
@@ -32,10 +34,11 @@ _PASSWORD = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
 
 @attrs.frozen(kw_only=True)
 class Keyring:
-    """What logins need from outside: access tokens, and a thread for what takes long."""
+    """What logins need from outside: access tokens, a thread for what takes long, and which of them rest."""
 
     tokens: Tokens
     run: InThread[bytes]
+    resting: RestingLogins
 
 
 @attrs.frozen(kw_only=True)
@@ -93,10 +96,26 @@ async def _external(login: Login, ask: Ask) -> None:
 
 async def _bearer(mechanism: str, login: Login, ask: Ask, channel: Channel, keyring: Keyring) -> None:
     assert login.oauth is not None, "chosen by whoever has a source of tokens"
+    token = await _token(login.oauth, keyring)
+    reply, why = await _show(mechanism, token, login, ask, channel)
+    if reply.permanent and keyring.tokens.refused(login.oauth, token) and reply.code == 535:
+        # It may have been revoked, or its clock is not ours: one other is tried, on the same connection.
+        token = await _token(login.oauth, keyring)
+        reply, why = await _show(mechanism, token, login, ask, channel)
+        if reply.permanent:
+            keyring.tokens.refused(login.oauth, token)
+    _judge(reply, (token,), why)
+
+
+async def _token(source: OauthSource, keyring: Keyring) -> str:
     try:
-        token = await keyring.tokens.token(login.oauth)
+        return await keyring.tokens.token(source)
     except OauthError as error:
-        raise broken(Phase.AUTH, "4.7.8", str(error)) from None
+        raise Broken(Phase.AUTH, Reply(454, "4.7.8", str(error))) from None
+
+
+async def _show(mechanism: str, token: str, login: Login, ask: Ask, channel: Channel) -> tuple[Reply, str]:
+    """The last reply, and the reasons that came before it."""
     ours = mechanism == "XOAUTH2"
     message = xoauth2(login.username, token) if ours else oauthbearer(login.username, channel.host, channel.port, token)
     reply = await _respond(mechanism.encode("ascii"), _encode(message), ask)
@@ -104,9 +123,7 @@ async def _bearer(mechanism: str, login: Login, ask: Ask, channel: Channel, keyr
     if reply.code == 334:  # the server's reasons; it answers 535 once they are acknowledged (RFC 7628 3.2.3)
         why = challenge_words(reply.text)
         reply = await ask(b"\r\n" if ours else b"AQ==\r\n")
-    if reply.code != 235:
-        keyring.tokens.refused(login.oauth, token)
-    _judge(reply, (token,), why)
+    return reply, why
 
 
 async def _scram(
@@ -177,7 +194,8 @@ def _judge(reply: Reply, hidden: tuple[str, ...], why: str = "") -> None:
     """Raises Broken for anything but 235. A server may repeat what it was sent; our journal must not."""
     if reply.code == 235:
         return
-    text = f"{reply}{f' ({why})' if why else ''}"
+    hint = login_hint(str(reply))
+    text = f"{reply}{f' ({why})' if why else ''}{f'; {hint}' if hint else ''}"
     for secret in hidden:
         text = text.replace(_encode(secret.encode("utf-8")).decode("ascii"), "***").replace(secret, "***")
     raise Broken(Phase.AUTH, Reply(454, "4.7.8", f"the server refused our login: {text}"))

@@ -11,7 +11,7 @@ from relaygw.egress.broken import Broken, Phase
 from relaygw.egress.client import Approach, Session, begin
 from relaygw.egress.connection import SmtpConnection
 from relaygw.egress.connector import connect
-from relaygw.egress.hop import Hop, Manners, TlsMode
+from relaygw.egress.hop import Hop, Login, Manners, TlsMode
 from relaygw.egress.login import Keyring
 from relaygw.egress.racing import Failed, race
 from relaygw.egress.resumption import Resumption
@@ -35,11 +35,27 @@ class Opener:
     async def open_any(self, targets: Sequence[Target], hop: Hop, failed: Failed) -> Session:
         """A session with the host that has these addresses. Each address at which none came about is told to `failed`,
         once; raises Broken, with what went wrong last."""
+        if hop.login is not None:
+            self._check_login(hop.login, targets, failed)
         target, connection = await race(self.reactor, targets, lambda each: self._connect(each, hop), failed)
         try:
-            return await self._lead(connection, target, hop)
+            session = await self._lead(connection, target, hop)
         except Broken as failure:
+            if hop.login is not None:
+                self.keyring.resting.failed(hop.login, target.host, failure)
             failed(target, failure)
+            raise
+        if hop.login is not None:
+            self.keyring.resting.worked(hop.login, target.host)
+        return session
+
+    def _check_login(self, login: Login, targets: Sequence[Target], failed: Failed) -> None:
+        """Nobody is connected to for a login that rests."""
+        try:
+            self.keyring.resting.check(login, targets[0].host)
+        except Broken as failure:
+            for target in targets:
+                failed(target, failure)
             raise
 
     def _connect(self, target: Target, hop: Hop) -> Deferred[SmtpConnection]:

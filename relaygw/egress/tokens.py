@@ -28,6 +28,9 @@ life."""
 LATEST = 10.0
 """Seconds before its end from which a token is not used any more."""
 
+YOUNG = 60.0
+"""Seconds for which a token is a new one."""
+
 PAUSE, LONG_PAUSE = 30.0, 300.0
 """Seconds without a further request after one that failed: by accident, and by the server's decision."""
 
@@ -53,6 +56,7 @@ class _Held:
     token: Token
     until: float
     renew: float
+    since: float
 
 
 class Tokens:
@@ -82,11 +86,14 @@ class Tokens:
             self._spawn(f"fetch a token from {source.token_url} ahead", self._quietly(source))
         return held.token.access
 
-    def refused(self, source: OauthSource, access: str) -> None:
-        """A mail server did not take this token: the next login gets another."""
+    def refused(self, source: OauthSource, access: str) -> bool:
+        """A mail server did not take this token: the next login gets another. Whether that is worth a try at once: not
+        where it was fetched just now, because then it is not its age that was wrong with it."""
         held = self._held.get(source)
-        if held is not None and held.token.access == access:
-            del self._held[source]
+        if held is None or held.token.access != access:
+            return True
+        del self._held[source]
+        return bool(self._clock.seconds() - held.since > YOUNG)
 
     async def _quietly(self, source: OauthSource) -> None:
         """The token in use is good for a while yet: a failure is told when it counts."""
@@ -127,7 +134,10 @@ class Tokens:
         now = self._clock.seconds()
         ahead = min(AHEAD, token.lifetime / 4)
         self._held[source] = _Held(
-            token=token, until=now + max(token.lifetime - LATEST, 0.0), renew=now + token.lifetime - ahead
+            token=token,
+            until=now + max(token.lifetime - LATEST, 0.0),
+            renew=now + token.lifetime - ahead,
+            since=now,
         )
         return token
 

@@ -68,13 +68,15 @@ def test_tokens(body: bytes, expected: Token) -> None:
                     "error_description": "AADSTS7000215: Invalid client secret provided.\r\nTrace ID: x\r\n",
                 }
             ).encode(),
-            "the token server refused (invalid_client: AADSTS7000215: Invalid client secret provided.)",
+            "the token server refused (invalid_client: AADSTS7000215: Invalid client secret provided.); "
+            "client_secret must be the secret's value, not its ID",
             True,
         ),
         (
             400,
             b'{"error": "invalid_grant", "error_description": "Token has been expired or revoked."}',
-            "the token server refused (invalid_grant: Token has been expired or revoked.)",
+            "the token server refused (invalid_grant: Token has been expired or revoked.); "
+            "get a new refresh token; those of programs in testing end after seven days",
             True,
         ),
         (400, b'{"error": "temporarily_unavailable"}', "the token server refused (temporarily_unavailable)", False),

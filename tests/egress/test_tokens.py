@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from egress_support import DictResolver, make_services
+import yaml
+from egress_support import DictResolver, MemoryReactor, Server, make_opener, make_services, result, run
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import Clock
@@ -17,16 +18,29 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
+from relaygw.core.mx import Target
 from relaygw.core.oauth import Flow, OauthError
 from relaygw.core.reply import Reply
 from relaygw.core.scram import derive_keys, parse_final, parse_first, server_final, server_first
-from relaygw.egress.broken import Broken
-from relaygw.egress.hop import Login
+from relaygw.egress.broken import Broken, Phase
+from relaygw.egress.hop import Hop, Login, TlsMode
 from relaygw.egress.https import Https, HttpsError
 from relaygw.egress.keyring import make_keyring
 from relaygw.egress.login import Channel, Keyring, log_in
+from relaygw.egress.resting_logins import FIRST, LONGEST, RestingLogins
 from relaygw.egress.secrets import Secret, SecretError
-from relaygw.egress.tokens import AHEAD, LATEST, LONG_PAUSE, PAUSE, OauthSource, Tokens
+from relaygw.egress.tokens import AHEAD, LATEST, LONG_PAUSE, PAUSE, YOUNG, OauthSource, Tokens
+
+LOGINS = yaml.safe_load(
+    (Path(__file__).parents[1] / "data" / "oauth" / "login_answers.yaml").read_text(encoding="utf-8")
+)
+
+
+def reply_of(text: str) -> Reply:
+    """A reply as a server writes it."""
+    code, _, words = text.partition(" ")
+    enhanced, _, rest = words.partition(" ")
+    return Reply(int(code), enhanced, rest) if enhanced[:2] in ("2.", "4.", "5.") else Reply(int(code), "", words)
 
 
 def secret(folder: Path, name: str, value: str) -> Secret:
@@ -236,7 +250,7 @@ def keyring(world: World) -> Keyring:
         done.callback(function())
         return done
 
-    return Keyring(tokens=world.tokens, run=run)
+    return Keyring(tokens=world.tokens, run=run, resting=RestingLogins(world.clock))
 
 
 OK = Reply(235, "2.7.0", "Accepted")
@@ -280,10 +294,100 @@ def test_a_refused_token_is_explained_and_replaced(
         try_login(login, script, keyring(world), mechanism)
     assert script.lines[1] == acknowledged
     assert caught.value.reply.text == (
-        "the server refused our login: 535 5.7.3 Authentication unsuccessful *** (status 401, schemes bearer)"
+        "the server refused our login: 535 5.7.3 Authentication unsuccessful *** (status 401, schemes bearer); "
+        "the application needs SMTP.SendAsApp and the mailbox, and SMTP AUTH must be on"
     )
     assert (caught.value.reply.code, caught.value.reply.enhanced) == (454, "4.7.8")
     assert world.get(source(tmp_path)) == "t2"
+
+
+@pytest.mark.parametrize("case", LOGINS, ids=lambda case: case["name"])
+@pytest.mark.parametrize("young", [True, False])
+def test_the_answers_of_microsoft_and_google(world: World, tmp_path: Path, case: dict[str, Any], young: bool) -> None:
+    wanted = source(tmp_path)
+    world.get(wanted)
+    world.clock.advance(0 if young else YOUNG + 1)
+    replies = [reply_of(text) for text in case["replies"]]
+    second = case.get("again", False) and not young
+    script = Script(*replies, *([OK] if second else []))
+    login = Login(username="me", oauth=wanted)
+    if "says" not in case or second:
+        try_login(login, script, keyring(world), case["mechanism"])
+    else:
+        with pytest.raises(Broken) as caught:
+            try_login(login, script, keyring(world), case["mechanism"])
+        assert all(words in caught.value.reply.text for words in case["says"]), caught.value.reply.text
+        assert (caught.value.phase, caught.value.reply.enhanced) == (Phase.AUTH, "4.7.8")
+        assert world.get(wanted) == ("t1" if case.get("kept") else "t2")
+    if "answered" in case:
+        assert script.lines[1] == case["answered"].encode() + b"\r\n"
+    if second:
+        assert b"Bearer t2" in base64.b64decode(script.lines[-1].split()[2])
+    assert script.replies == []
+
+
+def test_a_second_token_that_is_refused_is_the_last_one_tried(world: World, tmp_path: Path) -> None:
+    wanted = source(tmp_path)
+    world.get(wanted)
+    world.clock.advance(YOUNG + 1)
+    no = Reply(535, "5.7.3", "Authentication unsuccessful")
+    script = Script(no, no)
+    with pytest.raises(Broken):
+        try_login(Login(username="me", oauth=wanted), script, keyring(world), "XOAUTH2")
+    assert len(script.lines) == len(world.forms) == 2
+
+
+def test_a_refused_login_rests_longer_each_time_until_it_works(tmp_path: Path) -> None:
+    clock, login = Clock(), Login(username="me", password=secret(tmp_path, "password", "p"))
+    resting = RestingLogins(clock)
+    refusal = Broken(Phase.AUTH, Reply(454, "4.7.8", "the server refused our login: 535 5.7.8 no"))
+    length = FIRST
+    while length < LONGEST * 2:
+        resting.failed(login, "smtp.example", refusal)
+        clock.advance(min(length, LONGEST) - 1)
+        with pytest.raises(Broken, match=r"535 5\.7\.8 no; it is not tried again for 1 s") as caught:
+            resting.check(login, "smtp.example")
+        assert caught.value.reply.temporary
+        clock.advance(1)
+        resting.check(login, "smtp.example")
+        length *= 2
+    resting.worked(login, "smtp.example")
+    resting.failed(login, "smtp.example", refusal)
+    clock.advance(FIRST)
+    resting.check(login, "smtp.example")
+    resting.check(Login(username="another"), "smtp.example")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Broken(Phase.AUTH, Reply(451, "4.4.2", "the connection was lost"), closed=True),
+        Broken(Phase.AUTH, Reply(421, "4.7.8", "going down"), remote=True),
+        Broken(Phase.AUTH, Reply(451, "4.7.4", "the server offers no login we know")),
+        Broken(Phase.HELLO, Reply(451, "4.7.8", "x")),
+    ],
+)
+def test_what_says_nothing_of_the_login_gives_it_no_rest(failure: Broken) -> None:
+    resting = RestingLogins(Clock())
+    resting.failed(Login(username="me"), "smtp.example", failure)
+    resting.check(Login(username="me"), "smtp.example")
+
+
+def test_while_a_login_rests_nobody_is_connected_to_and_others_go_on(tmp_path: Path) -> None:
+    server = Server(("AUTH PLAIN",), auth=[b"535 5.7.8 no\r\n", b"235 2.7.0 ok\r\n"])
+    reactor_ = MemoryReactor(lambda address, port: server)
+    opener = make_opener(reactor_)
+    target = Target(host="smtp.example", address="192.0.2.1")
+    password = secret(tmp_path, "password", "p")
+    mine = Hop(tls=TlsMode.NONE, login=Login(username="me", password=password, in_clear=True))
+    others = Hop(tls=TlsMode.NONE, login=Login(username="you", password=password, in_clear=True))
+    for _ in range(2):
+        with pytest.raises(Broken, match="535"):
+            result(run(reactor_, opener.open(target, mine)))
+    assert len(reactor_.connections) == 1
+    assert result(run(reactor_, opener.open(target, others))).hop is others
+    reactor_.pass_time(FIRST)
+    assert result(run(reactor_, opener.open(target, mine))).hop is mine
 
 
 def test_without_a_token_nothing_is_said(world: World, tmp_path: Path) -> None:
@@ -424,7 +528,7 @@ class OverHttpTests(TestCase):
         wanted = source(self.folder, Flow.REFRESH_TOKEN, self.url)
         secret(self.folder, "refresh", "1//revoked")
         failure = yield self.assertFailure(self.get(wanted), OauthError)
-        assert str(failure) == "the token server refused (invalid_grant: Token has been expired or revoked.)"
+        assert "the token server refused (invalid_grant: Token has been expired or revoked.); get a" in str(failure)
         wanted = source(self.folder, url=self.url)
         secret(self.folder, "secret", "wr0ng")
         failure = yield self.assertFailure(self.get(wanted), OauthError)
