@@ -30,6 +30,7 @@ VERBS = {
     "user": "add, remove and list users, set passwords",
     "ban": "list, add and lift bans of addresses, networks and logins",
     "table": "list, show and look up tables; follow and check aliases",
+    "tls": "what TLS with next hops came to on a day, as reports tell it",
     "hold": "list, add and remove rules that hold mail as it comes in",
     "filters": "the filters in use, in their order",
     "reload": "have the running service read its configuration again",

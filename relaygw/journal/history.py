@@ -171,6 +171,23 @@ def lookup(directory: str, text: str, limit: int = 50) -> list[Told]:
         return reader.lookup(search_key(text), limit)
 
 
+def events_of(directory: str, day: str, name: str) -> Iterator[Told]:
+    """All events of a name ("tls_checked") on a day, in order of time; a day without history has none. Raises OSError
+    where it cannot be read."""
+    if day not in days(directory):
+        return
+    path = os.path.abspath(os.path.join(directory, f"{day}.sqlite"))
+    query = "SELECT line FROM event WHERE instr(line, ?) ORDER BY id"  # every line begins with its time and its name
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
+            for (line,) in connection.execute(query, (f'"event":"{name}"',)):
+                told = json.loads(line)
+                if told["event"] == name:
+                    yield told
+    except (sqlite3.Error, ValueError) as error:
+        raise OSError(f"the history cannot be read: {error}") from error
+
+
 _Place = tuple[int, int]
 """Where an event stands: its day's number and its own; sorts by time."""
 
