@@ -67,9 +67,11 @@ class Stuffer:
 
 
 def stuff(data: bytes) -> bytes:
-    """A whole content as it goes over the wire, end included; raises BareLineEnd."""
-    stuffer = Stuffer()
-    return stuffer.feed(data) + stuffer.finish()
+    """A whole content as it goes over the wire, end included. It must be sound (`survey`): that is not looked at twice."""
+    stuffed = data.replace(b"\r\n.", b"\r\n..")
+    if data[:1] == b".":
+        stuffed = b"." + stuffed
+    return stuffed + (b".\r\n" if not data or data.endswith(b"\r\n") else b"\r\n.\r\n")
 
 
 @attrs.frozen
