@@ -145,9 +145,16 @@ class Courier:
             self.failing.probing((stop.target.address, hop.port))
         session = await self.opener.open_any([stop.target for stop in visit.stops], hop, failed)
         self.failing.answered((session.target.address, hop.port))
+        if session.target is not visit.stops[0].target:
+            self._outrun(visit, session.target, hop.port)
         if hop.tls is not TlsMode.NONE:
             self._write_event(tls_checked(visit.queue_id, ruling, session))
         return session
+
+    def _outrun(self, visit: _Visit, winner: Target, port: int) -> None:
+        """What began before the winner did not answer in time: the next message need not wait for it again."""
+        for stop in takewhile(lambda stop: stop.target != winner, visit.stops):
+            self.failing.failed((stop.target.address, port))
 
     def _refused(self, visit: _Visit, ruling: Ruling, not_talked: Failed) -> None:
         """No host of ours to talk to, before a word is said."""

@@ -20,6 +20,7 @@ Place = tuple[str, int]
 class _Failure:
     until: float
     wait: float
+    probed: bool = False
 
 
 class FailingHosts:
@@ -31,7 +32,7 @@ class FailingHosts:
         """No session came about."""
         known = self._known.pop(place, None)
         now = self._clock.seconds()
-        if known is not None and known.until > now:
+        if known is not None and known.until > now and not known.probed:
             self._known[place] = known  # attempts that began together count once
             return
         wait = min(known.wait * 2, LONGEST) if known is not None else FIRST
@@ -52,4 +53,4 @@ class FailingHosts:
         known = self._known.get(place)
         now = self._clock.seconds()
         if known is not None and known.until <= now:
-            known.until = now + FIRST
+            known.until, known.probed = now + FIRST, True

@@ -120,6 +120,23 @@ def test_each_further_failure_lasts_twice_as_long_up_to_the_longest() -> None:
     assert waits[-1] == LONGEST
 
 
+def test_a_probe_that_fails_counts_like_any_failure() -> None:
+    clock, place = Clock(), ("192.0.2.1", 25)
+    failing = FailingHosts(clock)
+    failing.failed(place)
+    for wait in (60, 120, 240):
+        while failing.avoided(place):
+            clock.advance(1)
+        failing.probing(place)
+        clock.advance(5)
+        failing.failed(place)
+        failing.failed(place)
+        clock.advance(wait - 1)
+        assert failing.avoided(place)
+        clock.advance(1)
+        assert not failing.avoided(place)
+
+
 def test_what_is_known_is_bounded() -> None:
     failing = FailingHosts(Clock())
     for number in range(MAX_KNOWN + 1):

@@ -106,6 +106,9 @@ def test_an_address_that_never_answers_costs_a_moment() -> None:
     assert (outcome.status, outcome.address) == (Status.DELIVERED, "192.0.2.1")
     assert world.reactor.connections == [("2001:db8::1", 25), ("192.0.2.1", 25)]
     assert world.reactor.stopped
+    world.reactor.pass_time(15)  # the kept session is gone
+    assert world.deliver().address == "192.0.2.1"
+    assert world.reactor.connections[2:] == [("192.0.2.1", 25)], "only the first message waited"
 
 
 def test_a_dead_host_is_tried_last_for_a_while_and_then_first_again() -> None:
