@@ -1,6 +1,7 @@
 """`relaygw dkim`: signing keys, the DNS records that publish them, and how one takes over from another."""
 
 import argparse
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from relaygw.cli.dkim_rotate import forget, revoke, rotate
 from relaygw.cli.newfiles import make_folder
 from relaygw.cli.records import DnsRecord, zone_line
 from relaygw.cli.workdir import SELECTOR, quoted
+from relaygw.config.problem import ConfigError
 from relaygw.config.signing import DkimKeyConfig
 from relaygw.control.shapes import Json
 from relaygw.core.dkim_rotation import Key, RotationError, add
@@ -67,6 +69,7 @@ def _rotation(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def generate(options: argparse.Namespace, context: Context) -> Answer:
     domain, selector = domain_of(options.domain), domain_of(options.selector)
+    _refuse_named(context, domain, selector)
     folder = Path(os.path.abspath(context.path)).parent
     path = Path(options.output) if options.output else folder / "dkim" / f"{domain}.{selector}.pem"
     pem = keys.generate(options.algorithm)
@@ -86,6 +89,15 @@ def generate(options: argparse.Namespace, context: Context) -> Answer:
         f"not, add the table to the configuration:\n\n{toml}"
     )
     return Answer(document={**told, "record": entry, "toml": toml}, text=text, notes=notes)
+
+
+def _refuse_named(context: Context, domain: str, selector: str) -> None:
+    """One name is one key. A configuration that is broken, or not there yet, names nothing."""
+    with contextlib.suppress(ConfigError):
+        named = {(each.domain, each.selector): each.private_key for each in context.config.dkim}
+        if os.path.exists(named.get((domain, selector), "")):
+            file = named[domain, selector]
+            raise UsageError(f"{domain} has a key {selector} already, {file}, and a key is never overwritten")
 
 
 def _kept(key: Key, context: Context, path: Path) -> str:

@@ -178,6 +178,8 @@ def test_what_cannot_be_rotated(run: Run, folder: Path, published: Callable[...,
     assert run("generate", "example.com", "--selector", "s3")[0] == 0
     status, _, told = run("generate", "example.com", "--selector", "s3", "--output", str(folder / "x.pem"))
     assert (status, "has a key s3 already" in told, (folder / "x.pem").exists()) == (2, True, False)
+    status, _, told = run("generate", "example.com", "--selector", "s1", "--output", str(folder / "x.pem"))
+    assert (status, "has a key s1 already" in told, (folder / "x.pem").exists()) == (2, True, False)
     (folder / "dkim" / "keys.json").write_text("no book")
     for verb in (["rotate", "example.com"], ["list"], ["record"], ["check"]):
         status, answer, _ = run(*verb)

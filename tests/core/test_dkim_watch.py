@@ -33,6 +33,11 @@ def found(*texts: bytes) -> Answer:
         (found(RECORD.encode(), OTHER), View.WRONG, "there are several records: keep one"),
         (found(RECORD.encode(), b"v=spf1 -all"), View.WRONG, "there are several records: keep one"),
         (found(b"nonsense"), View.WRONG, "the record cannot be read: 'nonsense' is no tag"),
+        (
+            found(RECORD.encode() + b"; s=" + b"x" * 9000),
+            View.WRONG,
+            "s=" + "x" * 198,
+        ),
         (found(b"v=DKIM1; k=ed25519; p="), View.EMPTY, "its record says that it is revoked (p= is empty)"),
         (Answer(status=AnswerStatus.FAILED, reason="timeout"), View.UNKNOWN, "the DNS does not answer: timeout"),
     ],

@@ -8,6 +8,9 @@ from relaygw.core.dns_check.site import Key, Site
 from relaygw.core.question import Inquiry, Question
 from relaygw.core.tags import TagError, compact, parse_tags, words
 
+_LONGEST = 200
+"""Characters of a sentence; it may repeat what stands in the DNS, which anybody wrote."""
+
 
 def check_signing(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
     keys = [key for key in site.keys if key.domain == domain]
@@ -46,7 +49,7 @@ def record_fault(texts: Sequence[bytes], value: str) -> str:
     if len(texts) > 1:  # RFC 6376 3.6.2.2: the result is undefined
         return "there are several records: keep one"
     try:
-        return _fault(_published(texts[0]), parse_tags(value))
+        return _fault(_published(texts[0]), parse_tags(value))[:_LONGEST]
     except TagError as error:
         return f"the record cannot be read: {error}"
 
