@@ -167,6 +167,12 @@ class ISpool(Interface):
     def settle_all(settlements: "Sequence[Settlement]") -> Awaitable[None]:
         """`settle` for many at once, each for itself; all or nothing."""
 
+    def named(queue_ids: Sequence[str]) -> Awaitable[tuple[Record, ...]]:
+        """The records of these ids as last committed; those that are not there are left out."""
+
+    def contents(queue_ids: Sequence[str]) -> Awaitable[Mapping[str, Content]]:
+        """The contents of these ids; those that are not there are left out."""
+
     def records(after: str, limit: int) -> Awaitable[tuple[Record, ...]]:
         """A page of records in order of queue id, those greater than `after`."""
 

@@ -28,11 +28,12 @@ from relaygw.core.record import Record
 from relaygw.core.retry import JITTER
 from relaygw.core.routing import Routing
 from relaygw.core.shaping import Destination
-from relaygw.interfaces import ISpool, ITransport, SpoolError
+from relaygw.interfaces import ISpool, ITransport
 from relaygw.queue.bookings import Bookings
 from relaygw.queue.claims import LEASE, Claims
 from relaygw.queue.deliveries import Deliveries
 from relaygw.queue.hands import QueueHands
+from relaygw.queue.opener import Opener
 from relaygw.queue.operations import Operations
 from relaygw.queue.parking import Parking
 from relaygw.queue.plan import NO_ROUTE, Plan, make_plan, postpone
@@ -46,8 +47,8 @@ PARKED = 20_000
 """Records that may be ours, known by id only, while their destination is busy."""
 
 CROWD = 500
-"""Parked records of one owner by which it is a crowd: what more of it is due stays in the spool, and is passed over when
-it is looked for others."""
+"""Parked records of one owner by which it is a crowd: what more of it is due stays in the spool, and is passed over
+when it is looked for others."""
 
 LINE = 2
 """Records in line for one destination before more are parked, in units of what it bears at once."""
@@ -112,6 +113,7 @@ class QueueService(Service):
             arrived=self._arrived,
             ours=lambda: (*self._actives, *self._opening, *self._parking),
         )
+        self._opener = Opener(spool=spool, write_event=write_event, spawn=self._tasks.spawn, opened=self._opened)
         self._deliveries = Deliveries(
             lanes=Lanes(config.concurrency, traffic.shape),
             transports=transports,
@@ -231,16 +233,10 @@ class QueueService(Service):
     ) -> None:
         self._opening[queue_id] = Opening(destination, until=until)
         self._coming[destination] += 1
-        self._tasks.spawn("open a record", self._open(queue_id, record))
+        self._opener.open(queue_id, record)
 
-    async def _open(self, queue_id: str, record: Record | None) -> None:
-        """Read what is missing of a claimed record, and begin to work on it."""
-        content = None
-        try:
-            record = record or await self._spool.record(queue_id)
-            content = await self._spool.content(queue_id) if record is not None else None
-        except SpoolError as error:
-            self._write_event(TaskFailed(queue_id=queue_id, task="open a record", error=str(error)))
+    def _opened(self, queue_id: str, record: Record | None, content: Content | None) -> None:
+        """A claimed record was read: begin to work on it."""
         opening = self._opening.pop(queue_id)
         self._came(opening.destination)
         if content is None:

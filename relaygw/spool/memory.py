@@ -6,7 +6,7 @@ failing disk would.
 
 import itertools
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 import attrs
 from zope.interface import implementer
@@ -161,6 +161,14 @@ class MemorySpool:
     async def search(self, selection: Selection, after: str, limit: int) -> tuple[tuple[Record, ...], str]:
         records = await self.records(after, limit)
         return records, records[-1].queue_id if len(records) == limit else ""
+
+    async def named(self, queue_ids: Sequence[str]) -> tuple[Record, ...]:
+        found = [await self.record(queue_id) for queue_id in queue_ids]
+        return tuple(record for record in found if record is not None)
+
+    async def contents(self, queue_ids: Sequence[str]) -> Mapping[str, Content]:
+        found = {queue_id: await self.content(queue_id) for queue_id in queue_ids}
+        return {queue_id: content for queue_id, content in found.items() if content is not None}
 
     async def records(self, after: str, limit: int) -> tuple[Record, ...]:
         self._check()

@@ -7,7 +7,7 @@ A large content is synced, with its directory, by a thread of its own before its
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -225,6 +225,14 @@ class SqliteSpool:
 
     async def content(self, queue_id: str) -> Content | None:
         return await self._ask(lambda store: store.content(queue_id))
+
+    async def named(self, queue_ids: Sequence[str]) -> tuple[Record, ...]:
+        wanted = tuple(queue_ids)
+        return await self._ask(lambda store: store.named(wanted))
+
+    async def contents(self, queue_ids: Sequence[str]) -> Mapping[str, Content]:
+        wanted = tuple(queue_ids)
+        return await self._ask(lambda store: store.contents(wanted))
 
     async def search(self, selection: Selection, after: str, limit: int) -> tuple[tuple[Record, ...], str]:
         return await self._ask(lambda store: search(store, selection, after, limit))

@@ -324,6 +324,28 @@ class Store:
             return BytesContent(prefix + data)
         return self._file_content(queue_id, prefix, file, size)
 
+    def named(self, queue_ids: Sequence[str]) -> tuple[Record, ...]:
+        rows: list[tuple[str, bytes]] = []
+        for some in _parts(queue_ids):
+            query = "SELECT queue_id, CAST(record AS BLOB) FROM message WHERE damage IS NULL AND queue_id IN ?*"
+            rows += self._connection.execute(_expand(query, len(some)), some)
+        return self.decode(rows)
+
+    def contents(self, queue_ids: Sequence[str]) -> dict[str, Content]:
+        """Those that cannot be found in the usual way are looked at one by one, to be set aside with a reason."""
+        found: dict[str, Content | None] = {}
+        for some in _parts(queue_ids):
+            query = (
+                "SELECT queue_id, prefix, data FROM message JOIN content ON content.id = message.id "
+                "WHERE file = '' AND damage IS NULL AND queue_id IN ?*"
+            )
+            for queue_id, prefix, data in self._connection.execute(_expand(query, len(some)), some):
+                found[queue_id] = BytesContent(prefix + data)
+        for queue_id in queue_ids:
+            if queue_id not in found:
+                found[queue_id] = self.content(queue_id)
+        return {queue_id: content for queue_id, content in found.items() if content is not None}
+
     def _file_content(self, queue_id: str, prefix: bytes, file: str, size: int) -> Content | None:
         path = self.files.path(file)
         try:
@@ -375,6 +397,12 @@ class Store:
         """Every message that was set aside."""
         query = "SELECT queue_id, damage FROM message WHERE damage IS NOT NULL ORDER BY queue_id"
         return tuple(Damage(queue_id, error) for queue_id, error in self._connection.execute(query))
+
+
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many as go into one statement."""
+    for start in range(0, len(values), _ROWS):
+        yield values[start : start + _ROWS]
 
 
 @lru_cache(maxsize=1024)

@@ -141,6 +141,9 @@ async def check_records(spool: ISpool) -> None:
     assert await spool.record("nobody") is None
     assert await spool.content("nobody") is None
     await refused(store(spool, records[0]))
+    assert await spool.named(["nobody", records[1].queue_id]) == (records[1],)
+    contents = await spool.contents([records[0].queue_id, "nobody"])
+    assert {name: read(content) for name, content in contents.items()} == {records[0].queue_id: PREFIX + SMALL}
     assert await spool.count() == len(records)
     first = await spool.records("", 5)
     assert first == tuple(records[:5]), "the first page is wrong"
