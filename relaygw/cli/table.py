@@ -103,7 +103,8 @@ def check(_: argparse.Namespace, context: Context) -> Answer:
 
     found = [{"path": each.path, "level": each.level.value, "message": each.message} for each in judge(context.config)]
     bad = any(each["level"] == "error" for each in found)
-    lines = [f"{each['level']}: {each['path']}: {each['message']}" for each in found] or ["All tables are sound."]
+    found_lines = [": ".join(filter(None, (each["level"], each["path"], each["message"]))) for each in found]
+    lines = found_lines or ["All tables are sound."]
     document = {"ok": not bad, "findings": found}
     return Answer(document=document, text=printable_lines(lines), status=NO if bad else DONE)
 

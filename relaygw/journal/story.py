@@ -104,7 +104,8 @@ def _rewritten(e: _Facts) -> str:
 
 def _expanded(e: _Facts) -> str:
     owner = f", as {e['list_id'] or 'this message'} from {e.path('sender')}" if e["sender"] else ""
-    return f"{e.path('recipient')} leads to {e.path('addresses') or 'nobody'} ({e['tables']}){owner}"
+    goals = e.path("addresses") if e["addresses"] else "nobody"
+    return f"{e.path('recipient')} leads to {goals} ({e['tables']}){owner}"
 
 
 def _quota_exceeded(e: _Facts) -> str:
