@@ -13,6 +13,8 @@ from pathlib import Path
 import dkim as dkimpy
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from dkim_signer import sign
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -289,6 +291,27 @@ def test_any_octets_are_a_claim_or_unreadable(octets: bytes) -> None:
 def test_any_record_is_a_key_or_unusable(record: bytes) -> None:
     with contextlib.suppress(UnusableKey):
         assert isinstance(read_key(record), Key)
+
+
+@pytest.mark.parametrize(
+    ("bits", "exponent", "fault"),
+    [
+        (2048, 65537, ""),
+        (2048, (1 << 64) - 1, ""),
+        (2048, (1 << 64) + 1, "the exponent of the RSA key is too large"),
+        (8192, 65537, ""),
+        (8193, 65537, "an RSA key of 8193 bits is too long"),
+    ],
+)
+def test_keys_that_cost_too_much_are_not_used(bits: int, exponent: int, fault: str) -> None:
+    public = RSAPublicNumbers(e=exponent, n=(1 << (bits - 1)) + 1).public_key()
+    octets = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    record = b"v=DKIM1; p=" + b64encode(octets)
+    if fault:
+        with pytest.raises(UnusableKey, match=fault):
+            read_key(record)
+    else:
+        assert read_key(record).size == bits
 
 
 def test_a_record_too_long_is_not_read() -> None:

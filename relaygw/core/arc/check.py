@@ -4,6 +4,9 @@ It stops at the first failure, so that a made-up chain of fifty costs one questi
 the DNS too (5.2.1).
 """
 
+from collections.abc import Iterator
+from hashlib import sha256
+
 from relaygw.core.arc.finding import Findings, Result, Seal
 from relaygw.core.arc.sets import BrokenChain, Set, read_sets
 from relaygw.core.content import Content
@@ -37,8 +40,8 @@ class Check:
         seals = tuple(map(_seal, self._sets))
         try:
             yield from self._check_message(self._sets[-1])
-            for newest in range(len(self._sets), 0, -1):
-                yield from self._check_seal(self._sets[:newest])
+            for each, digest in reversed(list(zip(self._sets, _digests(self._sets), strict=True))):
+                yield from _check(each.seal, digest, f"the seal of instance {each.instance}")  # RFC 8617 5.2, step 6
         except BrokenChain as error:
             return Findings(result=Result.FAIL, reason=str(error), seals=seals)
         return Findings(result=Result.PASS, seals=seals)
@@ -52,11 +55,7 @@ class Check:
         if self.bodies.digest(_wanted(claim)) != claim.body_hash:
             raise BrokenChain(f"{where}: the body hash did not verify")
         data = self._head.signed(claim.names, claim.raw, claim.head_form)
-        yield from _check(claim, data, where)
-
-    def _check_seal(self, sets: tuple[Set, ...]) -> Inquiry[None]:
-        """RFC 8617 5.2, step 6."""
-        yield from _check(sets[-1].seal, sealed(sets), f"the seal of instance {sets[-1].instance}")
+        yield from _check(claim, sha256(data).digest(), where)
 
 
 def _wanted(claim: Claim) -> Wanted:
@@ -82,7 +81,19 @@ def sealed(sets: tuple[Set, ...]) -> bytes:
     return b"".join(parts).removesuffix(b"\r\n")
 
 
-def _check(claim: Claim, data: bytes, where: str) -> Inquiry[None]:
+def _digests(sets: tuple[Set, ...]) -> Iterator[bytes]:
+    """The SHA-256 of what each seal signs, which is `sealed` of its set and those before: all in one pass, as a chain
+    of fifty may fill a header section."""
+    before = sha256()
+    for each in sets:
+        before.update(relaxed(each.results.raw) + relaxed(each.signature.raw))
+        own = before.copy()
+        own.update(relaxed(without_signature(each.seal.raw)).removesuffix(b"\r\n"))
+        yield own.digest()
+        before.update(relaxed(each.seal.raw))
+
+
+def _check(claim: Claim, digest: bytes, where: str) -> Inquiry[None]:
     """Ask for the key and verify one signature; raises BrokenChain."""
     answer = yield Question(claim.key_name, "TXT")
     if answer.status is AnswerStatus.FAILED:
@@ -93,7 +104,7 @@ def _check(claim: Claim, data: bytes, where: str) -> Inquiry[None]:
     try:
         key = read_key(records[0])
         fitting(claim, key)
-        verify_with(key, claim.signature, lambda: data)
+        verify_with(key, claim.signature, lambda: digest)
     except UnusableKey as error:
         raise BrokenChain(f"{where}: {error}") from None
     except Settled as settled:

@@ -9,6 +9,8 @@ content is small and answers come one by one.
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from functools import cache
+from hashlib import sha256
 
 import attrs
 
@@ -102,15 +104,22 @@ class Check:
         records = [record for record in answer.records if isinstance(record, bytes)]
         if not records:
             return _finding(claim, Result.PERMERROR, f"there is no key at {claim.key_name}")
-        found = [self._judge_with(claim, record) for record in records[:_MAX_KEYS]]
-        return next((each for each in found if each.result in (Result.PASS, Result.POLICY)), found[0])
+        digest = cache(lambda: self._digest(claim))  # a header section may be long, and keys several
+        first: Finding | None = None
+        for record in records[:_MAX_KEYS]:
+            found = self._judge_with(claim, record, digest)
+            if found.result in (Result.PASS, Result.POLICY):
+                return found
+            first = first or found
+        assert first is not None
+        return first
 
-    def _judge_with(self, claim: Claim, record: bytes) -> Finding:
+    def _judge_with(self, claim: Claim, record: bytes, digest: Callable[[], bytes]) -> Finding:
         key = None
         try:
             key = read_key(record)
             fitting(claim, key)
-            verify_with(key, claim.signature, lambda: self._signed(claim))
+            verify_with(key, claim.signature, digest)
             self._hashed(claim)
             self._acceptable(claim)
         except UnusableKey as error:
@@ -119,8 +128,8 @@ class Check:
             return _finding(claim, settled.result, settled.reason, key)
         return _finding(claim, Result.PASS, "", key)
 
-    def _signed(self, claim: Claim) -> bytes:
-        return self._head.signed(claim.names, claim.raw, claim.head_form)
+    def _digest(self, claim: Claim) -> bytes:
+        return sha256(self._head.signed(claim.names, claim.raw, claim.head_form)).digest()
 
     def _hashed(self, claim: Claim) -> None:
         if claim.length is not None and claim.length > self.bodies.size(claim.body_form):
@@ -156,11 +165,11 @@ def fitting(claim: Claim, key: Key) -> None:
         raise Settled(Result.PERMERROR, f"the key does not sign for names below {claim.domain}")
 
 
-def verify_with(key: Key, signature: bytes, data: Callable[[], bytes]) -> None:
-    """Raises Settled unless the key is long enough and has made the signature."""
+def verify_with(key: Key, signature: bytes, digest: Callable[[], bytes]) -> None:
+    """Raises Settled unless the key is long enough and has made the signature; `digest` is asked only then."""
     if key.type == "rsa" and key.size < LEAST_RSA_BITS:
         raise Settled(Result.FAIL, f"the key has only {key.size} bits")
-    if not key.made(signature, data()):
+    if not key.made(signature, digest()):
         raise Settled(Result.FAIL, "the signature did not verify")
 
 
