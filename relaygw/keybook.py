@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -175,20 +174,17 @@ def _lock_file(path: str, folder: str) -> int:
 
 def _write(path: str, ring: Ring) -> None:
     """Replace the book: what it held, or what it holds now, survives power loss."""
-    folder = os.path.dirname(path)
+    folder, new = os.path.dirname(path), f"{path}.new"
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".keys-", dir=folder)  # mode 0600
-        try:
-            with open(descriptor, "w", encoding="ascii") as file:
-                keys.give_away(file.fileno(), Path(folder))
-                file.write(_document(ring, folder))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        with contextlib.suppress(FileNotFoundError):  # of a writer that was killed
+            os.unlink(new)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:
+            keys.give_away(descriptor, Path(folder))
+            file.write(_document(ring, folder))
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(new, path)
         _sync(folder)
     except OSError as error:
         raise BookError(f"the book of keys {path} cannot be written: {error.strerror}") from None

@@ -1,5 +1,6 @@
 """A writer of the book of keys that is killed at any moment leaves a whole book behind, and no lock."""
 
+import os
 import subprocess
 import sys
 import time
@@ -40,3 +41,4 @@ def test_a_killed_writer_leaves_a_whole_book(tmp_path: Path, wait: float) -> Non
     assert len({key.selector for key in ring}) <= 1, "one writing, whole"
     one = Key(domain="example.com", selector="s1", algorithm="rsa", private_key="/k.pem", record="v")
     assert keybook.change(path, lambda _: (one,)) == (one,)
+    assert sorted(os.listdir(tmp_path / "dkim")) == ["keys.json", "keys.json.lock"]
