@@ -36,10 +36,11 @@ class OauthError(Exception):
 
 
 class Flow(enum.Enum):
-    """How a token is got (RFC 6749 4.4, 6)."""
+    """How a token is got (RFC 6749 4.4, 6; RFC 7523 2.1)."""
 
     CLIENT_CREDENTIALS = "client_credentials"
     REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the name of a grant, not a secret
+    SERVICE_ACCOUNT = "service_account"
 
 
 @attrs.frozen(kw_only=True)
@@ -51,9 +52,17 @@ class Token:
     refresh: str = attrs.field(default="", repr=False)
 
 
-def token_request(flow: Flow, client_id: str, client_secret: str, scope: str, refresh: str) -> Mapping[str, str]:
-    """The form for a token endpoint. A public client has no secret; a refresh may leave the scope as it was granted."""
+def token_request(
+    flow: Flow, client_id: str, client_secret: str, scope: str, refresh: str, assertion: str = ""
+) -> Mapping[str, str]:
+    """The form for a token endpoint. A public client has no secret; a refresh may leave the scope as it was granted. An
+    assertion is all of a service account's request (RFC 7523 2.1), and stands for an application's secret (2.2)."""
+    if flow is Flow.SERVICE_ACCOUNT:
+        return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
     form = {"grant_type": flow.value, "client_id": client_id}
+    if assertion:
+        form["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        form["client_assertion"] = assertion
     if client_secret:
         form["client_secret"] = client_secret
     if scope:

@@ -1,5 +1,7 @@
 """The credentials of a route: a user name with a password or a source of tokens, or our certificate alone."""
 
+import attrs
+
 from relaygw.core.oauth import Flow
 from relaygw.egress.hop import Login
 from relaygw.egress.https import is_sound
@@ -16,6 +18,10 @@ MECHANISMS = (
     "SCRAM-SHA-256-PLUS",
     "XOAUTH2",
 )
+
+
+GOOGLE_MAIL = "https://mail.google.com/"
+"""The scope of a service account that sends mail, where the route has no other."""
 
 
 def read_secret(reader: Reader, name: str) -> Secret | None:
@@ -36,7 +42,8 @@ def read_secret(reader: Reader, name: str) -> Secret | None:
 
 def read_login(reader: Reader) -> Login | None:
     """`username` with a password or [route.oauth]; or `external` with the route's certificate."""
-    username, password, oauth = reader.text("username"), read_secret(reader, "password"), _oauth(reader)
+    username, password = reader.text("username"), read_secret(reader, "password")
+    oauth = _oauth(reader, username)
     external, in_clear = reader.flag("external"), reader.flag("login_in_clear")
     mechanisms = _mechanisms(reader)
     given = (password is not None) + (oauth is not None) + external
@@ -61,7 +68,7 @@ def _mechanisms(reader: Reader) -> tuple[str, ...]:
     return found
 
 
-def _oauth(outer: Reader) -> OauthSource | None:
+def _oauth(outer: Reader, username: str) -> OauthSource | None:
     reader = outer.table("oauth")
     if reader is None:
         return None
@@ -70,17 +77,32 @@ def _oauth(outer: Reader) -> OauthSource | None:
         token_url=reader.text("token_url"),
         client_id=reader.text("client_id"),
         client_secret=read_secret(reader, "client_secret"),
+        key=read_secret(reader, "key"),
         refresh_token=read_secret(reader, "refresh_token"),
         scope=reader.text("scope"),
         authorities=reader.path("ca_file"),
     )
     if not is_sound(source.token_url):
         reader.problems.append("token_url must be an https: URL")
-    if not source.client_id:
+    if source.flow is Flow.SERVICE_ACCOUNT:
+        source = attrs.evolve(source, subject=username, scope=source.scope or GOOGLE_MAIL)
+        reader.problems += _service_account_problems(source)
+    elif not source.client_id:
         reader.problems.append("client_id is missing")
-    if source.flow is Flow.CLIENT_CREDENTIALS and source.client_secret is None:
-        reader.problems.append("client_secret_file is missing: the flow is client_credentials")
+    if source.client_secret is not None and source.key is not None:
+        reader.problems.append("of client_secret_file and key_file only one may be given")
+    if source.flow is Flow.CLIENT_CREDENTIALS and source.client_secret is None and source.key is None:
+        reader.problems.append("client_secret_file (or key_file) is missing: the flow is client_credentials")
     if (source.flow is Flow.REFRESH_TOKEN) != (source.refresh_token is not None):
         reader.problems.append('refresh_token_file and flow = "refresh_token" belong together')
     outer.close("oauth", reader)
     return source
+
+
+def _service_account_problems(source: OauthSource) -> list[str]:
+    problems = []
+    if source.key is None:
+        problems.append("key_file is missing: the flow is service_account")
+    if source.client_secret is not None or source.client_id:
+        problems.append("client_id and client_secret_file are not for service_account: its key says who it is")
+    return problems

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from relaygw.core.oauth import Flow, OauthError, Token, parse_token, token_request
+from relaygw.egress import assertions
 from relaygw.egress.https import Https, HttpsError
 from relaygw.egress.secrets import Secret, SecretError
 
@@ -40,12 +42,15 @@ FOLDER = "oauth"
 
 @attrs.frozen(kw_only=True)
 class OauthSource:
-    """Where tokens for a login come from."""
+    """Where tokens for a login come from. `key` proves who asks (relaygw.egress.assertions); a service account asks for
+    `subject`."""
 
     flow: Flow
     token_url: str
-    client_id: str
+    client_id: str = ""
     client_secret: Secret | None = None
+    key: Secret | None = None
+    subject: str = ""
     refresh_token: Secret | None = None
     scope: str = ""
     authorities: str = ""
@@ -144,7 +149,8 @@ class Tokens:
     async def _request(self, source: OauthSource) -> Token:
         configured = _read(source.refresh_token)
         refresh = self._replaced(source, configured) or configured
-        form = token_request(source.flow, source.client_id, _read(source.client_secret), source.scope, refresh)
+        secret, assertion = _read(source.client_secret), self._assertion(source)
+        form = token_request(source.flow, source.client_id, secret, source.scope, refresh, assertion)
         try:
             token = parse_token(*await self._ask(source, form))
         except HttpsError as error:
@@ -152,6 +158,15 @@ class Tokens:
         if token.refresh and token.refresh != refresh and source.flow is Flow.REFRESH_TOKEN:
             self._keep(source, configured, token.refresh)
         return token
+
+    def _assertion(self, source: OauthSource) -> str:
+        """What is signed with the key, "" where there is none."""
+        if source.key is None:
+            return ""
+        key, now = _read(source.key), self._clock.seconds()
+        if source.flow is Flow.SERVICE_ACCOUNT:
+            return assertions.service_account(key, source.token_url, source.scope, source.subject, now)
+        return assertions.application(key, source.client_id, source.token_url, secrets.token_hex(16), now)
 
     def _replaced(self, source: OauthSource, configured: str) -> str:
         """The refresh token that has taken the configured one's place; "" where none has."""

@@ -95,6 +95,22 @@ def test_where_all_fail_all_are_tried_each_time() -> None:
         ({"host": "a.example", "oauth": ()}, "oauth: token_url must be an https: URL"),
         ({"host": "a.example", "username": "u", "oauth": ()}, "oauth: client_id is missing"),
         (
+            {
+                "host": "a.example",
+                "username": "u",
+                "oauth": (("flow", "service_account"), ("token_url", "https://t.example/")),
+            },
+            "oauth: key_file is missing: the flow is service_account",
+        ),
+        (
+            {"host": "a.example", "oauth": (("flow", "service_account"), ("client_id", "x"), ("key_file", "k"))},
+            "oauth: client_id and client_secret_file are not for service_account: its key says who it is",
+        ),
+        (
+            {"host": "a.example", "oauth": (("key_file", "k"), ("client_secret_file", "s"))},
+            "oauth: of client_secret_file and key_file only one may be given",
+        ),
+        (
             {"host": "a.example", "oauth": (("flow", "refresh_token"),)},
             'oauth: refresh_token_file and flow = "refresh_token" belong together',
         ),

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import attrs
 import pytest
 import yaml
+from cryptography.hazmat.primitives.serialization import Encoding
 from egress_support import DictResolver, MemoryReactor, Server, make_opener, make_services, result, run
+from test_assertions import KEY, account, certificate, pem
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import Clock
@@ -488,6 +491,10 @@ class TokenServer(Resource):
         request.setHeader("content-type", "application/json; charset=utf-8")
         if self.hang:
             return NOT_DONE_YET
+        if form["grant_type"].endswith(":jwt-bearer"):
+            return self.by_assertion(request, form)
+        if form.get("client_assertion_type", "").endswith(":jwt-bearer"):
+            return World.token("eyJ.application", 3599)[1]
         if form.get("client_secret") != "s3cret":
             request.setResponseCode(401)
             told = {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."}
@@ -497,6 +504,14 @@ class TokenServer(Resource):
             told = {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
             return json.dumps(told).encode()
         return World.token("ya29.ok", 3599)[1]
+
+    def by_assertion(self, request: Any, form: dict[str, str]) -> bytes:
+        claims = json.loads(base64.urlsafe_b64decode(form["assertion"].split(".")[1] + "=="))
+        if claims["sub"] == "sales@example.com":
+            return World.token("ya29.service", 3599)[1]
+        request.setResponseCode(401)
+        words = "Client is unauthorized to retrieve access tokens using this method."
+        return json.dumps({"error": "unauthorized_client", "error_description": words}).encode()
 
     def render_GET(self, request: Any) -> bytes:
         request.setResponseCode(302)
@@ -518,8 +533,23 @@ class OverHttpTests(TestCase):
         return Deferred.fromCoroutine(self.tokens.token(wanted))
 
     @inlineCallbacks
+    def test_keys_in_place_of_secrets(self) -> Any:
+        key, both = account(), pem(KEY) + certificate().public_bytes(Encoding.PEM).decode()
+        common = {"token_url": self.url, "scope": "https://mail.google.com/"}
+        service = OauthSource(
+            flow=Flow.SERVICE_ACCOUNT, key=secret(self.folder, "key", key), subject="sales@example.com", **common
+        )
+        assert (yield self.get(service)) == "ya29.service"
+        failure = yield self.assertFailure(self.get(attrs.evolve(service, subject="eve@example.com")), OauthError)
+        assert "delegate https://mail.google.com/ to the service account" in str(failure)
+        program = OauthSource(
+            flow=Flow.CLIENT_CREDENTIALS, client_id="app", key=secret(self.folder, "pem", both), **common
+        )
+        assert (yield self.get(program)) == "eyJ.application"
+
+    @inlineCallbacks
     def test_both_flows(self) -> Any:
-        for flow in Flow:
+        for flow in (Flow.CLIENT_CREDENTIALS, Flow.REFRESH_TOKEN):
             assert (yield self.get(source(self.folder, flow, self.url))) == "ya29.ok"
         assert self.server.seen[0]["scope"] == "https://outlook.office365.com/.default"
 

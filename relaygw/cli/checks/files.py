@@ -59,7 +59,7 @@ def _of_route(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The secrets of a route in files, those of its [route.oauth] too."""
     oauth = parameters.get("oauth")
     for prefix, table in (("", parameters), ("oauth.", oauth if isinstance(oauth, Mapping) else {})):
-        for name in ("password_file", "private_key", "client_secret_file", "refresh_token_file"):
+        for name in ("password_file", "private_key", "client_secret_file", "refresh_token_file", "key_file"):
             file = table.get(name)
             if isinstance(file, str):
                 yield f"{prefix}{name}", file
