@@ -20,7 +20,7 @@ MAX_RECORD = 8 * 1024
 """Octets of a record that is read; a key of 8192 bits needs less than 1500."""
 
 MAX_RSA_BITS = 8192
-"""RFC 8301 3.2 wants 4096. A message may come with dozens of signatures: what a check of one costs grows with its key."""
+"""RFC 8301 3.2 wants 4096. A message may come with dozens of signatures, and a longer key makes each dearer."""
 
 _MAX_EXPONENT_BITS = 64
 """What OpenSSL allows for long keys; with an exponent as long as the key, a check costs as much as a signature."""
