@@ -253,6 +253,18 @@ class TlsChecked(Event):
 
 
 @attrs.frozen(kw_only=True)
+class PolicyNotRenewed(Event):
+    """A domain's policy (MTA-STS) could not be fetched again, for `reason`, which TLS reports call `result`; the one
+    that is kept holds for `seconds` more. Told once a day (RFC 8461 3.3)."""
+
+    domain: str
+    mode: str
+    result: str
+    reason: str
+    seconds: int
+
+
+@attrs.frozen(kw_only=True)
 class Reported(Event):
     """A DSN was made: `kind` is "failure", "delay", "success" … `report_id` the queue id of the new message."""
 

@@ -288,7 +288,9 @@ def make_policies(services: Services) -> TlsPolicies:
     settings = services.settings
     folder = PolicyFolder(os.path.join(services.state, FOLDER))
     https = Https(services.reactor, services.resolver)
-    sts = StsPolicies(services.resolver, folder, services.reactor, fetch_by(https), services.spawn)
+    sts = StsPolicies(
+        services.resolver, folder, services.reactor, fetch_by(https), services.spawn, services.write_event
+    )  # fmt: skip
     return TlsPolicies(services.resolver, settings.egress, tls_rules(settings.tls_policies), services.reactor, sts)
 
 

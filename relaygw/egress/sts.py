@@ -1,7 +1,8 @@
 """MTA-STS policies of domains: announced in the DNS, fetched over HTTPS, kept in the state directory (RFC 8461).
 
 A policy once fetched holds until its time is over, whatever becomes of record and server meanwhile: who can suppress
-them must not be able to switch the protection off. What could not be fetched is not tried again for a while.
+them must not be able to switch the protection off. So policies are fetched again daily, whether mail goes there or not,
+and an operator is told where that fails (RFC 8461 3.3). What could not be fetched is not tried again for a while.
 """
 
 import contextlib
@@ -13,7 +14,9 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
+from relaygw.core.events import Event, PolicyNotRenewed
 from relaygw.core.question import AnswerStatus, Question
 from relaygw.core.sts import MAX_POLICY, KeptPolicy, Mode, StsError, StsPolicy, parse_policy, record_id
 from relaygw.egress.https import Https, HttpsError
@@ -24,6 +27,12 @@ FETCH_TIMEOUT = 60.0
 
 PAUSE = 300.0
 """Seconds without a further try after one that failed (RFC 8461 3.3)."""
+
+ROUND = 3600.0
+"""Seconds between two looks at all policies that are kept."""
+
+WARN = 86_400.0
+"""Seconds until an operator is told once more that a policy cannot be fetched again."""
 
 MAX_KNOWN = 10_000
 """Domains in memory, and policies in the folder; of more the one longest unused is forgotten."""
@@ -67,6 +76,12 @@ class PolicyFolder:
             self._tidied = True
             self._tidy()
 
+    def domains(self) -> list[str]:
+        """Of which there are policies."""
+        with contextlib.suppress(OSError):
+            return [name.removesuffix(".json") for name in os.listdir(self._path) if name.endswith(".json")]
+        return []
+
     def _tidy(self) -> None:
         """Let go of the oldest beyond MAX_KNOWN; once in the life of a process is often enough."""
         with contextlib.suppress(OSError):
@@ -89,18 +104,40 @@ class StsPolicies:
         clock: Any,
         fetch: Callable[[str], Awaitable[bytes]],
         spawn: Callable[[str, Awaitable[Any]], None],
+        write_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self._resolver = resolver
         self._folder = folder
         self._clock = clock
         self._fetch = fetch
         self._spawn = spawn
+        self._write_event = write_event
+        self._next_round: float = clock.seconds() + ROUND
+        self._warned: OrderedDict[str, float] = OrderedDict()
         self._known: OrderedDict[str, KeptPolicy | None] = OrderedDict()
         self._failed: OrderedDict[str, tuple[float, StsFound]] = OrderedDict()
         self._waiting: dict[str, list[Deferred[StsFound]]] = {}
 
     async def find(self, domain: str) -> StsFound:
         """What the domain wants; never raises for what the network does."""
+        found = await self._find(domain)
+        if self._clock.seconds() >= self._next_round:
+            self._next_round = self._clock.seconds() + ROUND
+            self._spawn("fetch ageing MTA-STS policies again", self._renew())
+        return found
+
+    async def _renew(self) -> None:
+        """Whatever is kept and ageing, one after the other. Where nothing is announced any more, it may end."""
+        for domain in self._folder.domains():
+            kept = self._known.get(domain) or self._folder.load(domain)
+            await deferLater(self._clock, 0.0)  # reading thousands of files, others have their turn too
+            if kept is None or not kept.valid(self._clock.seconds()) or not kept.ageing(self._clock.seconds()):
+                continue
+            announced = record_id((await self._resolver.ask(Question(f"_mta-sts.{domain}", "TXT"))).records)
+            if announced and domain not in self._waiting and self._may_try(domain):
+                await self._fetched(domain, announced)
+
+    async def _find(self, domain: str) -> StsFound:
         answer = await self._resolver.ask(Question(f"_mta-sts.{domain}", "TXT"))
         announced = record_id(answer.records)
         kept = self._kept(domain)
@@ -159,6 +196,7 @@ class StsPolicies:
             return self._not_fetched(domain, "sts-policy-invalid", str(error))
         kept = KeptPolicy(id=announced, policy=policy, fetched=self._clock.seconds())
         self._failed.pop(domain, None)
+        self._warned.pop(domain, None)
         self._remember(domain, kept)
         self._folder.save(domain, kept)
         return _following(kept)
@@ -169,7 +207,23 @@ class StsPolicies:
         self._failed.move_to_end(domain)
         while len(self._failed) > MAX_KNOWN:
             self._failed.popitem(last=False)
+        self._warn(domain, found)
         return found
+
+    def _warn(self, domain: str, found: StsFound) -> None:
+        """While a policy is kept, nobody would notice before it ends."""
+        kept, now = self._kept(domain), self._clock.seconds()
+        if kept is None or kept.policy.mode is Mode.NONE or now < self._warned.get(domain, now):
+            return
+        self._warned[domain] = now + WARN
+        while len(self._warned) > MAX_KNOWN:
+            self._warned.popitem(last=False)
+        left = kept.fetched + kept.policy.max_age - now
+        self._write_event(
+            PolicyNotRenewed(
+                domain=domain, mode=kept.policy.mode.value, result=found.failure, reason=found.why, seconds=int(left)
+            )
+        )
 
     def _may_try(self, domain: str) -> bool:
         until, _ = self._failed.get(domain, (0.0, None))

@@ -124,6 +124,10 @@ def _tls_checked(e: _Facts) -> str:
     return f"TLS with {where}: {e['result']}{e.after(': ', 'reason')}{anyway}"
 
 
+def _policy_not_renewed(e: _Facts) -> str:
+    return f"the policy of {e['domain']} ({e['mode']}) holds for {e['seconds']} s more: {e['reason']}"
+
+
 def _attempted(e: _Facts) -> str:
     host = e["host"] or e["transport"]
     where = f" by {host}{e.after(' [', 'address', ']') if e['host'] else ''}{e.after(' over ', 'tls')}"
@@ -181,6 +185,7 @@ _TELLERS: dict[str, tuple[str, _Teller]] = {
     ),
     "attempted": ("egress", _attempted),
     "tls_checked": ("egress", _tls_checked),
+    "policy_not_renewed": ("egress", _policy_not_renewed),
     "reported": ("queue", lambda e: f"report ({e['kind']}) about {e.path('recipients')} made: {e['report_id']}"),
     "unreported": ("queue", lambda e: f"nobody is told about {e.path('recipients')}: {e['reason']}"),
     "completed": ("queue", lambda e: f"done after {e['seconds']} s: no recipient waits, the record left the spool"),

@@ -8,12 +8,13 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from relaygw.core.events import Event, PolicyNotRenewed
 from relaygw.core.question import Answer, AnswerStatus, Question
 from relaygw.core.sts import Mode
 from relaygw.egress.https import HttpsError
-from relaygw.egress.sts import MAX_KNOWN, PAUSE, PolicyFolder, StsFound, StsPolicies
+from relaygw.egress.sts import MAX_KNOWN, PAUSE, ROUND, PolicyFolder, StsFound, StsPolicies
 
-DOMAIN = "example.org"
+DOMAIN, OTHER = "example.org", "other.example"
 DAY = 86400.0
 
 
@@ -33,13 +34,17 @@ class World:
         self.page: Any = policy()
         self.fetched: list[str] = []
         self.spawned: list[Deferred[Any]] = []
+        self.events: list[Event] = []
         self.restart()
 
     def restart(self) -> None:
-        self.policies = StsPolicies(self, PolicyFolder(str(self.folder / "p")), self.clock, self.fetch, self.spawn)  # type: ignore[arg-type]  # a resolver by its one method
+        folder = PolicyFolder(str(self.folder / "p"))
+        self.policies = StsPolicies(self, folder, self.clock, self.fetch, self.spawn, self.events.append)  # type: ignore[arg-type]  # a resolver by its one method
 
     async def ask(self, question: Question) -> Answer:
-        assert question == Question(f"_mta-sts.{DOMAIN}", "TXT")
+        assert question in (Question(f"_mta-sts.{DOMAIN}", "TXT"), Question(f"_mta-sts.{OTHER}", "TXT"))
+        if OTHER in question.name:
+            return Answer(status=AnswerStatus.NO_NAME)
         if self.id is None or self.status is not AnswerStatus.FOUND:
             return Answer(status=AnswerStatus.NO_NAME if self.status is AnswerStatus.FOUND else self.status)
         return Answer(status=AnswerStatus.FOUND, records=(f"v=STSv1; id={self.id}".encode(),))
@@ -160,8 +165,53 @@ def test_an_ageing_policy_is_fetched_again_beside_the_mail(world: World) -> None
     world.clock.advance(DAY + 1)
     world.page = policy("testing")
     assert world.find().policy.mode is Mode.ENFORCE  # type: ignore[union-attr]  # there is one
-    assert len(world.spawned) == 1
+    assert world.fetched == [DOMAIN] * 2
     assert world.find().policy.mode is Mode.TESTING  # type: ignore[union-attr]  # there is one
+
+
+def test_policies_of_domains_without_mail_are_fetched_again_too(world: World) -> None:
+    """Else whoever suppresses the record need only wait until the policy ends (RFC 8461 10.2)."""
+    world.find()
+    world.restart()
+    world.clock.advance(DAY + 1)
+    Deferred.fromCoroutine(world.policies.find(OTHER))
+    assert len(world.fetched) == 1
+    world.clock.advance(0)
+    assert world.fetched == [DOMAIN] * 2
+    world.clock.advance(ROUND)
+    Deferred.fromCoroutine(world.policies.find(OTHER))
+    world.clock.advance(0)
+    assert len(world.fetched) == 2, "it is young again"
+    assert world.policies._known[DOMAIN].fetched == 1_000_000 + DAY + 1  # type: ignore[union-attr]  # it is known
+
+
+def test_an_operator_is_told_once_a_day_that_a_kept_policy_cannot_be_fetched_again(world: World) -> None:
+    """RFC 8461 3.3."""
+    world.find()
+    world.page = HttpsError("no connection")
+    for _ in range(3):
+        world.clock.advance(DAY / 2 + PAUSE)
+        world.find()
+    reason = "its policy cannot be fetched: no connection"
+    facts = {"domain": DOMAIN, "mode": "enforce", "result": "sts-policy-fetch-error", "reason": reason}
+    left = int(9 * DAY - 2 * PAUSE)
+    assert world.events == [PolicyNotRenewed(**facts, seconds=left)]  # type: ignore[arg-type]  # its fields
+    world.clock.advance(DAY)
+    world.find()
+    assert len(world.events) == 2
+    world.page = policy()
+    world.clock.advance(PAUSE)
+    world.find()
+    world.page = HttpsError("no connection")
+    world.clock.advance(DAY + 1)
+    world.find()
+    assert len(world.events) == 3, "it is told of the next failure at once"
+
+
+def test_a_first_policy_that_cannot_be_fetched_is_no_news(world: World) -> None:
+    world.page = HttpsError("no connection")
+    world.find()
+    assert world.events == []
 
 
 def test_a_damaged_file_costs_a_fetch(world: World) -> None:
