@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 
 import attrs
 
-from relaygw.config import address_rules
+from relaygw.config import address_rules, finding_rules
 from relaygw.config.address_rules import route_name
 from relaygw.config.problem import Fault, Path, repeated
 from relaygw.config.schema import Config, ListenerConfig
@@ -369,6 +369,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_listeners, ("listener",)),
     (_filter_names, ("filter",)),
     (_routes, (EVERY_ROUTE, "route", "domains", "relay_domains")),
+    (finding_rules.findings, ("route", "filter")),
     (_references, (EVERY_NAME, "listener", "filter", "rewriter", "quota", "hold", "route", "signing")),
     (_quota_names, ("quota",)),
     (_rewriters, ("rewriter", EVERY_ROUTE, "route")),
