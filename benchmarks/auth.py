@@ -16,13 +16,11 @@ import argparse
 import base64
 import json
 import re
-import socketserver
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from typing import Any
 import attrs
 import names
 import rig
+from catcher import Make, prove
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from dkim import sign
@@ -56,8 +55,6 @@ FOUND = {
     PEER: (rb"Received-SPF: Pass", rb"dkim=pass"),
 }
 """What has to stand in the header of a message that a server let through."""
-
-Make = Callable[[int], AbstractContextManager[rig.Server]]
 
 
 @attrs.define
@@ -129,52 +126,6 @@ def zone(key: RSAPrivateKey) -> str:
     value = record(key)
     pieces = " ".join(f'"{value[start : start + 250]}"' for start in range(0, len(value), 250))
     return f"{_ZONE}{KEY_NAME}. 3600 IN TXT ( {pieces} )\n"
-
-
-class Catcher:
-    """A next hop that keeps the content of one message."""
-
-    def __init__(self) -> None:
-        self.content = b""
-        self.caught = threading.Event()
-        catcher = self
-
-        class Handler(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                catcher._talk(self)
-
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self.port = int(self._server.server_address[1])
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def _talk(self, client: socketserver.StreamRequestHandler) -> None:
-        client.wfile.write(b"220 catcher\r\n")
-        for line in client.rfile:
-            if line.upper().startswith(b"DATA"):
-                client.wfile.write(b"354 go on\r\n")
-                self.content = b"".join(iter(client.rfile.readline, b".\r\n"))
-                self.caught.set()
-            client.wfile.write(b"221 bye\r\n" if line.upper().startswith(b"QUIT") else b"250 ok\r\n")
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def prove(make: Make, file: Path) -> None:
-    """Ends the benchmark unless the server shows that it looked at the message."""
-    catcher = Catcher()
-    try:
-        with make(catcher.port) as server:
-            rig.source(server.port, messages=1, sessions=1, file=file, sender=SENDER)
-            if not catcher.caught.wait(30):
-                sys.exit(f"{server.name}: nothing came out")
-            head = catcher.content.partition(b"\r\n\r\n")[0]
-            missing = [words.decode() for words in FOUND[server.name] if words not in head]
-            if missing:
-                sys.exit(f"{server.name} does not show {', '.join(missing)} in:\n{head.decode(errors='replace')}")
-    finally:
-        catcher.stop()
 
 
 def measure(make: Make, sink: rig.Sink, files: dict[str, Path], messages: int) -> Iterator[tuple[str, float, float]]:
@@ -273,8 +224,8 @@ def main() -> None:
             delivering=lambda port: rig.verifying_postfix(port, nameserver, key_record),
         )
         try:
-            for side in (ours, theirs):
-                prove(side.delivering, files["2 KB"])
+            for name, side in (("relaygw", ours), (PEER, theirs)):
+                prove(side.delivering, FOUND[name], file=files["2 KB"], sender=SENDER)
             for number in range(options.rounds):
                 for name, side in (("relaygw", ours), (PEER, theirs)):
                     told = measure_side(side, sink, files, options.messages)

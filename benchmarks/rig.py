@@ -275,19 +275,41 @@ def _start_opendkim(folder: Path, text: str) -> subprocess.Popen[bytes]:
 
 @contextlib.contextmanager
 def postfix(
-    sink_port: int, *, opendkim: bool = True, hold: bool = False, settings: str = ""
+    sink_port: int, *, opendkim: bool = True, hold: bool = False, nameserver: int = 0, settings: str = ""
 ) -> Iterator[Server]:
     """Postfix on a folder and port of its own, relaying everything to the sink; signing through OpenDKIM's milter.
 
-    `hold`: what is accepted is queued and not sent on. `settings`: more lines of main.cf."""
+    `hold`: what is accepted is queued and not sent on. `nameserver`: a port of 127.0.0.1, for policyd-spf to look at
+    every client. `settings`: more lines of main.cf."""
     with _postfix_folder() as folder:
         milter = _start_signing(folder) if opendkim else None
         settings += _through_milter(folder) if opendkim else ""
+        services = _policyd(folder, nameserver) if nameserver else ""
+        if nameserver:
+            settings += f"{_ASK_POLICYD}, permit_mynetworks, reject\n"
         if hold:
             settings += "defer_transports = smtp\n"
-        name = "Postfix + OpenDKIM" if opendkim else "Postfix"
-        with _ending(milter), _postfix(folder, name, sink_port, settings, milter=milter) as server:
+        name = " + ".join(["Postfix", *(["OpenDKIM"] if opendkim else []), *(["policyd-spf"] if nameserver else [])])
+        with (
+            _ending(milter),
+            _postfix(folder, name, sink_port, settings, services=services, milter=milter) as server,
+        ):
             yield server
+
+
+_ASK_POLICYD = (
+    "policyd-spf_time_limit = 3600\nsmtpd_recipient_restrictions = check_policy_service unix:private/policyd-spf"
+)
+
+
+def _policyd(folder: Path, nameserver: int) -> str:
+    """Make policyd-spf ready to ask this port of 127.0.0.1; the line of master.cf that starts it."""
+    program("policyd-spf")
+    (folder / "policyd-spf.conf").write_text(_POLICYD)
+    starter = folder / "policyd-spf"
+    starter.write_text(_POLICYD_START.format(folder=folder, nameserver=nameserver))
+    starter.chmod(0o755)
+    return f"policyd-spf unix - n n - 0 spawn user=nobody argv={starter}\n"
 
 
 DISCARDING = "relay_transport = discard:bench\ndefault_transport = discard:bench\n"
@@ -311,20 +333,13 @@ def verifying_postfix(sink_port: int, nameserver: int, key: str, *, settings: st
 
     OpenDKIM is spared the question and reads `key` ("name record") in a file: its own resolver asks nobody on loopback,
     and where libunbound's file of settings makes it, Debian's 2.11 dies when twenty sessions ask at once."""
-    program("policyd-spf")
     with _postfix_folder() as folder:
         (folder / "keys").write_text(f"{key}\n")
-        (folder / "policyd-spf.conf").write_text(_POLICYD)
-        starter = folder / "policyd-spf"
-        starter.write_text(_POLICYD_START.format(folder=folder, nameserver=nameserver))
-        starter.chmod(0o755)
         milter = _start_opendkim(folder, _VERIFYING_OPENDKIM.format(folder=folder))
         settings = (
-            f"{_through_milter(folder)}relay_domains = dest.test\n"
-            "smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service unix:private/policyd-spf\n"
-            f"policyd-spf_time_limit = 3600\n{settings}"
+            f"{_through_milter(folder)}relay_domains = dest.test\n{_ASK_POLICYD}, reject_unauth_destination\n{settings}"
         )
-        services = f"policyd-spf unix - n n - 0 spawn user=nobody argv={starter}\n"
+        services = _policyd(folder, nameserver)
         name = "Postfix + OpenDKIM + policyd-spf"
         with (
             _ending(milter),

@@ -35,13 +35,15 @@ class SpfOptions:
     """`mail_from` and `hello` map results to actions, over the defaults (fail → reject, temperror → defer).
 
     `timeout` is for all questions of one transaction (RFC 7208 4.6.4: at least 20 s); keep it below the use's own.
-    Clients in `skip` are not checked. `received_spf` adds the Received-SPF field.
+    Clients in `skip` are not checked, and those in trusted networks only where `trusted` says so. `received_spf` adds
+    the Received-SPF field.
     """
 
     mail_from: Mapping[Result, Action] = attrs.field(factory=dict)
     hello: Mapping[Result, Action] = attrs.field(factory=dict)
     timeout: Duration = 20.0
     skip: tuple[AnyNetwork, ...] = ()
+    trusted: bool = False
     received_spf: bool = True
 
 
@@ -64,7 +66,9 @@ class SpfFilter:
     def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session = transaction.session
         client = parse_client(session.client)
-        if client is None or session.trusted or session.login or is_in(client, self._options.skip):
+        if client is None or (session.trusted and not self._options.trusted) or session.login:
+            return PASS
+        if is_in(client, self._options.skip):
             return PASS
         resolver = asker(self._services, transaction, self._options.timeout)
         now = self._services.reactor.seconds()

@@ -155,6 +155,13 @@ def test_clients_that_may_relay_are_not_checked(session: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
+    ("session", "checked"), [({"trusted": True}, True), ({"trusted": True, "login": "alice"}, False)]
+)
+def test_trusted_clients_are_checked_where_that_is_asked_for(session: dict[str, Any], checked: bool) -> None:
+    assert (judge("a@bad.test", {"trusted": True}, **session) is not PASS) is checked
+
+
+@pytest.mark.parametrize(
     ("client", "checked"),
     [("192.0.2.1", False), ("2001:db8::1", False), ("::ffff:192.0.2.9", False), ("198.51.100.1", True)],
 )
