@@ -252,8 +252,9 @@ def _step(record: Record, states: list[RecipientState], changes: list[Change], n
     telling = [_telling(record, change) for change in changes]
     reports: tuple[Report, ...] = ()
     if not more:
-        reports = _reports(record, states, changes, telling)
-        states = [attrs.evolve(each, owed=False) if each.owed else each for each in states]
+        if any(telling) or [each for each in states if each.owed]:
+            reports = _reports(record, states, changes, telling)
+            states = [attrs.evolve(each, owed=False) if each.owed else each for each in states]
     elif any(telling):
         owing = {id(after) for (_, after), kind in zip(changes, telling, strict=True) if kind is not None}
         states = [_owed(each, now) if id(each) in owing else each for each in states]
@@ -288,6 +289,8 @@ def _reports(
 def _telling(record: Record, change: Change) -> Kind | None:
     """What this change is told as; None where it is not, or nobody wants to know."""
     before, after = change
+    if after.progress is Progress.DELIVERED and not after.recipient.notify:  # as nearly always
+        return None
     if after.progress is Progress.WAITING and before.warned == after.warned:
         return None
     kind = _standing(record, after)

@@ -98,7 +98,10 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        return not any(state.progress is Progress.WAITING or state.owed for state in self.recipients)
+        for state in self.recipients:  # a loop: this is asked of every message, several times
+            if state.progress is Progress.WAITING or state.owed:
+                return False
+        return True
 
     @property
     def owing(self) -> bool:
@@ -110,10 +113,8 @@ class Record:
         """The earliest time any recipient, or a report, is due; infinity when held or finished."""
         if self.held:
             return float("inf")
-        return min(
-            (state.due for state in self.recipients if state.progress is Progress.WAITING or state.owed),
-            default=float("inf"),
-        )
+        moments = [state.due for state in self.recipients if state.progress is Progress.WAITING or state.owed]
+        return min(moments) if moments else float("inf")
 
 
 @attrs.frozen(kw_only=True, cache_hash=True)
