@@ -332,6 +332,15 @@ class Lanes(Generic[J]):
         rate = lane.limit / max(lane.seconds, 0.01)
         return min(rate, lane.pace) if lane.pace else rate
 
+    def full(self, owner: str) -> str:
+        """Why nothing more of the owner may start anywhere, in a sentence; "" where it may."""
+        if self._fits(owner):
+            return ""
+        if self.running >= self.total:
+            return f"All {self.total} attempts that may run at once do."
+        kept = self.total // RESERVE
+        return f"{self.running} attempts run; the last {kept} of {self.total} are for senders for whom nothing runs."
+
     def at_work(self, destination: Destination) -> int:
         """How many run towards this destination."""
         lane = self._lanes.get(destination)

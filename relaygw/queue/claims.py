@@ -87,6 +87,10 @@ class Claims:
         """There are records of this owner in the spool that are due, and no place for them."""
         self._left.setdefault(owner)
 
+    def is_left(self, owner: str) -> bool:
+        """Whether there are such."""
+        return owner in self._left
+
     def came(self, due: float) -> None:
         """Something came into the spool, or came back, that is due then."""
         self._mark = min(self._mark, (due, "", 0))

@@ -14,6 +14,7 @@ from relaygw.core.address import Address, AddressError, normalize_domain
 from relaygw.core.envelope import Envelope, Recipient
 from relaygw.core.lanes import Lanes, Standing
 from relaygw.core.lifecycle import Order, Verb, begin
+from relaygw.core.owner import owner_of
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.shaping import Destination
 from relaygw.queue.parking import Parking
@@ -22,7 +23,7 @@ from relaygw.queue.work import Active, Delivery, Effect, Opening, Request
 
 class QueueHands:
     """`places` tells where a record's recipients go; `settle` makes an active record settle what is new in it;
-    `withdraw` takes an attempt out of line, to be planned anew; `changed` is told of new due times in the spool."""
+    `withdraw` takes an attempt out of line, to be planned anew; `changed` is told of new due times in the spool; `is_crowd` whether due records of an owner were left there."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class QueueHands:
         withdraw: Callable[[Delivery], None],
         settle: Callable[[Active], None],
         changed: Callable[[float], None],
+        is_crowd: Callable[[str], bool],
     ) -> None:
         self._clock = clock
         self._actives = actives
@@ -46,6 +48,7 @@ class QueueHands:
         self._withdraw = withdraw
         self._settle = settle
         self._changed = changed
+        self._is_crowd = is_crowd
 
     def state(self, queue_id: str) -> str:
         active = self._actives.get(queue_id)
@@ -62,8 +65,8 @@ class QueueHands:
             return " ".join(self._sentences(active))
         if queue_id in self._opening:
             return "It is being read from the spool for its next attempt."
-        destination = self._parking.destination(queue_id)
-        return f"It waits behind others: {self._lane(destination)}." if destination else ""
+        destination, owner = self._parking.destination(queue_id), self._parking.owner(queue_id)
+        return f"It waits behind others: {self._lane(destination, owner)}." if destination else ""
 
     def _sentences(self, active: Active) -> list[str]:
         sentences = [self._sentence(delivery) for delivery in active.deliveries]
@@ -78,22 +81,27 @@ class QueueHands:
         if delivery.over:
             return f"The attempt for {people} by {transport} to {destination} ended and is being recorded."
         if delivery.started is None:
-            return f"{people} in line: {self._lane(delivery.group.destination)}."
+            return f"{people} in line: {self._lane(delivery.group.destination, delivery.owner)}."
         seconds = self._clock.seconds() - delivery.started
         return f"{people} being attempted by {transport} to {destination} for {seconds:.0f} seconds."
 
-    def _lane(self, destination: Destination) -> str:
+    def _lane(self, destination: Destination, owner: str) -> str:
         at_work, in_line = self._lanes.at_work(destination), self._lanes.in_line(destination)
         words = f"{at_work} attempts run by {destination[0]} to {destination[1]}, {in_line} wait for it"
         standing = self._lanes.standing(destination, self._clock.seconds())
-        why = standing.why.rstrip(".") if standing is not None else ""
+        reasons = (standing.why if standing is not None else "", self._lanes.full(owner))
+        why = " ".join(filter(None, reasons)).rstrip(".")
         return f"{words}. {why}" if why else words
 
     def throttles(self, record: Record) -> str:
-        """What holds back the destinations of a record that nobody works on."""
+        """What holds back a record that nobody works on: its destinations, and how much its owner has sent."""
         now = self._clock.seconds()
         standings = ((place, self._lanes.standing(place, now)) for place in self._places(record))
-        return " ".join(f"{place[1]}: {each.why}" for place, each in standings if each is not None and each.why)
+        found = [f"{place[1]}: {each.why}" for place, each in standings if each is not None and each.why]
+        owner = owner_of(record)
+        if record.due <= now and self._is_crowd(owner):
+            found.append(f"More of {owner} is due than is taken up at once: its messages come in turns with others'.")
+        return " ".join(found)
 
     def places(self, domain: str) -> Sequence[Destination]:
         """As for a message that somebody would send there."""

@@ -62,6 +62,11 @@ class Parking:
         place = self._places.get(queue_id)
         return place[0] if place is not None else None
 
+    def owner(self, queue_id: str) -> str:
+        """Whose a parked record is; "" when it is not parked."""
+        place = self._places.get(queue_id)
+        return place[1] if place is not None else ""
+
     def waiting(self, destination: Destination) -> int:
         """How many wait for the destination, those counted twice that left and came back."""
         return self._turns.waiting(destination)

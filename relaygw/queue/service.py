@@ -146,6 +146,7 @@ class QueueService(Service):
             withdraw=self._deliveries.withdraw,
             settle=self._settle,
             changed=self._claims.wake_at,
+            is_crowd=self._claims.is_left,
         )
         self.operations = Operations(
             spool=spool,

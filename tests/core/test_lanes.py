@@ -202,6 +202,43 @@ def test_a_slow_destination_gets_half_and_no_more_for_a_while() -> None:
     assert "too fast" in lanes.standing(A, 59.0).why  # type: ignore[union-attr]  # it is known
 
 
+def test_every_throttle_has_a_sentence() -> None:
+    def why(lanes: Lanes[str], now: float = 0.0) -> str:
+        standing = lanes.standing(A, now)
+        assert standing is not None
+        return standing.why
+
+    at_its_limit = make(100, 2)
+    at_its_limit.enter(A, "o", "x", 0.0), at_its_limit.enter(A, "o", "y", 0.0)
+    assert why(at_its_limit) == "Its configured limit of 2 at once is reached."
+    growing = make(100, 9, initial=1)
+    growing.enter(A, "o", "x", 0.0)
+    assert why(growing) == "Its present limit of 1 at once is reached."
+    growing.unreachable(A, 0.0, "refused")
+    assert why(growing) == "It rests for 5 minutes, then one attempt probes it: refused."
+    growing.leave(A, "o", 0.0)
+    assert why(growing, 300.0) == "One attempt probes it after a rest; nothing else is attempted meanwhile: refused."
+    failing = make(100, 9)
+    failing.enter(A, "o", "x", 0.0)
+    failing.unreachable(A, 0.0, "refused")
+    assert why(failing) == "Attempts have failed to get through lately: refused."
+    paced = make(100, 9, per_minute=60)
+    paced.enter(A, "o", "x", 0.0)
+    assert why(paced) == "Its pace is 60 messages a minute."
+    paced.slow(A, 10.0, 300.0, "too fast")
+    assert why(paced, 20.0) == "It is kept slow for 5 minutes: too fast."
+
+
+def test_the_limit_in_all_and_what_is_kept_of_it_have_a_sentence() -> None:
+    lanes = make(20, 20)
+    for number in range(18):
+        lanes.enter(A, "mailing", str(number), 0.0)
+    kept = "18 attempts run; the last 2 of 20 are for senders for whom nothing runs."
+    assert (lanes.full("mailing"), lanes.full("alice")) == (kept, "")
+    lanes.enter(B, "alice", "a", 0.0), lanes.enter(B, "bob", "b", 0.0)
+    assert lanes.full("carol") == "All 20 attempts that may run at once do."
+
+
 def test_memory_of_destinations_is_bounded() -> None:
     lanes: Lanes[str] = Lanes(10, lambda destination: shapes(2), remembered=50)
     for number in range(500):

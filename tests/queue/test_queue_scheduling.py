@@ -245,6 +245,25 @@ class TestFairness:
         assert len(transport.arrived) < 2 * CROWD, "the mailing is at its end already"
         assert START + 30.0 <= transport.arrived[late.queue_id] < START + 34.0
 
+    def test_an_operator_reads_that_more_of_a_sender_is_due_than_is_taken_up(self) -> None:
+        transport = ManualTransport()
+        kit = make_kit(transport, config=QueueConfig(concurrency=20), start=False)
+        for number in range(2 * CROWD):
+            record = make_record(kit.clock, f"u@d{number % 97}.example", sender="news@lists.example", random=number)
+            kit.commit(record, claimed=False)
+        kit.queue.startService()
+        kit.clock.advance(0)
+        asked = {kit.queue.operations.state(each): each for each in kit.all_stored()}
+        why = {state: run(kit.queue.operations.why(each.queue_id)) for state, each in asked.items()}
+        kept = "18 attempts run; the last 2 of 20 are for senders for whom nothing runs."
+        assert why["parked"].startswith("It waits behind others: ")
+        assert kept in why["parked"]
+        assert kept in why["in line"]
+        more = "More of news@lists.example is due than is taken up at once: its messages come in turns with others'."
+        assert why["waiting"] == (
+            f"It has not been attempted yet. The next attempt is as soon as there is room. {more}"
+        )
+
     def test_crowds_take_turns(self) -> None:
         clock = Clock()
         clock.advance(START)
