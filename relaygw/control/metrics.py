@@ -8,6 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from relaygw.core.events import AUTHENTICATION
+
 PREFIX = "relaygw"
 
 
@@ -29,9 +31,17 @@ class _Numbers(Collector):
         events = CounterMetricFamily(
             f"{PREFIX}_events", "Events of the journal since start.", labels=("event", "detail")
         )
+        found = CounterMetricFamily(
+            f"{PREFIX}_authentication", "What checks of the sender found since start.", labels=("method", "result")
+        )
         for (event, detail), number in sorted(self._counts.items()):
-            events.add_metric((event, detail), number)
+            if event == AUTHENTICATION:
+                method, _, result = detail.partition("=")
+                found.add_metric((method, result), number)
+            else:
+                events.add_metric((event, detail), number)
         yield events
+        yield found
         info = GaugeMetricFamily(f"{PREFIX}_info", "The running version.", labels=("version", "hostname"))
         info.add_metric((str(self._status.get("version", "")), str(self._status.get("hostname", ""))), 1)
         yield info

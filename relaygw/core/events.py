@@ -8,6 +8,9 @@ import attrs
 
 from relaygw.core.outcome import Outcome
 
+AUTHENTICATION = "authentication"
+"""The kind under which results of checks ("spf=pass") are counted, beside the names of events."""
+
 
 @attrs.frozen(kw_only=True)
 class Event:
@@ -80,7 +83,9 @@ class Lifted(Event):
 
 @attrs.frozen(kw_only=True)
 class Judged(Event):
-    """A filter answered something other than a bare pass, or found a result worth keeping. `shadow`: without effect."""
+    """A filter answered something other than a bare pass, or found a result worth keeping. `shadow`: without effect.
+
+    `found` is what it says for Authentication-Results, such as "spf=pass"."""
 
     filter: str
     phase: str
@@ -88,6 +93,7 @@ class Judged(Event):
     reason: str
     recipient: str = ""
     shadow: bool = False
+    found: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

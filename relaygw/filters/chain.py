@@ -239,6 +239,7 @@ class _Walk:
                 reason=verdict.reason,
                 recipient=str(recipient.address) if recipient is not None else "",
                 shadow=use.mode is Mode.SHADOW,
+                found=tuple([f"{result.method}={result.result}" for result in verdict.auth]),
             )
         )
 

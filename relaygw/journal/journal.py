@@ -15,7 +15,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from relaygw.core.events import Event
+from relaygw.core.events import AUTHENTICATION, Event, Judged
 from relaygw.journal.file import LineFile
 from relaygw.journal.history import History, Told, lookup
 from relaygw.journal.line import Line, count_of, make_line
@@ -47,7 +47,8 @@ class Journal:
     """`file` as in JournalConfig; `history` is the directory of the history, None for none; `keep` in seconds.
 
     `counts` tells how many events of each (kind, detail) there were since start: kind is the event's name, detail is an
-    attempt's status, a refusal's "4xx" or "5xx", a verdict's action, an operator's verb, or "". `lost` counts lines.
+    attempt's status, a refusal's "4xx" or "5xx", a verdict's action, an operator's verb, or "". Under AUTHENTICATION
+    what filters found out is counted by method and result ("spf=pass"). `lost` counts lines.
     """
 
     def __init__(self, file: str, history: str | None, reactor: Reactor, keep: float = 14 * DAY) -> None:
@@ -72,6 +73,9 @@ class Journal:
         """Take an event. Never raises, never waits."""
         try:
             self.counts[count_of(event)] += 1
+            if type(event) is Judged:
+                for found in event.found:
+                    self.counts[AUTHENTICATION, found] += 1
             if self._waiting.qsize() < MAX_WAITING:
                 self._waiting.put((event, self._reactor.seconds()))
             else:

@@ -229,6 +229,8 @@ def test_metrics_are_prometheus_text(site: Site) -> None:
     answer = ask(site, "GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'relaygw_events_total{detail="received",event="accepted"} 3.0' in answer.text
+    assert 'relaygw_authentication_total{method="spf",result="pass"} 2.0' in answer.text
+    assert 'event="authentication"' not in answer.text
     assert "relaygw_queue_active 1.0" in answer.text
     assert "relaygw_messages 2.0" in answer.text
     assert "pid" not in answer.text

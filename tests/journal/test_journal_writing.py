@@ -13,7 +13,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import TestCase
 
-from relaygw.core.events import Accepted, Completed, Connected, Disconnected, Event, Refused, Reported
+from relaygw.core.events import Accepted, Completed, Connected, Disconnected, Event, Judged, Refused, Reported
 from relaygw.journal import journal as journal_module
 from relaygw.journal.file import LineFile
 from relaygw.journal.history import History, days, lookup
@@ -214,6 +214,17 @@ class Writing(TestCase):
         assert journal.counts == {("completed", ""): 3000}
         assert journal.lost == 0
         assert not list((self.path / "history").glob("*-wal")), "stop left the history open"
+
+    @inlineCallbacks
+    def test_what_checks_found_is_counted_by_method_and_result(self):
+        journal = self.journal()
+        for found in (("spf=none", "spf=pass"), ("spf=pass",), ()):
+            journal.write(Judged(filter="spf", phase="mail", action="pass", reason="x", found=found))
+        yield self.until_stopped(journal, lambda: None)
+        assert journal.counts == {
+            ("judged", "spf pass"): 3, ("authentication", "spf=none"): 1, ("authentication", "spf=pass"): 2
+        }  # fmt: skip
+        assert [line.get("found") for line in self.lines()] == [["spf=none", "spf=pass"], ["spf=pass"], None]
 
     @inlineCallbacks
     def test_a_lookup_finds_what_was_just_written(self):
