@@ -1,6 +1,7 @@
 """Simulated power cuts: lives of the machine one after the other, each cut at many moments.
 
     python cuts.py --seed 7 --cuts 1000 --folder DIR        sound: what was done, and what was found wrong
+    python cuts.py --seed 7 --faults 300 --folder DIR       sound, with every n-th call failing in turn
     python cuts.py --seed 7 --folder DIR --bugs 0/2         with planted bugs, the even ones: what caught each
 
 Prints one JSON document; the shim must be preloaded. Each life begins on the disk that a cut of the one before has
@@ -8,6 +9,7 @@ left. A life, a moment and a fate follow from the seed.
 """
 
 import argparse
+import errno
 import json
 import shutil
 import sys
@@ -21,13 +23,16 @@ import attrs
 from disk import FATES, Disk, Image, read_image, read_log, write_image
 from life import judge, judge_damage
 from planted import BUGS, Bug
-from shim import Shim
+from shim import ERRORS, EVERY, Shim
 from simulation import SOUND, Build, World, is_shared_memory
 from truth import Truth
 
 STEPS = (60, 150, 300)
 CUTS_PER_LIFE = 60
 CUTS_PER_BUG = 3000
+SWEPT = 60
+"""Calls of one life that fail, each in a life of its own, before it is another's turn."""
+
 CUTS_PER_BUGGY_LIFE = 20
 LIVES_PER_CHAIN = 6
 LIVED_WITH = 0.3
@@ -89,6 +94,45 @@ class Campaign:
             image, truth = self._live(name, chance, image, truth, START + number * HOUR)
             if self.tally.problems:
                 return  # what follows would only tell it again
+
+    def sweep(self, faults: int) -> Tally:
+        """Let each n-th call of a life fail, in turn, `faults` of them in all: it must recover, and keep its word."""
+        begun = time.monotonic()
+        life = 0
+        while self.tally.faults < faults:
+            name = f"{self.seed}.sweep.{life}"
+            total = self._faulty_life(name, 1 << 40, errno.EIO)
+            stride = max(1, total // SWEPT)
+            for number, first in enumerate(range(1 + life % stride, total, stride)):
+                if self.tally.faults < faults:
+                    self._faulty_life(name, first, ERRORS[number % len(ERRORS)])
+                    self.tally.faults += 1
+            life += 1
+        self.tally.seconds = time.monotonic() - begun
+        return self.tally
+
+    def _faulty_life(self, name: str, first: int, error: int) -> int:
+        """One life in which this call fails and the two after it; how many there were."""
+        live = self.folder / "live"
+        shutil.rmtree(live, ignore_errors=True)
+        write_image({}, live)
+        self.shim.start(live, self.folder / "log")
+        truth = Truth()
+        build = attrs.evolve(self.build, faulty=0.0, shared=0.0)
+        world = World(live, self.shim, Random(name), truth, start=START, build=build)
+        world.open()
+        self.shim.fail(EVERY, first=first, times=3, error=error)
+        try:
+            world.run(STEPS[0])
+            total = self.shim.counted
+            complaints = world.settle_down() + world.hops.violations
+        finally:
+            world.let_go()
+        self.tally.lives += 1
+        self.tally.promises += sum(story.stored >= 0 for story in truth.stories.values())
+        for complaint in complaints:
+            self._complain(name, f", call {first} ({errno.errorcode[error]})", complaint)
+        return total
 
     def _complain(self, life: str, cut: str, problem: str) -> None:
         self.tally.problems.append(f"life {life}{cut}: {problem}")
@@ -212,6 +256,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--cuts", type=int, default=0)
+    parser.add_argument("--faults", type=int, default=0)
     parser.add_argument("--bugs", default="", help="N/M: every M-th planted bug from the N-th on")
     parser.add_argument("--folder", type=Path, required=True)
     options = parser.parse_args()
@@ -220,6 +265,8 @@ def main() -> None:
     if options.bugs:
         first, step = map(int, options.bugs.split("/"))
         told: Any = [catch(bug, shim, options.folder, options.seed) for bug in BUGS[first::step]]
+    elif options.faults:
+        told = attrs.asdict(Campaign(shim, options.folder, options.seed).sweep(options.faults))
     else:
         told = attrs.asdict(Campaign(shim, options.folder, options.seed).run(options.cuts))
     json.dump(told, sys.stdout)

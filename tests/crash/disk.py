@@ -20,7 +20,7 @@ _HEAD = struct.Struct("<ccHiqq")
 
 @attrs.frozen
 class Call:
-    """One entry of the log, as disk_shim.c notes it."""
+    """One entry of the log, as disk_shim.c notes it; `end` is the length of the log with it."""
 
     kind: str
     flag: int
@@ -28,6 +28,7 @@ class Call:
     offset: int
     name: str
     data: bytes
+    end: int
 
 
 def read_log(raw: bytes) -> list[Call]:
@@ -40,9 +41,8 @@ def read_log(raw: bytes) -> list[Call]:
         place = start + (size if kind in b"wmrl" else 0)
         if place > len(raw):
             break
-        calls.append(
-            Call(kind.decode(), flag[0], number, offset, raw[start - name_size : start].decode(), raw[start:place])
-        )
+        name = raw[start - name_size : start].decode()
+        calls.append(Call(kind.decode(), flag[0], number, offset, name, raw[start:place], place))
     return calls
 
 
