@@ -69,15 +69,19 @@ class HoldBook:
         self._config = config
         self._compile()
 
+    def read(self) -> None:
+        """Read what operators made; raises OSError or ValueError."""
+        self._kept = self._load()
+        self._compile()
+
     def start(self) -> None:
-        """Read what operators made."""
+        """Read what operators made; what cannot be read is put aside and told."""
         try:
-            self._kept = self._load()
+            self.read()
         except (OSError, ValueError) as error:
             self._write_event(TaskFailed(task="read the rules that hold mail", error=str(error)))
             with contextlib.suppress(OSError):
                 os.replace(self._path, f"{self._path}.unreadable")
-        self._compile()
 
     def reconfigure(self, config: Config) -> None:
         """Those of this configuration from now on; what operators made stays."""

@@ -64,7 +64,7 @@ def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]
     from relaygw.cli.evaluation import Case, policies
     from relaygw.core.content import BytesContent
 
-    content = BytesContent(mail_of(_read(options.file), notes))
+    content = BytesContent(mail_of(read_file(options.file), notes))
     return Case(
         content=content,
         client=_client(options.ip, notes),
@@ -76,7 +76,7 @@ def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]
     )
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
     return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
 
 

@@ -23,6 +23,7 @@ VERBS = {
     "queue": "list, show, explain, hold, release, retry, reroute, remove or bounce queued messages, and undo that",
     "spool": "verify, export, import or upgrade the spool; what was set aside",
     "trace": "the life of a message, from connect to final reply",
+    "explain": "what would become of a message, from the door to the next hop, and why",
     "route": "where a message from SENDER to RECIPIENT would go, and why",
     "auth": "who sent a stored message: SPF, DKIM, DMARC, ARC and iprev, with every question to the DNS",
     "dns": "compare the DNS with the configuration, and say what to publish",

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace, context: Context) -> Answer:
         document = _work_out(case, context.config)
         notes = "the service is not running: this is what the file says"
     status = DONE if document["action"] in ("deliver", "discard", "hold") else NO
-    return Answer(document=document, text=_text(document), notes=notes, status=status)
+    return Answer(document=document, text=text_of(document), notes=notes, status=status)
 
 
 def _case(given: dict[str, Any]) -> "Case":
@@ -80,7 +80,7 @@ def _work_out(case: "Case", config: "Config") -> Json:
     return run_with_parts(config, ask)
 
 
-def _text(document: Json) -> str:
+def text_of(document: Json) -> str:
     lines = [f"{document['sender']} -> <{document['recipient']}>"]
     lines += [line for change in document["rewriting"] for line in _change("rewritten", change)]
     for step in document["expansion"]:
