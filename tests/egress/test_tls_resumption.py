@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import attrs
-from egress_support import Server, make_opener
+from egress_support import Server, make_attempt, make_opener, make_record, make_services
 from OpenSSL import SSL
 from test_smtp_client_tls import INSIDE, NAME, OFFERS, Certified, Peer, make_certificate
 from twisted.internet import reactor
@@ -16,10 +16,14 @@ from twisted.trial.unittest import TestCase
 
 from relaygw.core.dane import Dane, Tlsa
 from relaygw.core.mx import Target
+from relaygw.core.outcome import Status
+from relaygw.core.record import Route
 from relaygw.egress.broken import Broken
 from relaygw.egress.client import Session
+from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.opener import Opener
+from relaygw.egress.parameters import manners
 from relaygw.egress.resumption import LIFETIME, MAX_EACH, MAX_KEYS, Resumption
 from relaygw.egress.tls import ClientCreator, TlsFacts
 
@@ -62,6 +66,7 @@ class Cutting(Peer):
 
 class ResumptionTests(TestCase):
     version = SSL.TLS1_3_VERSION
+    tls = "TLSv1.3"
 
     def setUp(self) -> None:
         keeper = TemporaryDirectory()
@@ -107,6 +112,18 @@ class ResumptionTests(TestCase):
             assert self.server.resumed == [False, True, True]
             assert first.tls == second.tls == third.tls
             assert second.tls.verified is (mode is TlsMode.VERIFY)
+
+    @inlineCallbacks
+    def test_a_kept_connection_needs_no_handshake_at_all(self) -> Any:
+        services = make_services(reactor, tls="encrypt")
+        courier = Courier(services, manners("relay.example", services.settings.egress))
+        stop = Stop(target=Target(host=NAME, address="127.0.0.1"), hop=self.hop(TlsMode.ENCRYPT))
+        for _ in range(3):
+            attempt = make_attempt(make_record(), Route(transport="smarthost"))
+            [outcome] = yield Deferred.fromCoroutine(courier.carry(attempt, [stop]))
+            assert (outcome.status, outcome.tls) == (Status.DELIVERED, self.tls)
+        yield Deferred.fromCoroutine(courier.pool.stop())
+        assert self.server.resumed == [False]
 
     @inlineCallbacks
     def test_fingerprints_and_dane_are_still_looked_at(self) -> Any:
@@ -183,6 +200,7 @@ class OldResumptionTests(ResumptionTests):
     """The same with TLS 1.2."""
 
     version = SSL.TLS1_2_VERSION
+    tls = "TLSv1.2"
 
 
 CONTEXT = ClientCreator(NAME, TlsMode.MAY).context()

@@ -126,9 +126,10 @@ def _postfix(program: str, settings: str, folder: Path, address: str, port: int)
 
 
 @contextlib.contextmanager
-def sending_postfix(program: str, transport: str) -> Iterator[int]:
-    """The port of a Postfix from which everything leaves by this transport."""
+def sending_postfix(program: str, transport: str, more: str = "") -> Iterator[int]:
+    """The port of a Postfix from which everything leaves by this transport; `more` are settings."""
     settings = f"""\
+{more}
 default_transport = {transport}
 relayhost =
 disable_dns_lookups = yes
