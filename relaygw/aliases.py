@@ -15,7 +15,7 @@ from relaygw.core.address import Address
 from relaygw.core.aliasing import MISS, Expansion, Final, Hit, Inquiry, Lookup, Mailbox, Question, Rules, Step, expand
 from relaygw.core.reply import Reply
 from relaygw.core.srs import EXPIRED, Refusal, Srs
-from relaygw.interfaces import IDirectory, ITable
+from relaygw.interfaces import Account, IDirectory, IEntries, ITable
 
 RETURNS_ONLY = Reply(550, "5.7.1", "This return address takes delivery reports only (MAIL FROM:<>)")
 
@@ -51,18 +51,21 @@ class Aliases:
         return self._drive(expand(address, self.rules), None)
 
     def expand_now(self, address: Address) -> Expansion:
-        """Where nobody can wait: an address whose tables do not answer at once, or fail, stays as it is."""
+        """Where nobody can wait: only tables in memory are asked, and where they fail an address stays as it is."""
         plain = Expansion(finals=(Final(address),))
         if not self.rules.ours(address.domain):
             return plain
         try:
-            found = self.resolve(address, None)
+            found = self.at_once().resolve(address, None)
         except Exception:
             return plain
-        if isinstance(found, Awaitable):
-            _give_up(found)
-            return plain
-        return found if found.reply is None else plain
+        return plain if isinstance(found, Awaitable) or found.reply is not None else found
+
+    def at_once(self) -> "Aliases":
+        """The same without what may have to be waited for: who cannot be asked about now is taken for somebody."""
+        tables = tuple(each for each in self.tables if IEntries.providedBy(each.table))
+        here: Any = _Here(self.directory)
+        return attrs.evolve(self, tables=tables, directory=here)
 
     def leads_to(self, address: Address) -> tuple[Address, ...]:
         """The same, as addresses alone."""
@@ -121,10 +124,19 @@ class Aliases:
         return await resolve(self._lookup(key, place + 1))
 
 
-def _give_up(waiting: Any) -> None:
-    """What nobody waits for."""
-    for name in ("close", "cancel"):
-        end = getattr(waiting, name, None)
-        if end is not None:
-            end()
-            return
+@attrs.frozen
+class _Here:
+    """A directory that answers at once: who cannot be asked about now is taken for somebody."""
+
+    directory: Any
+
+    def account(self, address: Address) -> Account | None:
+        found = self.directory.account(address)
+        if not isinstance(found, Awaitable):
+            known: Account | None = found
+            return known
+        for name in ("close", "cancel"):
+            if (end := getattr(found, name, None)) is not None:
+                end()
+                break
+        return Account(name="", addresses=(), mailbox="")

@@ -194,7 +194,8 @@ class RewriterConfig:
 
 @attrs.frozen(kw_only=True)
 class TableConfig:
-    """A lookup, used by its name. `use` is "inline", "file", "aliases", an entry point's name or `module:object`."""
+    """A lookup, used by its name. `use` is "inline", "file", "aliases", "ldap", another entry point's name or
+    `module:object`."""
 
     name: Label
     use: Plugin = "file"

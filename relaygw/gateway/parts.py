@@ -86,6 +86,8 @@ class Parts:
         close = getattr(self.services.resolver, "close", None)
         if close is not None:
             close()
+        for table in self.services.tables.values():
+            getattr(table, "close", lambda: None)()
 
 
 def make_parts(config: Config, lasting: Lasting) -> Parts:

@@ -7,7 +7,8 @@ is told to come back.
 """
 
 import os
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import attrs
 from twisted.cred.checkers import ICredentialsChecker
@@ -24,18 +25,16 @@ from relaygw.tables.ldap_client import Connection, Entry, LdapFailure, Pool, Sea
 from relaygw.tables.ldap_filter import FilterError, FilterTemplate
 from relaygw.tables.userfile import UsersError, canonical_name
 
-_SCOPES = {"base": 0, "one": 1, "sub": 2}
+SCOPES = {"base": 0, "one": 1, "sub": 2}
 _LOGIN_HOLES = frozenset({"login", "local", "domain"})
 _ADDRESS_HOLES = frozenset({"address", "local", "domain"})
 
 
 @attrs.frozen(kw_only=True)
-class LdapOptions:
+class SearchOptions:
     """`servers` are ldap:// (with STARTTLS unless `start_tls` is false) or ldaps:// URIs, asked in this order.
 
-    `bind_dn` "" searches as nobody; `authorities` is a PEM file, "" those of the system. `mailbox_attribute` "" gives
-    everybody a mailbox of their own name. `tag` begins the part of a local part that is not the address itself.
-    """
+    `bind_dn` "" searches as nobody; `authorities` is a PEM file, "" those of the system."""
 
     servers: tuple[str, ...]
     base: str
@@ -44,15 +43,22 @@ class LdapOptions:
     bind_dn: str = ""
     bind_password_file: str = ""
     scope: str = "sub"
+    connections: Count = 4
+    timeout: Duration = 5.0
+    idle_timeout: Duration = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class LdapOptions(SearchOptions):
+    """`mailbox_attribute` "" gives everybody a mailbox of their own name. `tag` begins the part of a local part that is
+    not the address itself."""
+
     login_filter: str = "(uid={login})"
     address_filter: str = "(mail={address})"
     name_attribute: str = "uid"
     address_attributes: tuple[str, ...] = ("mail",)
     mailbox_attribute: str = ""
     tag: str = "+"
-    connections: Count = 4
-    timeout: Duration = 5.0
-    idle_timeout: Duration = 60.0
 
 
 @implementer(IDirectory)
@@ -61,20 +67,12 @@ class LdapDirectory:
 
     def __init__(self, options: Options, services: Services) -> None:
         given = structure_options(LdapOptions, options)
-        self._options = given = _beside(given, services.settings.path)
+        self._options = given = beside(given, services.settings.path)
         self._domains = frozenset(services.settings.domains)
-        self._password = _password(given)
         self._find_login, self._find_address = _templates(given)
-        servers = [parse_server(uri, given.start_tls, given.authorities) for uri in given.servers]
-        shared: dict[str, Any] = {
-            "servers": servers,
-            "reactor": services.reactor,
-            "timeout": given.timeout,
-            "idle": given.idle_timeout,
-        }
-        self._searchers = Pool(**shared, size=given.connections, prepare=self._introduce)
+        self._searchers = make_pool(given, services.reactor, Introduction(given))
         # A bind changes who a connection is: people prove themselves on others than those that search.
-        self._provers = Pool(**shared, size=given.connections, prepare=_nothing)
+        self._provers = make_pool(given, services.reactor, _nothing)
         self.checkers: tuple[Any, ...] = (LdapChecker(self),)
 
     @deferred
@@ -117,7 +115,7 @@ class LdapDirectory:
         attributes = (given.name_attribute, *given.address_attributes, given.mailbox_attribute)
         search = Search(
             base=given.base,
-            scope=_SCOPES[given.scope],
+            scope=SCOPES[given.scope],
             filter=template.fill(values),
             attributes=tuple(name for name in attributes if name),
         )
@@ -145,10 +143,6 @@ class LdapDirectory:
             except AddressError:
                 continue  # an attribute of the directory that is no address is not ours to judge
         return tuple(dict.fromkeys(address for address in found if address.domain in self._domains))
-
-    async def _introduce(self, connection: Connection) -> None:
-        if self._options.bind_dn and not await connection.bind(self._options.bind_dn, self._password):
-            raise LdapFailure("the server does not take our own bind_dn and password")
 
     def close(self) -> None:
         """Let go of idle connections."""
@@ -178,7 +172,35 @@ class LdapChecker:
         return username
 
 
-def _beside(given: LdapOptions, config: str) -> LdapOptions:
+S = TypeVar("S", bound=SearchOptions)
+
+
+class Introduction:
+    """Binds a fresh connection as ourselves. Raises OSError where the password cannot be read."""
+
+    def __init__(self, given: SearchOptions) -> None:
+        self._name = given.bind_dn
+        self._password = _password(given)
+
+    async def __call__(self, connection: Connection) -> None:
+        if self._name and not await connection.bind(self._name, self._password):
+            raise LdapFailure("the server does not take our own bind_dn and password")
+
+
+def make_pool(given: SearchOptions, reactor: Any, prepare: Callable[[Connection], Awaitable[None]]) -> Pool:
+    """Connections to the servers; raises ValueError for what is no server."""
+    servers = [parse_server(uri, given.start_tls, given.authorities) for uri in given.servers]
+    return Pool(
+        servers=servers,
+        reactor=reactor,
+        timeout=given.timeout,
+        idle=given.idle_timeout,
+        size=given.connections,
+        prepare=prepare,
+    )
+
+
+def beside(given: S, config: str) -> S:
     """Files are named from the folder of the configuration."""
     folder = os.path.dirname(config)
     return attrs.evolve(
@@ -188,12 +210,18 @@ def _beside(given: LdapOptions, config: str) -> LdapOptions:
     )
 
 
-def _templates(given: LdapOptions) -> tuple[FilterTemplate, FilterTemplate]:
+def faults(given: SearchOptions) -> list[str]:
+    """What is wrong between the options of a search."""
     problems = [] if given.servers else ["option 'servers': one at least is wanted"]
-    if given.scope not in _SCOPES:
-        problems.append(f"option 'scope': {given.scope!r} is not one of {', '.join(_SCOPES)}")
+    if given.scope not in SCOPES:
+        problems.append(f"option 'scope': {given.scope!r} is not one of {', '.join(SCOPES)}")
     if bool(given.bind_dn) != bool(given.bind_password_file):
         problems.append("bind_dn and bind_password_file are given together or not at all")
+    return problems
+
+
+def _templates(given: LdapOptions) -> tuple[FilterTemplate, FilterTemplate]:
+    problems = faults(given)
     made = []
     for name, text, holes in (
         ("login_filter", given.login_filter, _LOGIN_HOLES),
@@ -208,7 +236,7 @@ def _templates(given: LdapOptions) -> tuple[FilterTemplate, FilterTemplate]:
     return made[0], made[1]
 
 
-def _password(given: LdapOptions) -> bytes:
+def _password(given: SearchOptions) -> bytes:
     if not given.bind_password_file:
         return b""
     with open(given.bind_password_file, "rb") as file:

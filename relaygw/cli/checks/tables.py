@@ -43,7 +43,7 @@ def judge(config: Config, broken: bool = True) -> Iterator[Finding]:
             message = f"{each.name} is in use nowhere"
             yield warning(f"table[{place}]", message, "name it in aliases.tables or in the options of a rewriter")
     if parts.aliases is not None:
-        yield from _aliases(config, parts.aliases)
+        yield from _aliases(config, parts.aliases.at_once())
 
 
 def _aliases(config: Config, aliases: Aliases) -> Iterator[Finding]:
@@ -68,7 +68,6 @@ def _followed(path: str, key: str, config: Config, aliases: Aliases) -> Finding 
         return warning(path, message, "add the domain to domains, relay_domains or aliases.domains")
     found = aliases.expand(address)
     if isinstance(found, Awaitable):
-        found.close() if hasattr(found, "close") else None
         return None
     if key.startswith("@") and found.reply is UNKNOWN:
         return None  # it leads to others in another domain
