@@ -345,6 +345,17 @@ class WaitingTests(SynchronousTestCase):
         desk.clock.advance(30)
         assert self.successResultOf(later) == ChainResult()
 
+    def test_a_check_that_is_silent_is_a_temporary_error_with_its_cause_in_the_journal(self) -> None:
+        desk = Desk(use("f", Judging(lambda *_: Deferred()), timeout=5.0, on_error="skip"))
+        waiting = desk.ask_later()
+        desk.clock.advance(5.0)
+        found = self.successResultOf(waiting)
+        assert [(each.method, each.result) for each in found.auth] == [("dkim", "temperror"), ("x-own", "temperror")]
+        assert found.action is Action.PASS
+        [event] = desk.events
+        assert isinstance(event, FilterBroke)
+        assert (event.error, event.on_error) == ("FilterTimeout: no answer within 5 s", "skip")
+
     def test_a_late_failure_becomes_on_error(self) -> None:
         gate: Deferred[Verdict] = Deferred()
         desk = Desk(use("f", saying(gate), on_error="quarantine"))
