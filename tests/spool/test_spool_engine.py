@@ -213,6 +213,14 @@ def test_after_a_failed_sync_nothing_is_acknowledged_and_nothing_refused_turns_u
     assert bench.discarded == ["file"]
 
 
+def test_a_database_that_could_be_opened_for_reading_only_is_opened_anew(bench: Bench) -> None:
+    bench.engine.open()._connection.execute("PRAGMA query_only = ON")
+    assert bench.serve(insert("a")) == ["failed"]
+    assert bench.serve(insert("b")) == ["ok"]
+    assert len(bench.stores) == 2
+    assert bench.ids() == ["b"]
+
+
 def test_while_the_disk_fails_everything_is_refused_and_afterwards_it_works_again(bench: Bench) -> None:
     bench.serve(insert("old"))
     bench.script = ["after"]
