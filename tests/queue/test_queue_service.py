@@ -16,7 +16,7 @@ from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import Origin, Progress, Record, Route
 from relaygw.core.reply import Reply
 from relaygw.core.routing import Routing, compile_routes
-from relaygw.interfaces import Attempt, ITransport, SpoolError
+from relaygw.interfaces import Attempt, ITransport, Settlement, SpoolError
 from relaygw.spool.memory import MemorySpool
 from relaygw.testing.transport import ManualTransport, ScriptedTransport, delivered, in_turn
 
@@ -329,6 +329,29 @@ def test_the_spool_failing_at_settlement_keeps_the_outcome_and_never_delivers_ag
     assert kit.stored(record) is None
     assert transport.started == 1
     assert len(kit.told(Completed)) == 1
+
+
+class LosesAnswers(MemorySpool):
+    """Stores a settlement and says that it failed, once."""
+
+    lost = False
+
+    async def settle(self, settlement: Settlement) -> None:
+        await super().settle(settlement)
+        if not self.lost:
+            self.lost = True
+            raise SpoolError("the answer is lost")
+
+
+def test_a_report_is_made_once_also_where_its_settlement_is_stored_and_said_to_have_failed() -> None:
+    spool, transport = LosesAnswers(), ManualTransport()
+    kit = make_kit(transport, spool=spool)
+    kit.send("bob@example.com", "carol@elsewhere.example")
+    transport.pending[0].finish(refused)
+    kit.clock.advance(60)
+    assert spool.lost
+    assert len(kit.told(Reported)) == 1
+    assert len([record for record in kit.all_stored() if record.origin is Origin.REPORT]) == 1
 
 
 def test_a_failing_spool_is_asked_again_for_due_records() -> None:
