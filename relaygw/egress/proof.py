@@ -32,6 +32,10 @@ _WORDS = {
     20: "its issuer is not known",
     21: "its issuer is not known",
     23: "the certificate is revoked",
+    26: "the certificate is not one for servers",
+    66: "the key of the certificate is too weak",
+    67: "the key of an authority is too weak",
+    68: "the certificate is signed with a hash that is too weak",
 }
 
 

@@ -80,7 +80,7 @@ class ClientCreator:
         try:
             files = (authorities, *((self.own.certificate, self.own.private_key) if self.own else ()))
             changed = tuple(os.stat(path).st_mtime_ns if path else 0 for path in files)
-            return _context(verify, authorities, self.own, changed)
+            return _context(verify, authorities, self.own, changed, self.mode is TlsMode.MAY)
         except OSError as error:
             raise AuthoritiesError(f"{error.filename} cannot be read: {error.strerror}") from None
         except SSL.Error:
@@ -94,11 +94,16 @@ class AuthoritiesError(Exception):
 
 
 @lru_cache(maxsize=64)
-def _context(verify: bool, authorities: str, own: Pair | None, changed: tuple[int, ...]) -> SSL.Context:
-    """`changed` only tells one state of the files from the next."""
+def _context(
+    verify: bool, authorities: str, own: Pair | None, changed: tuple[int, ...], lenient: bool
+) -> SSL.Context:  # fmt: skip
+    """`changed` only tells one state of the files from the next. `lenient`: a weak key exchange is better than what
+    follows without it, which is clear text (RFC 7435 3)."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(_MINIMUM)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    if lenient:
+        context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
     if own is not None:
         _show(context, own)
     if not verify:

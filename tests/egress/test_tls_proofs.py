@@ -1,11 +1,15 @@
 """What a server's certificate proves under each policy: a table of set-ups, each a real handshake in memory."""
 
+import contextlib
+import functools
 import hashlib
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 from certificate_workshop import NAME, Made, make, server_context, shake_hands
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import SSL
 
@@ -185,3 +189,52 @@ def test_files_that_do_not_fit_are_told_before_anything_is_sent(missing: str, tm
     pair = Pair(str(tmp_path / "none"), private_key) if missing == "certificate" else Pair(certificate, other)
     with pytest.raises(AuthoritiesError):
         ClientCreator(NAME, TlsMode.ENCRYPT, "", pair).context()
+
+
+@functools.cache
+def _rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
+
+GROUP_2 = """-----BEGIN DH PARAMETERS-----
+MIGHAoGBAP//////////yQ/aoiFowjTExmKLgNwc0SkCTgiKZ8x0Agu+pjsTmyJR
+Sgh5jjQE3e+VGbPNOkMbMCsKbfJfFDdP4TVtbVHCReSFtXZiXn7G9ExC6aY37WsL
+/1y29Aa37e44a/taiZ+lrp8kEXxLH+ZJKGZR7OZTgf//////////AgEC
+-----END DH PARAMETERS-----
+"""
+"""1,024 bits (RFC 2409 6.2)."""
+
+
+@pytest.mark.parametrize(("mode", "agrees"), [(TlsMode.MAY, True), (TlsMode.ENCRYPT, False), (TlsMode.VERIFY, False)])
+def test_a_weak_key_exchange_is_better_than_clear_text_and_nothing_more(
+    mode: TlsMode, agrees: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "group").write_text(GROUP_2)
+    authorities, _ = ROOT.write(tmp_path, "root")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.load_dh_params(str(tmp_path / "group"))
+    context.load_cert_chain(*make(NAME, ROOT, key=_rsa_key()).write(tmp_path, "server"))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(incoming, outgoing, server_side=True)
+    client = ClientCreator(NAME, mode, authorities).clientConnectionForTLS(None)  # type: ignore[arg-type]  # it looks at no protocol
+    client.set_connect_state()
+
+    def shake() -> None:
+        for _ in range(4):
+            with contextlib.suppress(SSL.WantReadError):
+                client.do_handshake()
+            with contextlib.suppress(SSL.WantReadError):
+                incoming.write(client.bio_read(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                server.do_handshake()
+            if outgoing.pending:
+                client.bio_write(outgoing.read())
+
+    if agrees:
+        shake()
+        assert client.get_cipher_name() == "DHE-RSA-AES128-GCM-SHA256"
+    else:
+        with pytest.raises(SSL.Error, match="dh key too small"):
+            shake()
