@@ -18,7 +18,7 @@ Life of a message, in the order of the folders (a test fails where a name below 
                         relaygw.channel what TLS proves, relaygw.bans who may not even try,
                         relaygw.promptly how octets leave
     relaygw.holds       the rules that hold mail as it comes in
-    relaygw.tls         certificates and contexts for both sides; relaygw.keys the DKIM keys, relaygw.keybook their lives
+    relaygw.tls         certificates and contexts for both sides; relaygw.keys DKIM keys, relaygw.keybook their lives
     relaygw.aliases     which addresses of ours lead to others; relaygw.tables has the lookups
     relaygw.rewriters   what may change a message: once, before the commit, on listeners that ask for it, or at every
                         attempt, on routes that do

@@ -523,7 +523,7 @@ class Config:
     retries: tuple[RetryConfig, ...] = ()
     dkim: tuple[DkimKeyConfig, ...] = ()
     signing: tuple[SigningRuleConfig, ...] = ()
-    key_rotation: KeyRotationConfig = KeyRotationConfig()
+    key_rotation: KeyRotationConfig = attrs.field(factory=KeyRotationConfig)
     tls: TlsConfig = TlsConfig()
     limits: LimitsConfig = LimitsConfig()
     submission: SubmissionConfig = SubmissionConfig()

@@ -24,7 +24,8 @@ EXAMPLES = {
     "route.transport", "dkim.domain", "dkim.selector", "dkim.private_key", "tls.certificate", "tls.private_key",
     "tls_policy.policy", "tls.certificates.certificate", "tls.certificates.private_key", "directory.certificates.login",
     "directory.certificates.fingerprint", "quota.name", "rewriter.use", "rewriter.name", "rewriter.listeners",
-    "rewriter.options", "table.name", "table.options", "shaping.name", "reply.code", "reply.text", "retry.name", "hold.name", "hold.match.sender", "signing.name",
+    "rewriter.options", "table.name", "table.options", "shaping.name", "reply.code", "reply.text", "retry.name",
+    "hold.name", "hold.match.sender", "signing.name",
 }  # fmt: skip
 
 
