@@ -332,13 +332,13 @@ def test_the_spool_failing_at_settlement_keeps_the_outcome_and_never_delivers_ag
 
 
 class LosesAnswers(MemorySpool):
-    """Stores a settlement and says that it failed, once."""
+    """Stores a settlement with a report and says that it failed, once."""
 
     lost = False
 
     async def settle(self, settlement: Settlement) -> None:
         await super().settle(settlement)
-        if not self.lost:
+        if settlement.added and not self.lost:
             self.lost = True
             raise SpoolError("the answer is lost")
 
@@ -348,6 +348,7 @@ def test_a_report_is_made_once_also_where_its_settlement_is_stored_and_said_to_h
     kit = make_kit(transport, spool=spool)
     kit.send("bob@example.com", "carol@elsewhere.example")
     transport.pending[0].finish(refused)
+    transport.pending[0].finish(busy)
     kit.clock.advance(60)
     assert spool.lost
     assert len(kit.told(Reported)) == 1
