@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relaygw.interfaces import SpoolError
-from relaygw.spool.files import ContentFiles, FileContent
+from relaygw.spool.files import ContentFiles, FileContent, write_again
 from relaygw.spool.sink import Sink
 
 
@@ -106,3 +106,14 @@ def test_a_file_that_became_longer_gives_what_was_committed(tmp_path: Path) -> N
     path = tmp_path / "long"
     path.write_bytes(b"A: b\r\n\r\nbody and more")
     assert b"".join(FileContent(b"", str(path), 12).chunks()) == b"A: b\r\n\r\nbody"
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
+def test_a_file_that_is_written_again_keeps_its_octets_and_none_is_made(tmp_path: Path, size: int) -> None:
+    path, missing = tmp_path / "file", tmp_path / "missing"
+    path.write_bytes(os.urandom(size))
+    before, inode = path.read_bytes(), path.stat().st_ino
+    write_again(str(path))
+    assert (path.read_bytes(), path.stat().st_ino) == (before, inode)
+    write_again(str(missing))
+    assert not missing.exists()
