@@ -138,6 +138,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         f"wrong IN MX 10 mx.wrong\nmx.wrong IN A {peers[0].address}\n"
         f"_{port}._tcp.mx.wrong IN TLSA {digest('3 1 1', AUTHORITY.certificate)}\n"
         f"may IN MX 10 mx.may\nmx.may IN A {peers[2].address}\n"
+        f"backup IN MX 10 mx.dead\nmx.dead IN A 127.78.0.250\nbackup IN MX 20 mx.may\n"
+        f"null IN MX 0 .\nloop IN MX 10 gateway\ngateway IN A 127.78.0.251\nlost IN MX 10 mx.nowhere\n"
     ) + "".join(each.records(port) for each in peers)
     zone, anchor = signed(text, ZONE)
     with contextlib.ExitStack() as running:
@@ -227,6 +229,29 @@ def test_with_records_broken_tls_is_the_end(world: World) -> None:
     expected = "delivered" if speaks_tls(hop) else "deferred"
     assert first(world, "attempted", hop.domain)["status"] == expected
     assert len(about(hop, hop.domain)) == (expected == "delivered")
+
+
+@pytest.mark.parametrize(
+    ("name", "reply"),
+    [
+        ("null", "accepts no mail (null MX)"),
+        ("loop", "loops back to this host"),
+        ("lost", "no mail exchanger of lost.hops.test has an address"),
+        ("nobody", "does not exist"),
+    ],
+)
+def test_a_domain_that_leads_nowhere_fails_at_once(world: World, name: str, reply: str) -> None:
+    hand_over(world.gateway, f"{name}.{ZONE}", range(1))
+    attempted = first(world, "attempted", f"b@{name}.{ZONE}")
+    assert (attempted["status"], reply in attempted["reply"]) == ("failed", True), attempted
+
+
+def test_a_dead_exchanger_costs_no_more_than_its_turn(world: World) -> None:
+    domain, hop = f"backup.{ZONE}", world.hops["opensmtpd"]
+    hand_over(world.gateway, domain, range(1))
+    attempted = first(world, "attempted", domain)
+    assert (attempted["status"], attempted["attempts"], attempted["host"]) == ("delivered", 1, f"mx.may.{ZONE}")
+    eventually(lambda: about(hop, domain))
 
 
 def first(world: World, kind: str, domain: str) -> dict[str, Any]:
