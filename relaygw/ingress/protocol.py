@@ -281,10 +281,13 @@ class RelayESMTP(ESMTP):
 
     def _flush(self) -> None:
         if self._replies:
-            data = self._replies[0] if len(self._replies) == 1 else b"".join(self._replies)
-            self._replies.clear()
-            self._unsent = 0
-            write(self._transport, data)
+            write(self._transport, self._take_replies())
+
+    def _take_replies(self) -> bytes:
+        data = self._replies[0] if len(self._replies) == 1 else b"".join(self._replies)
+        self._replies.clear()
+        self._unsent = 0
+        return data
 
     def _start_tls(self) -> None:
         assert self._house.tls is not None
@@ -302,7 +305,9 @@ class RelayESMTP(ESMTP):
             return
         self._closing = True
         self._cause = cause
-        self._flush()
+        if self._replies:
+            # Not promptly: whoever reads these words and comes again at once must not find this session still counted.
+            self._transport.write(self._take_replies())
         self._transport.unregisterProducer()
         self._part(quit=cause == "quit" and not self._lines)
         if not self._gone:

@@ -172,6 +172,21 @@ class Sockets(TestCase):
 
         assert await self.in_thread(client) < 20_000_000
 
+    @deferred
+    async def test_who_has_been_dismissed_can_come_again_at_once(self) -> None:
+        """At the last word the session is no longer counted: a client at its limit would be turned away."""
+        rig, port = self.listen(listener={"max_connections_per_client": 1})
+
+        def client() -> list[bytes]:
+            heard = []
+            for _ in range(50):
+                with socket.create_connection(("127.0.0.1", port), 10) as connection:
+                    heard.append(connection.recv(3))
+                    talk(connection, b"QUIT\r\n", b"bye\r\n")
+            return heard
+
+        assert await self.in_thread(client) == [b"220"] * 50
+
     @pytest.mark.interop
     @deferred
     async def test_swaks_and_smtp_source(self) -> None:
