@@ -90,7 +90,7 @@ class HoldBook:
         self._compile()
 
     def _groups(self) -> Groups:
-        return {"local": self._config.domains, "relay": self._config.relay_domains}
+        return {"local": self._config.local_domains, "relay": self._config.relay_domains}
 
     def _again(self, kept: Kept) -> Kept:
         """Compiled anew: the domains may be others."""

@@ -124,7 +124,7 @@ def _fetching(resolver: IResolver) -> Fetch:
 def our_domains(config: Config) -> tuple[str, ...]:
     """Those mail is taken for, and those it is signed for; each once."""
     relayed = (domain for domain in config.relay_domains if not domain.startswith("."))
-    return tuple(dict.fromkeys((*config.domains, *relayed, *(key.domain for key in _in_use(config)))))
+    return tuple(dict.fromkeys((*config.local_domains, *relayed, *(key.domain for key in _in_use(config)))))
 
 
 def make_site(
@@ -146,7 +146,7 @@ def make_site(
 
 def _taken(config: Config, domain: str) -> bool:
     """Whether mail for the domain is taken from anyone."""
-    listed = (*config.domains, *config.relay_domains)
+    listed = (*config.local_domains, *config.relay_domains)
     return domain in listed or any(each.startswith(".") and domain.endswith(each) for each in listed)
 
 

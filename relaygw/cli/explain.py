@@ -86,7 +86,7 @@ async def _way_of(record: "Record", head: bytes, state: Any, config: "Config", p
 
     if state.detour is None:
         return await route(record, head, state.address, config, parts)
-    table = compile_routes(config.routes, config.domains, config.relay_domains)
+    table = compile_routes(config.routes, config.local_domains, config.relay_domains)
     way = route_of(state.detour, table.named)
     step = {"step": "rerouted", "matched": True, "why": f"an operator sends it to {state.detour}"}
     answer: Json = {"recipient": str(state.address), "action": "defer", "transport": "", "hosts": [], "tls": ""}

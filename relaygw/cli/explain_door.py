@@ -108,7 +108,7 @@ def _permissions(config: "Config") -> Any:
     from relaygw.core.permission import Permission, domains_of
 
     return Permission(
-        local=domains_of(config.domains),
+        local=domains_of(config.local_domains),
         relay=domains_of(config.relay_domains),
         trusted=config.trusted_networks,
     )

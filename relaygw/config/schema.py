@@ -540,3 +540,10 @@ class Config:
     journal: JournalConfig = JournalConfig()
     control: ControlConfig = ControlConfig()
     path: str = ""
+
+    @property
+    def local_domains(self) -> tuple[str, ...]:
+        """All domains of which nobody behind us knows more than we do: with mailboxes, of aliases, of returns. They are
+        "local" in matches."""
+        returns = (self.srs.domain,) if self.srs.domain else ()
+        return tuple(dict.fromkeys((*self.domains, *self.aliases.domains, *returns)))

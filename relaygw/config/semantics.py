@@ -61,7 +61,7 @@ def _filter_names(config: Config) -> Iterator[Fault]:
 
 def _routes(config: Config) -> Iterator[Fault]:
     """The routing table judges itself; its sentences begin with the route they are about."""
-    for sentence in routing.problems(config.routes, config.domains, config.relay_domains):
+    for sentence in routing.problems(config.routes, config.local_domains, config.relay_domains):
         about = _ROUTE.match(sentence)
         path: Path = ("route", int(about[1]) - 1) if about else ("route",)
         yield path, sentence[about.end() :] if about else sentence, ""
@@ -170,7 +170,7 @@ def _rewriters(config: Config) -> Iterator[Fault]:
 
 
 def _holds(config: Config) -> Iterator[Fault]:
-    groups: routing.Groups = {"local": config.domains, "relay": config.relay_domains}
+    groups: routing.Groups = {"local": config.local_domains, "relay": config.relay_domains}
     for place, sentence in holds.problems(config.holds, groups):
         yield ("hold", place), sentence, ""
     for place, rule in enumerate(config.holds):
@@ -179,7 +179,7 @@ def _holds(config: Config) -> Iterator[Fault]:
 
 
 def _senders(config: Config) -> Iterator[Fault]:
-    groups: dict[str, Collection[str]] = {"local": config.domains}
+    groups: dict[str, Collection[str]] = {"local": config.local_domains}
     for login, texts in config.submission.senders.items():
         path: Path = ("submission", "senders", login)
         if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
@@ -250,7 +250,7 @@ def _dkim(config: Config) -> Iterator[Fault]:
 
 
 def _signing(config: Config) -> Iterator[Fault]:
-    groups: routing.Groups = {"local": config.domains, "relay": config.relay_domains}
+    groups: routing.Groups = {"local": config.local_domains, "relay": config.relay_domains}
     for place, before in repeated(rule.name for rule in config.signing):
         message = f'"{config.signing[place].name}" is already the name of signing[{before + 1}]'
         yield ("signing", place, "name"), message, ""
@@ -326,7 +326,7 @@ def _replies(config: Config) -> Iterator[Fault]:
 
 
 def _retries(config: Config) -> Iterator[Fault]:
-    groups: routing.Groups = {"local": config.domains}
+    groups: routing.Groups = {"local": config.local_domains}
     for place, before in repeated(rule.name for rule in config.retries):
         yield ("retry", place, "name"), f'"{config.retries[place].name}" is already the name of retry[{before + 1}]', ""
     for place, rule in enumerate(config.retries):
@@ -368,7 +368,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_listener_names, ("listener",)),
     (_listeners, ("listener",)),
     (_filter_names, ("filter",)),
-    (_routes, (EVERY_ROUTE, "route", "domains", "relay_domains")),
+    (_routes, (EVERY_ROUTE, "route", "domains", "relay_domains", "aliases", "srs")),
     (finding_rules.findings, ("route", "filter")),
     (_references, (EVERY_NAME, "listener", "filter", "rewriter", "quota", "hold", "route", "signing")),
     (_quota_names, ("quota",)),

@@ -129,7 +129,7 @@ async def _way(case: Case, head: bytes, parts: Parts) -> Json:
     """One recipient's way onward."""
     config = parts.config
     record = _record(case, head)
-    table = routing.compile_routes(config.routes, config.domains, config.relay_domains)
+    table = routing.compile_routes(config.routes, config.local_domains, config.relay_domains)
     choice = table.explain(record, Recipient(address=case.recipient), table.headers.find(head))
     steps = [{"step": tried.rule, "matched": tried.matched, "why": tried.why} for tried in choice.tried]
     answer: Json = {"action": "fail", "transport": "", "hosts": [], "tls": "", "signing": [], "reason": ""}

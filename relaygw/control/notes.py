@@ -44,7 +44,7 @@ def retry(config: Config, record: Record) -> Json:
         delay_warnings=queue.delay_warning,
     )
     conditional: list[str] = []
-    for rule in compile_retries(base, config.retries, config.domains).rules:
+    for rule in compile_retries(base, config.retries, config.local_domains).rules:
         if not _is_for(rule, record):
             continue
         if not (rule.host or rule.trouble):

@@ -169,12 +169,12 @@ class DkimSigner:
 
 def make_signer(config: Config, reactor: Any, named: Iterable[NamedKey] | None = None) -> DkimSigner:
     """The signer the configuration asks for, with its keys or those `named` instead; raises DkimError."""
-    permission = Permission(local=domains_of(config.domains), trusted=config.trusted_networks)
+    permission = Permission(local=domains_of(config.local_domains), trusted=config.trusted_networks)
     return DkimSigner(
         load_keys(config.dkim if named is None else named),
         permission.trusts,
         reactor,
-        table=compile_signing(config.signing, config.domains, config.relay_domains),
+        table=compile_signing(config.signing, config.local_domains, config.relay_domains),
         authserv_id=config.hostname,
     )
 

@@ -33,8 +33,9 @@ class SecretError(ValueError):
 
 def permission_of(config: Config) -> Permission:
     """Addresses of [aliases] domains and return addresses are ours as those in mailboxes are."""
-    local = (*config.domains, *config.aliases.domains, *((config.srs.domain,) if config.srs.domain else ()))
-    return Permission(local=domains_of(local), relay=domains_of(config.relay_domains), trusted=config.trusted_networks)
+    return Permission(
+        local=domains_of(config.local_domains), relay=domains_of(config.relay_domains), trusted=config.trusted_networks
+    )
 
 
 def make_aliases(config: Config, services: Services, secret: Callable[[], bytes]) -> Aliases | None:
@@ -94,7 +95,7 @@ def _returns(config: Config, srs: Srs) -> ReturnPolicy:
     permission = permission_of(config)
     return ReturnPolicy(
         srs=srs,
-        ours=domains_of((*config.domains, *config.aliases.domains, *config.relay_domains)),
+        ours=domains_of((*config.local_domains, *config.relay_domains)),
         exempt=domains_of(config.srs.exempt),
         trusts=permission.trusts,
         everybody=config.srs.senders == "all",

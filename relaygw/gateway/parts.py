@@ -117,7 +117,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
     outgoing = None if attempt.problems else make_outgoing(config, rewriters, aliases)
     reports = attempt.of(lambda: reports_for(config, lambda: fresh_id(lasting.reactor.seconds())))
     tls = attempt.of(lambda: _tls(config, lasting.write_event))
-    routing = compile_routes(config.routes, config.domains, config.relay_domains)
+    routing = compile_routes(config.routes, config.local_domains, config.relay_domains)
     attempt.problems.extend(_route_problems(routing, transports))
     if attempt.problems:
         raise PartsError(*attempt.problems)

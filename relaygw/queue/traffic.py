@@ -37,7 +37,7 @@ def schedule_of(config: QueueConfig) -> Schedule:
 
 def traffic_of(config: Config) -> Traffic:
     """The traffic of a whole configuration."""
-    return make_traffic(config.queue, config.shaping, config.replies, config.retries, config.domains)
+    return make_traffic(config.queue, config.shaping, config.replies, config.retries, config.local_domains)
 
 
 def make_traffic(

@@ -54,7 +54,7 @@ class AuthorRewriter:
         self._address = parse_address(given.address) if given.address else None
         self._domain = given.domain
         self._envelope = given.envelope
-        self._kept = domains_of(() if given.ours else (*settings.domains, *settings.relay_domains))
+        self._kept = domains_of(() if given.ours else (*settings.local_domains, *settings.relay_domains))
 
     def rewrite(self, envelope: Envelope, head: bytes) -> tuple[Envelope, bytes]:
         """Both as they were where their addresses are ours already."""

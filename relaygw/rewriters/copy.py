@@ -43,7 +43,7 @@ class CopyRewriter:
 
     def __init__(self, options: Options, services: Services) -> None:
         given = structure_options(CopyOptions, options)
-        groups = {"local": services.settings.domains, "relay": services.settings.relay_domains}
+        groups = {"local": services.settings.local_domains, "relay": services.settings.relay_domains}
         self._to = Recipient(address=parse_address(given.to), notify=frozenset({Notify.NEVER}))
         self._sender = compile_patterns(given.sender, groups) if given.sender else None
         self._recipient = compile_patterns(given.recipient, groups) if given.recipient else None

@@ -11,7 +11,11 @@ from relaygw.cli.borrowed import address_parts
 from relaygw.config.load import parse
 from relaygw.control.app import ControlApp
 from relaygw.control.web import make_site
+from relaygw.core.address import Address, parse_address
+from relaygw.core.envelope import Envelope, Recipient
+from relaygw.core.lifecycle import begin
 from relaygw.core.record import Record
+from relaygw.core.routing import compile_routes
 from relaygw.core.srs import Srs
 from relaygw.dns import FixedResolver
 from relaygw.gateway.address_desk import AddressDesk
@@ -224,9 +228,21 @@ def test_what_would_be_refused(site: Any, recipient: str, sender: str, action: s
 
 def test_a_return_address_of_ours_leads_back(site: Any) -> None:
     srs = Srs(domain="example.com", secrets=(b"a secret of twenty octets",))
-    from relaygw.core.address import Address, parse_address
-
     made = srs.forward(parse_address("u@world.example"), NOW)
     assert isinstance(made, Address)
     way = got(site, f"/route?sender=&recipient={str(made).replace('=', '%3D').replace('+', '%2B').replace('/', '%2F')}")
     assert (way["final"], way["action"]) == ("u@world.example", "deliver")
+
+
+def test_domains_of_aliases_and_returns_are_local(tmp_path: Path) -> None:
+    """What leads nowhere after all must end here, and never be sent to a next hop that sends it back."""
+    text = CONFIG.replace('domain = "example.com"\nsecret', 'domain = "back.test"\nsecret')
+    config = parse(text, str(tmp_path / "relaygw.toml"))
+    assert config.local_domains == ("example.com", "virtual.test", "back.test")
+    routing = compile_routes(config.routes, config.local_domains, config.relay_domains)
+    for domain in config.local_domains:
+        recipient = Recipient(address=Address("x", domain))
+        record = begin(queue_id="", envelope=Envelope(sender=None, recipients=(recipient,)), now=0.0)
+        chosen = routing.choose(record, recipient)
+        assert chosen is not None
+        assert chosen.transport == "maildir"

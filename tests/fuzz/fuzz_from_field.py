@@ -15,7 +15,7 @@ SEEDS = (
     b'a@b.test\r\nFrom: "x',
     b"<a@b> <c@d>",
 )
-SERVICES: Any = SimpleNamespace(settings=SimpleNamespace(domains=("ours.test",), relay_domains=()))
+SERVICES: Any = SimpleNamespace(settings=SimpleNamespace(local_domains=("ours.test",), relay_domains=()))
 REWRITER = AuthorRewriter({"address": "devices@ours.test"}, SERVICES)
 
 

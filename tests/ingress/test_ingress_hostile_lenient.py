@@ -25,7 +25,7 @@ WORDS = [
 ]  # fmt: skip
 STREAM = st.lists(st.sampled_from(WORDS), max_size=30).map(b"".join)
 SESSION = STREAM.map(b"HELO x\nMAIL FROM:<a@client.test>\nRCPT TO:<user@here.test>\nDATA\n".__add__)
-SERVICES: Any = SimpleNamespace(settings=SimpleNamespace(domains=("here.test",), relay_domains=()))
+SERVICES: Any = SimpleNamespace(settings=SimpleNamespace(local_domains=("here.test",), relay_domains=()))
 
 
 def play(data: bytes, sizes: list[int], line_ends: str) -> tuple[Rig, Client]:

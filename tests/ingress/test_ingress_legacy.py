@@ -22,7 +22,7 @@ from relaygw.interfaces import IRewriter
 from relaygw.rewriters.author import AuthorRewriter
 from relaygw.spool.sink import Sink
 
-SERVICES: Any = SimpleNamespace(settings=SimpleNamespace(domains=("here.test",), relay_domains=()))
+SERVICES: Any = SimpleNamespace(settings=SimpleNamespace(local_domains=("here.test",), relay_domains=()))
 
 
 def from_address(**options: Any) -> RewriterUse:

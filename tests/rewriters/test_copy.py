@@ -18,7 +18,7 @@ HEAD = b"From: a@here.test\r\nX-Archive:  Yes\r\nSubject: folded\r\n more\r\n"
 
 def copied(origin: str = "a@here.test", goal: str = "b@there.test", head: bytes = HEAD, **options: Any) -> bool:
     """Whether the message got the archive as a recipient."""
-    settings = SimpleNamespace(domains=("here.test",), relay_domains=())
+    settings = SimpleNamespace(local_domains=("here.test",), relay_domains=())
     services: Any = SimpleNamespace(settings=settings)
     rewriter = CopyRewriter({"to": ARCHIVE} | options, services)
     assert verifyObject(IRewriter, rewriter)

@@ -15,7 +15,9 @@ from relaygw.rewriters.author import AuthorRewriter, display
 
 
 def make(**options: Any) -> AuthorRewriter:
-    services: Any = SimpleNamespace(settings=SimpleNamespace(domains=("here.test",), relay_domains=(".relayed.test",)))
+    services: Any = SimpleNamespace(
+        settings=SimpleNamespace(local_domains=("here.test",), relay_domains=(".relayed.test",))
+    )
     rewriter = AuthorRewriter(options, services)
     verifyObject(IRewriter, rewriter)
     return rewriter

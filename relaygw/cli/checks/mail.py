@@ -30,7 +30,11 @@ def check(config: Config) -> Iterator[Finding]:
         return  # told among the parts
     yield from _ring(config, ring)
     signed = {each.domain for each in config.dkim} | {key.domain for key in ring}
-    for domain in (*config.domains, *(each for each in config.relay_domains if not each.startswith("."))):
+    for domain in (
+        *config.domains,
+        *config.aliases.domains,
+        *(each for each in config.relay_domains if not each.startswith(".")),
+    ):
         if domain not in signed:
             yield warning("dkim", f"mail from {domain} will not be signed", f"relaygw dkim generate {domain}")
     keyed = {*signed, AUTHOR}
