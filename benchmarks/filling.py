@@ -19,9 +19,10 @@ from relaygw.core.envelope import Envelope, Recipient
 from relaygw.core.ids import new_id
 from relaygw.core.outcome import deferred
 from relaygw.core.record import RecipientState, Record
+from relaygw.spool.entries import make_entry
 from relaygw.spool.files import ContentFiles, make_directory
 from relaygw.spool.sink import Body
-from relaygw.spool.store import Store, make_entry
+from relaygw.spool.store import Store
 
 BATCH = 10_000
 PREFIX = b"Received: from client.example.test by bench.example.test with ESMTP\r\n"

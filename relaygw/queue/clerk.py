@@ -51,7 +51,7 @@ class Clerk:
         try:
             return await self._carry_out(record, order, now)
         except SpoolError:
-            await self._spool.release(queue_id)
+            await self._give_back([record])
             raise
 
     async def _carry_out(self, record: Record, order: Order, now: float) -> Effect:
@@ -79,8 +79,14 @@ class Clerk:
         try:
             return await self._settle(steps, order, now)
         except SpoolError:
-            await self._spool.renew([record.queue_id for record in records], 0.0)
+            await self._give_back(records)
             raise
+
+    async def _give_back(self, records: Sequence[Record]) -> None:
+        """Nothing came of the order: who works on them finds them where they were."""
+        if records:
+            await self._spool.renew([record.queue_id for record in records], 0.0)
+            self._hands.changed(min(record.due for record in records))
 
     async def _settle(self, steps: Sequence[tuple[Record, Step]], order: Order, now: float) -> Mapping[str, Effect]:
         """What reports nothing goes together; a report may be as large as its message."""

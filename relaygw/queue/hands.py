@@ -23,7 +23,8 @@ from relaygw.queue.work import Active, Delivery, Effect, Opening, Request
 
 class QueueHands:
     """`places` tells where a record's recipients go; `settle` makes an active record settle what is new in it;
-    `withdraw` takes an attempt out of line, to be planned anew; `changed` is told of new due times in the spool; `is_crowd` whether due records of an owner were left there."""
+    `withdraw` takes an attempt out of line, to be planned anew; `changed` is told of new due times in the spool;
+    `is_crowd` whether due records of an owner were left there."""
 
     def __init__(
         self,

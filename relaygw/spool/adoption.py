@@ -6,7 +6,8 @@ import os
 
 from relaygw.core.record import Record
 from relaygw.spool.codec import CodecError, decode_record
-from relaygw.spool.store import Entry, Store
+from relaygw.spool.entries import Entry
+from relaygw.spool.store import Store
 
 REMEMBERED = 90 * 86400.0
 """Seconds for which it is remembered what came from an archive, beyond the message's own life."""

@@ -14,8 +14,8 @@ from relaygw.core.events import Event, Imported, Operated
 from relaygw.core.record import Record
 from relaygw.spool.adoption import PRESENT
 from relaygw.spool.archive import ArchiveError, Ending, Head, Item, read_head, read_item
+from relaygw.spool.entries import Damage
 from relaygw.spool.sqlite import SqliteSpool
-from relaygw.spool.store import Damage
 
 MESSAGES, OCTETS, SECONDS = 100, 4 * 1024 * 1024, 0.2
 """Where a slice ends, at the first of them."""

@@ -1,7 +1,7 @@
 """What waits for the spool's thread: one kind of value per kind of work, so that work of a kind can go together.
 
-A batch is one transaction. Messages to add and messages to remove are each done by few statements for the whole batch,
-which is what makes a message cheap; all else is done in the order it came.
+A batch is one transaction. Messages to add, to remove and to change are each done by few statements for the whole
+batch, which is what makes a message cheap; all else is done in the order it came.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,8 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from relaygw.spool.batcher import Haste
-from relaygw.spool.store import Entry, Store
+from relaygw.spool.entries import Entry, RecordChange
+from relaygw.spool.store import Store
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -37,6 +38,13 @@ class Remove(Job):
 
 
 @attrs.frozen(eq=False, kw_only=True)
+class Change(Job):
+    """Change one message's record."""
+
+    change: RecordChange
+
+
+@attrs.frozen(eq=False, kw_only=True)
 class Call(Job):
     """Anything else; its result is the answer."""
 
@@ -52,4 +60,7 @@ def perform(store: Store, jobs: Sequence[Job]) -> list[object]:
     removed = [job.queue_id for job in jobs if isinstance(job, Remove)]
     if removed:
         store.remove(removed)
+    changed = [job.change for job in jobs if isinstance(job, Change)]
+    if changed:
+        store.change(changed)
     return [job.action(store) if isinstance(job, Call) else None for job in jobs]

@@ -24,12 +24,13 @@ from relaygw.spool import adoption, trash
 from relaygw.spool.batcher import Batcher, Haste
 from relaygw.spool.codec import encode_record
 from relaygw.spool.engine import Engine, Hop
+from relaygw.spool.entries import Damage, Entry, change_of, make_entry
 from relaygw.spool.files import ContentFiles, make_directory, spool_errors, sync_directory
-from relaygw.spool.jobs import Call, Insert, Job, Remove
+from relaygw.spool.jobs import Call, Change, Insert, Job, Remove
 from relaygw.spool.lock import Lock
 from relaygw.spool.search import search
 from relaygw.spool.sink import Sink
-from relaygw.spool.store import Damage, Entry, Store, make_entry
+from relaygw.spool.store import Store
 
 T = TypeVar("T")
 
@@ -45,12 +46,21 @@ def _ignore(event: Event) -> None:
 
 
 def _haste(job: Job) -> Haste:
-    """Nobody waits for the removal of a message that is done."""
-    return Haste.LATER if isinstance(job, Remove) else job.haste if isinstance(job, Call) else Haste.NOW
+    """Nobody waits for a message to be removed when it is done, or put off when it is not."""
+    return job.haste if isinstance(job, Call) else Haste.NOW if isinstance(job, Insert) else Haste.LATER
+
+
+def _only_changes(settlement: Settlement) -> bool:
+    """Nothing is added, removed or put aside."""
+    return not settlement.added and settlement.aside is None and not settlement.record.finished
 
 
 def _settle_all(store: Store, steps: Sequence[tuple[Settlement, str, tuple[Entry, ...]]]) -> None:
+    changes = {each.record.queue_id: change_of(each, text) for each, text, _ in steps if _only_changes(each)}
+    store.change(list(changes.values()))
     for settlement, text, added in steps:
+        if _only_changes(settlement):
+            continue
         if settlement.aside is None:
             store.settle(settlement, text, added)
         else:
@@ -174,6 +184,8 @@ class SqliteSpool:
         record = settlement.record
         if record.finished and not settlement.added and settlement.aside is None:
             await self._submit(Remove(queue_id=record.queue_id))
+        elif _only_changes(settlement):
+            await self._submit(Change(change=change_of(settlement, encode_record(record))))
         else:
             await self._settle((settlement,), Haste.LATER)
 

@@ -9,22 +9,16 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence, Set
-from functools import lru_cache
 from zlib import crc32
-
-import attrs
 
 from relaygw.core.content import BytesContent, Content
 from relaygw.core.owner import owner_of
 from relaygw.core.record import Record
 from relaygw.interfaces import Found, Mark, Settlement, SpoolError
-from relaygw.spool.codec import CodecError, decode_record, encode_record
+from relaygw.spool.codec import CodecError, decode_record
+from relaygw.spool.entries import Damage, Entry, RecordChange, change_of, expand, parts
 from relaygw.spool.files import ContentFiles, FileContent, read_head
 from relaygw.spool.schema import PAGE_SIZE, connect
-from relaygw.spool.sink import Body
-
-_ROWS = 50
-"""Rows per statement: few statements for a batch, few different statements to prepare."""
 
 LOOKED_AT = 1000
 """Records that one look goes over at most: about a millisecond."""
@@ -33,28 +27,6 @@ _UNCLAIMED = "SELECT due, owner, id FROM message INDEXED BY message_due WHERE le
 _UNCLAIMED_OF = (
     "SELECT due, owner, id FROM message INDEXED BY message_owner WHERE lease = 0 AND damage IS NULL AND owner = ?"
 )
-
-
-@attrs.frozen(kw_only=True)
-class Entry:
-    """A message to be stored: the record, its text, its body, and until when it is claimed."""
-
-    record: Record
-    text: str
-    body: Body
-    lease: float = 0.0
-
-
-def make_entry(record: Record, body: Body, lease: float = 0.0) -> Entry:
-    return Entry(record=record, text=encode_record(record), body=body, lease=lease)
-
-
-@attrs.frozen
-class Damage:
-    """A message that was set aside, and why."""
-
-    queue_id: str
-    error: str
 
 
 class Store:
@@ -124,8 +96,8 @@ class Store:
 
     def insert(self, entries: Sequence[Entry]) -> None:
         """Add messages; SpoolError where one of the queue ids is there already."""
-        for start in range(0, len(entries), _ROWS):
-            self._insert(entries[start : start + _ROWS])
+        for some in parts(entries):
+            self._insert(some)
 
     def _insert(self, entries: Sequence[Entry]) -> None:
         messages: list[object] = []
@@ -141,25 +113,25 @@ class Store:
         self._number += rows
         try:
             query = "INSERT INTO message (id, queue_id, due, lease, owner, file, record) VALUES ?*"
-            self._connection.execute(_expand(query, 7, rows), messages)
+            self._connection.execute(expand(query, 7, rows), messages)
         except sqlite3.IntegrityError as error:
             raise SpoolError("there is a record of this queue id already") from error
         query = "INSERT INTO content (id, size, prefix, data, crc) VALUES ?*"
-        self._connection.execute(_expand(query, 5, rows), contents)
+        self._connection.execute(expand(query, 5, rows), contents)
 
     def remove(self, queue_ids: Sequence[str]) -> None:
         """Remove messages with their contents; those that are gone are passed over."""
-        for start in range(0, len(queue_ids), _ROWS):
-            self._remove(queue_ids[start : start + _ROWS])
+        for some in parts(queue_ids):
+            self._remove(some)
 
     def _remove(self, queue_ids: Sequence[str]) -> None:
-        query = _expand("SELECT id, file, damage FROM message WHERE queue_id IN ?*", len(queue_ids))
+        query = expand("SELECT id, file, damage FROM message WHERE queue_id IN ?*", len(queue_ids))
         found = self._connection.execute(query, queue_ids).fetchall()
         if not found:
             return
         numbers = [number for number, _, _ in found]
         for query in ("DELETE FROM message WHERE id IN ?*", "DELETE FROM content WHERE id IN ?*"):
-            self._connection.execute(_expand(query, len(numbers)), numbers)
+            self._connection.execute(expand(query, len(numbers)), numbers)
         self._discarded += [file for _, file, _ in found if file]
         self._number -= sum(damage is None for _, _, damage in found)
         self.written += PAGE_SIZE * len(numbers)
@@ -178,18 +150,21 @@ class Store:
         self.insert(new)
         if record.finished:
             self._remove([record.queue_id])
-        elif settlement.release:
-            self._connection.execute(
-                "UPDATE message SET record = ?, due = ?, lease = 0 WHERE queue_id = ?",
-                (text, record.due, record.queue_id),
-            )
         else:
-            self._connection.execute(
-                "UPDATE message SET record = ?, due = ? WHERE queue_id = ?",
-                (text, record.due, record.queue_id),
-            )
-        self.written += PAGE_SIZE
+            self.change([change_of(settlement, text)])
         return True
+
+    def change(self, changes: Sequence[RecordChange]) -> None:
+        """Change the records of messages, each named once; those that are gone are passed over."""
+        for some in parts(changes):
+            query = (
+                "UPDATE message SET record = new.column2, due = new.column3, "
+                "lease = CASE WHEN new.column4 THEN 0 ELSE lease END "
+                "FROM (VALUES ?*) AS new WHERE queue_id = new.column1 AND damage IS NULL"
+            )
+            values = [value for each in some for value in (each.queue_id, each.text, each.due, each.release)]
+            self._connection.execute(expand(query, 4, len(some)), values)
+            self.written += PAGE_SIZE * len(some)
 
     def exists(self, queue_id: str) -> bool:
         query = "SELECT 1 FROM message WHERE queue_id = ? AND damage IS NULL"
@@ -234,16 +209,14 @@ class Store:
         """The messages of these numbers, from now on claimed."""
         self._set_leases(numbers, lease)
         rows: dict[int, tuple[str, bytes]] = {}
-        for start in range(0, len(numbers), _ROWS):
-            some = numbers[start : start + _ROWS]
-            query = _expand("SELECT id, queue_id, CAST(record AS BLOB) FROM message WHERE id IN ?*", len(some))
+        for some in parts(numbers):
+            query = expand("SELECT id, queue_id, CAST(record AS BLOB) FROM message WHERE id IN ?*", len(some))
             rows.update((number, (queue_id, raw)) for number, queue_id, raw in self._connection.execute(query, some))
         return self.decode(rows[number] for number in numbers)
 
     def _set_leases(self, numbers: Sequence[int], lease: float) -> None:
-        for start in range(0, len(numbers), _ROWS):
-            some = numbers[start : start + _ROWS]
-            query = _expand("UPDATE message SET lease = ? WHERE id IN ?*", len(some))
+        for some in parts(numbers):
+            query = expand("UPDATE message SET lease = ? WHERE id IN ?*", len(some))
             self._connection.execute(query, (lease, *some))
             self.written += PAGE_SIZE * len(some)
 
@@ -256,21 +229,19 @@ class Store:
 
     def take_all(self, queue_ids: Sequence[str], now: float, lease: float) -> tuple[Record, ...]:
         rows: list[tuple[str, bytes]] = []
-        for start in range(0, len(queue_ids), _ROWS):
-            some = queue_ids[start : start + _ROWS]
+        for some in parts(queue_ids):
             query = (
                 "SELECT queue_id, CAST(record AS BLOB) FROM message "
                 "WHERE lease <= ? AND damage IS NULL AND queue_id IN ?*"
             )
-            rows += self._connection.execute(_expand(query, len(some)), (now, *some))
+            rows += self._connection.execute(expand(query, len(some)), (now, *some))
         records = self.decode(rows)
         self.renew([record.queue_id for record in records], lease)
         return records
 
     def renew(self, queue_ids: Sequence[str], lease: float) -> None:
-        for start in range(0, len(queue_ids), _ROWS):
-            wanted = queue_ids[start : start + _ROWS]
-            query = _expand("UPDATE message SET lease = ? WHERE damage IS NULL AND queue_id IN ?*", len(wanted))
+        for wanted in parts(queue_ids):
+            query = expand("UPDATE message SET lease = ? WHERE damage IS NULL AND queue_id IN ?*", len(wanted))
             self._connection.execute(query, (lease, *wanted))
 
     def release_all(self) -> None:
@@ -326,20 +297,20 @@ class Store:
 
     def named(self, queue_ids: Sequence[str]) -> tuple[Record, ...]:
         rows: list[tuple[str, bytes]] = []
-        for some in _parts(queue_ids):
+        for some in parts(queue_ids):
             query = "SELECT queue_id, CAST(record AS BLOB) FROM message WHERE damage IS NULL AND queue_id IN ?*"
-            rows += self._connection.execute(_expand(query, len(some)), some)
+            rows += self._connection.execute(expand(query, len(some)), some)
         return self.decode(rows)
 
     def contents(self, queue_ids: Sequence[str]) -> dict[str, Content]:
         """Those that cannot be found in the usual way are looked at one by one, to be set aside with a reason."""
         found: dict[str, Content | None] = {}
-        for some in _parts(queue_ids):
+        for some in parts(queue_ids):
             query = (
                 "SELECT queue_id, prefix, data FROM message JOIN content ON content.id = message.id "
                 "WHERE file = '' AND damage IS NULL AND queue_id IN ?*"
             )
-            for queue_id, prefix, data in self._connection.execute(_expand(query, len(some)), some):
+            for queue_id, prefix, data in self._connection.execute(expand(query, len(some)), some):
                 found[queue_id] = BytesContent(prefix + data)
         for queue_id in queue_ids:
             if queue_id not in found:
@@ -397,16 +368,3 @@ class Store:
         """Every message that was set aside."""
         query = "SELECT queue_id, damage FROM message WHERE damage IS NOT NULL ORDER BY queue_id"
         return tuple(Damage(queue_id, error) for queue_id, error in self._connection.execute(query))
-
-
-def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    """As many as go into one statement."""
-    for start in range(0, len(values), _ROWS):
-        yield values[start : start + _ROWS]
-
-
-@lru_cache(maxsize=1024)
-def _expand(query: str, width: int, rows: int = 1) -> str:
-    """The query with `?*` replaced by so many rows of so many placeholders."""
-    row = "(" + ", ".join("?" * width) + ")"
-    return query.replace("?*", ", ".join([row] * rows))

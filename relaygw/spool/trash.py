@@ -10,10 +10,11 @@ from relaygw.core.record import Record
 from relaygw.core.trash import Trashed
 from relaygw.interfaces import Settlement
 from relaygw.spool.codec import CodecError, decode_record, encode_record
+from relaygw.spool.entries import Entry, make_entry
 from relaygw.spool.files import spool_errors
 from relaygw.spool.schema import PAGE_SIZE
 from relaygw.spool.sink import Body
-from relaygw.spool.store import Entry, Store, make_entry
+from relaygw.spool.store import Store
 
 _IN_QUEUE = "SELECT 1 FROM message WHERE queue_id = ?"
 

@@ -16,10 +16,11 @@ from relaygw.core.record import Progress
 from relaygw.interfaces import NewMessage, Settlement, SpoolError
 from relaygw.spool.codec import encode_record
 from relaygw.spool.engine import Engine
+from relaygw.spool.entries import change_of, make_entry
 from relaygw.spool.files import ContentFiles
-from relaygw.spool.jobs import Call, Insert, Job, Remove
+from relaygw.spool.jobs import Call, Change, Insert, Job, Remove
 from relaygw.spool.sink import Body
-from relaygw.spool.store import LOOKED_AT, Store, make_entry
+from relaygw.spool.store import LOOKED_AT, Store
 from relaygw.testing.spool import NOW, make_record, progressed
 
 case = SynchronousTestCase()
@@ -182,6 +183,26 @@ def test_the_number_of_messages_is_that_of_what_is_committed(bench: Bench) -> No
     bench.serve(Remove(queue_id="c"))
     bench.engine.close()
     assert bench.engine.open().count() == 2
+
+
+def test_changes_of_a_batch_go_together_and_pass_over_what_is_gone(bench: Bench) -> None:
+    bench.serve(*(insert(f"id{number:03}") for number in range(60)))
+    store = bench.engine.open()
+    with store.transaction():
+        store.claim(NOW, NOW + 9, 60)
+    due = {f"id{number:03}": NOW + 100 + number for number in range(60)}
+    jobs = [
+        Change(change=change_of(Settlement(record=make_record(name, when), release=when % 2 == 0), f"text of {name}"))
+        for name, when in due.items()
+    ]
+    asked: list[str] = []
+    store._connection.set_trace_callback(asked.append)
+    assert set(bench.serve(Remove(queue_id="id007"), *jobs)) == {"ok"}
+    store._connection.set_trace_callback(None)
+    assert sum(query.startswith("UPDATE") for query in asked) == 2
+    rows = store.execute("SELECT queue_id, record, due, lease FROM message ORDER BY queue_id").fetchall()
+    del due["id007"]
+    assert rows == [(name, f"text of {name}", when, 0 if when % 2 == 0 else NOW + 9) for name, when in due.items()]
 
 
 def test_a_bad_job_fails_alone(bench: Bench) -> None:
