@@ -85,7 +85,7 @@ async def _way_of(record: "Record", head: bytes, state: Any, config: "Config", p
     from relaygw.core.routing import compile_routes
 
     if state.detour is None:
-        return await route(record, head, state.address, config, parts)
+        return await route(record, head, state.address, config, parts, accepted=True)
     table = compile_routes(config.routes, config.local_domains, config.relay_domains)
     way = route_of(state.detour, table.named)
     step = {"step": "rerouted", "matched": True, "why": f"an operator sends it to {state.detour}"}

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from relaygw.core.record import Record
 
 
-async def route(record: "Record", head: bytes, recipient: "Address", config: "Config", parts: "Borrowed") -> Json:
-    """As `relaygw route` tells it."""
+async def route(
+    record: "Record", head: bytes, recipient: "Address", config: "Config", parts: "Borrowed", accepted: bool = False
+) -> Json:
+    """As `relaygw route` tells it; `accepted`: rewriters and aliases have done their part."""
     from relaygw.control.explain import Case, Parts, explain_route
 
     case = Case(
@@ -24,6 +26,7 @@ async def route(record: "Record", head: bytes, recipient: "Address", config: "Co
         size=record.size,
         headers=tuple(fields(head)),
         findings=record.findings,
+        accepted=accepted,
     )
     known = Parts(
         config=config,

@@ -33,7 +33,7 @@ class Case:
     """The message that is asked about; "" where a condition of a route shall not be told. `headers` are its fields;
     without a From among them it is by its sender. `findings` are as filters would have found them.
 
-    `connect`: the hosts are talked to as far as EHLO and TLS.
+    `accepted`: it is as rewriters and aliases have left it. `connect`: the hosts are talked to as far as EHLO and TLS.
     """
 
     sender: Address | None
@@ -44,6 +44,7 @@ class Case:
     size: int = 0
     headers: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
+    accepted: bool = False
     connect: bool = False
 
     @property
@@ -72,7 +73,7 @@ async def explain_route(case: Case, parts: Parts) -> Json:
     whole = Envelope(sender=case.sender, recipients=(Recipient(address=case.recipient),))
     head, told = case.head, list[Json]()
     expansion = Expansion(finals=(Final(case.recipient),))
-    if parts.addresses is not None:
+    if parts.addresses is not None and not case.accepted:
         whole, head, changes = parts.addresses.incoming(case.listener, whole, head)
         told = [dict(change) for change in changes]
         expansion = await parts.addresses.expand(case.recipient, case.sender)

@@ -8,8 +8,10 @@ import pytest
 from operators import NOW, ZONE, Office, ask
 
 from relaygw.cli.borrowed import address_parts
+from relaygw.cli.direct import run_now
 from relaygw.config.load import parse
 from relaygw.control.app import ControlApp
+from relaygw.control.explain import Case, Parts, explain_route
 from relaygw.control.web import make_site
 from relaygw.core.address import Address, parse_address
 from relaygw.core.envelope import Envelope, Recipient
@@ -85,7 +87,7 @@ waits = ["1h"]
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Any:
+def office(tmp_path: Path) -> Office:
     (tmp_path / "users").write_text("alice x\n")
     (tmp_path / "users").chmod(0o600)
     (tmp_path / "srs").write_text("a secret of twenty octets")
@@ -106,6 +108,11 @@ def site(tmp_path: Path) -> Any:
     office.parts = attrs.evolve(
         office.parts, addresses=AddressDesk(lambda: parts), account=directory.account, signing=_signing
     )
+    return office
+
+
+@pytest.fixture
+def site(office: Office) -> Any:
     return make_site(ControlApp(office.parts, NOW).app, office.clock)
 
 
@@ -224,6 +231,17 @@ def test_what_would_be_refused(site: Any, recipient: str, sender: str, action: s
     way = got(site, f"/route?sender={sender}&recipient={recipient.replace('=', '%3D')}")
     assert way["action"] == action
     assert way["reason"].startswith(reason)
+
+
+def test_what_was_accepted_is_not_expanded_or_rewritten_again(office: Office) -> None:
+    asks = office.parts
+    parts = Parts(config=asks.settings(), resolver=asks.resolver, account=asks.account, addresses=asks.addresses)
+    case = Case(
+        sender=Address("carol", "example.com"), recipient=Address("info", "example.com"), listener="mx", accepted=True
+    )
+    way = run_now(explain_route(case, parts))
+    assert (way["rewriting"], way["expansion"], way["final"]) == ([], [], "info@example.com")
+    assert "recipients" in run_now(explain_route(attrs.evolve(case, accepted=False), parts))
 
 
 def test_a_return_address_of_ours_leads_back(site: Any) -> None:
