@@ -5,14 +5,15 @@ the resolver (`relaygw.dns.consult`), under a dict in tests and inside `relaygw 
 An answer is always a value: a server that fails or does not answer is AnswerStatus.FAILED, never an exception.
 """
 
-import enum
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
 import attrs
 
+from relaygw.core.words import Word
 
-class AnswerStatus(enum.Enum):
+
+class AnswerStatus(Word):
     FOUND = "found"
     NO_DATA = "no data"  # the name exists, without this type (RFC 2308 2.2)
     NO_NAME = "no name"  # NXDOMAIN (RFC 2308 2.1)

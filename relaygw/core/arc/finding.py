@@ -1,15 +1,15 @@
 """What was found about a chain, as a value, and whether a sealer we trust vouches for the message."""
 
-import enum
 import re
 
 import attrs
 
 from relaygw.core.permission import Domains
 from relaygw.core.verdict import AuthResult
+from relaygw.core.words import Word
 
 
-class Result(enum.Enum):
+class Result(Word):
     """RFC 8617 4.4: there is no temporary error, all failures are permanent (5.2.1)."""
 
     NONE = "none"

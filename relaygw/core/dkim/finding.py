@@ -4,14 +4,13 @@ The results are those of RFC 8601 2.7.1: neutral is what cannot be read or is of
 never be verified, fail what was verified and is not so, policy what is so and still not good enough.
 """
 
-import enum
-
 import attrs
 
 from relaygw.core.verdict import AuthResult
+from relaygw.core.words import Word
 
 
-class Result(enum.Enum):
+class Result(Word):
     """RFC 8601 2.7.1."""
 
     NONE = "none"

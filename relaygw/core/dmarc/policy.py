@@ -1,6 +1,5 @@
 """What a DMARC evaluation leads to: the operator's table of actions, the reply, and how it is told."""
 
-import enum
 from collections.abc import Collection, Mapping
 
 import attrs
@@ -14,9 +13,10 @@ from relaygw.core.dmarc.result import Evaluation, Result
 from relaygw.core.permission import Domains
 from relaygw.core.reply import Reply
 from relaygw.core.verdict import Action, AuthResult
+from relaygw.core.words import Word
 
 
-class Case(enum.Enum):
+class Case(Word):
     """What an action can be chosen for. The first three are messages that fail, by the policy to be applied."""
 
     REJECT = "reject"

@@ -4,18 +4,19 @@ Only its beginning decides whether a text is one; beyond that nothing is an erro
 said, and what is not known is passed over (pct=, rf= and ri= of RFC 7489 are not known any more).
 """
 
-import enum
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import attrs
 
+from relaygw.core.words import Word
+
 MAX_RECORD = 8 * 1024
 """Octets of a record that are read."""
 
 
-class Policy(enum.Enum):
+class Policy(Word):
     """What a domain's owner asks for (RFC 9989 4.7, p=)."""
 
     NONE = "none"
@@ -28,7 +29,7 @@ class Policy(enum.Enum):
         return Policy.QUARANTINE if self is Policy.REJECT else Policy.NONE
 
 
-class Suffix(enum.Enum):
+class Suffix(Word):
     """Whether others register names below a domain (psd=)."""
 
     YES = "y"

@@ -1,13 +1,12 @@
 """The outcome of a DMARC evaluation as a value: result, policy, and how each identifier aligned."""
 
-import enum
-
 import attrs
 
 from relaygw.core.dmarc.record import Policy, Record
+from relaygw.core.words import Word
 
 
-class Result(enum.Enum):
+class Result(Word):
     """RFC 8601 2.7, as RFC 9989 10.2 registers them for DMARC."""
 
     NONE = "none"

@@ -1,6 +1,7 @@
 """What an SPF finding leads to: the operator's table of actions, and the replies of RFC 7208 8 and RFC 7372."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from relaygw.core.reply import Reply
 from relaygw.core.spf.result import Finding, Findings, Identity, Result
@@ -41,6 +42,7 @@ def _lines(finding: Finding) -> list[str]:
     return lines
 
 
+@lru_cache(maxsize=1024)
 def auth_result(finding: Finding) -> AuthResult:
     """The finding for Authentication-Results (RFC 8601 2.7.2)."""
     mail_from = finding.identity is Identity.MAIL_FROM

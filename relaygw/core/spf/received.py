@@ -1,6 +1,7 @@
 """The Received-SPF field (RFC 7208 9.1): every value from outside is quoted, bounded, and unable to leave its line."""
 
 import re
+from functools import lru_cache
 
 from relaygw.core.spf.result import Finding, Identity, Result
 
@@ -22,8 +23,9 @@ _SAYS = {
 }
 
 
+@lru_cache(maxsize=1024)
 def received_spf(finding: Finding, receiver: str) -> bytes:
-    """The complete field, folded, with CRLF at its end."""
+    """The complete field, folded, with CRLF at its end. A client says the same HELO again and again."""
     mail_from = finding.identity is Identity.MAIL_FROM
     result, client, hello = finding.result, finding.client, finding.hello
     said = _SAYS[result].format(sender=finding.sender if mail_from else hello, client=client)

@@ -1,11 +1,11 @@
 """The outcome of an SPF check as a value: result, identity, and why."""
 
-import enum
-
 import attrs
 
+from relaygw.core.words import Word
 
-class Result(enum.Enum):
+
+class Result(Word):
     """RFC 7208 2.6."""
 
     NONE = "none"
@@ -17,14 +17,14 @@ class Result(enum.Enum):
     PERMERROR = "permerror"
 
 
-class Identity(enum.Enum):
+class Identity(Word):
     """Who the client claims to be, in the words of Received-SPF (RFC 7208 9.1)."""
 
     HELO = "helo"
     MAIL_FROM = "mailfrom"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class Finding:
     """`domain` was checked, on behalf of `sender` (with its local part; "postmaster" where there is none).
 
