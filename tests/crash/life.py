@@ -45,7 +45,16 @@ def read_spool(spool: SqliteSpool, folder: Path) -> Found:
     strange += [f"{each.queue_id} is damaged: {each.error}" for each in result(spool.damaged())]
     left = _files(folder) - _named(folder)
     strange += [f"{len(left)} content files belong to nobody"] if left else []
-    return Found(records, contents, strange)
+    return Found(records, contents, strange, _trash(folder))
+
+
+def _trash(folder: Path) -> dict[str, bytes]:
+    with contextlib.closing(sqlite3.connect(folder / "spool.sqlite")) as connection:
+        rows = connection.execute("SELECT queue_id, file, size, prefix, data FROM trash").fetchall()
+    found = {}
+    for queue_id, file, size, prefix, data in rows:
+        found[queue_id] = prefix + ((folder / "content" / file).read_bytes()[:size] if file else data)
+    return found
 
 
 def _files(folder: Path) -> set[str]:

@@ -232,6 +232,13 @@ class LostLease(Around):
         """Three hundred seconds are enough for everybody."""
 
 
+class LeakyTrash(Patched):
+    """What is removed goes into the trash later, if at all."""
+
+    async def settle(self, settlement: Settlement) -> None:
+        await super().settle(attrs.evolve(settlement, aside=None))
+
+
 class Unlocked(SqliteSpool):
     """Two processes may own the spool."""
 
@@ -353,6 +360,12 @@ BUGS = (
         words="the content is removed before the outcome is recorded",
         build=_spool(RemoveFirst),
         catch=(*LOST, "cannot read"),
+    ),
+    Bug(
+        name="leaky-trash",
+        words="what an operator removes does not reach the trash",
+        build=_spool(LeakyTrash, faulty=0.0),
+        catch=("not in the trash",),
     ),
     Bug(
         name="lost-lease",

@@ -8,7 +8,7 @@ had been promised by then.
 import contextlib
 import sqlite3
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -53,6 +53,8 @@ NOTIFIES = (
     frozenset({Notify.SUCCESS, Notify.FAILURE}),
     frozenset({Notify.NEVER}),
 )
+
+VERBS = (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REMOVE, Verb.BOUNCE)
 
 
 @attrs.define(eq=False)
@@ -114,14 +116,22 @@ class Witness:
         return getattr(self._spool, name)
 
     async def settle(self, settlement: Settlement) -> None:
-        added = tuple((new.record, new.content) for new in settlement.added)
-        self._note("submitted", settlement.record, added)
+        await self._watched([settlement], self._spool.settle(settlement))
+
+    async def settle_all(self, settlements: Sequence[Settlement]) -> None:
+        await self._watched(settlements, self._spool.settle_all(settlements))
+
+    async def _watched(self, settlements: Sequence[Settlement], settling: Awaitable[None]) -> None:
+        for each in settlements:
+            self._note("submitted", each.record, tuple((new.record, new.content) for new in each.added))
         try:
-            await self._spool.settle(settlement)
+            await settling
         except SpoolError:
-            self._note("failed", settlement.record)
+            for each in settlements:
+                self._note("failed", each.record)
             raise
-        self._note("stored", settlement.record, tuple(new.queue_id for new, _ in added))
+        for each in settlements:
+            self._note("stored", each.record, tuple(new.record.queue_id for new in each.added))
 
 
 @attrs.define(eq=False)
@@ -264,7 +274,7 @@ class World:
     def _make_queue(self) -> QueueService:
         return make_queue(self.spool, self.hops, self.reactor, self._ids, self._chance.random)  # type: ignore[arg-type]
 
-    def _make_steps(self, name: str, serve: Callable[[list[Any]], None], limit: int, *_: object) -> Steps:
+    def _make_steps(self, name: str, serve: Callable[[list[Any]], None], limit: int, *_: object, **__: object) -> Steps:
         steps = Steps(name, serve, limit)
         self._threads.append(steps)
         return steps
@@ -379,12 +389,12 @@ class World:
         """An operator orders something of some message."""
         alive = [queue_id for queue_id, story in self.truth.stories.items() if not _done(story)]
         if alive:
-            self.order_one(self._chance.choice(alive), self._chance.choice(list(Verb)))
+            self.order_one(self._chance.choice(alive), self._chance.choice(VERBS))
 
     def order_one(self, queue_id: str, verb: Verb) -> None:
         if verb is Verb.REMOVE:
             self.note("ordered", queue_id)
-        start(self._chance.choice(self._queues).operations.order(queue_id, Order(verb=verb)))
+        start(self._chance.choice(self._queues).operations.order(queue_id, Order(verb=verb, keep=verb is Verb.REMOVE)))
 
     # -- the end --------------------------------------------------------------------------------------------------
 

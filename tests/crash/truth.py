@@ -68,11 +68,13 @@ class Story:
 
 @attrs.frozen
 class Found:
-    """What a spool holds. `strange` are complaints of the spool itself: damages, files too many or too few."""
+    """What a spool holds. `strange` are complaints of the spool itself: damages, files too many or too few; `trash` are
+    the contents of what operators removed, None: it was not looked."""
 
     records: Mapping[str, Record]
     contents: Mapping[str, bytes]
     strange: Sequence[str] = ()
+    trash: Mapping[str, bytes] | None = None
 
 
 @attrs.define(eq=False)
@@ -169,7 +171,7 @@ class Truth:
         wrong = [self._wrong_reports(story, number, found) for number in possible]
         if all(wrong):
             return wrong[0]
-        return self._unended(story, record, found)
+        return self._unended(story, record, found) + _unkept(queue_id, story, found)
 
     def _was_there(self, queue_id: str, found: Found) -> bool:
         return queue_id in found.records or self.stories[queue_id].begun or queue_id in self.gone
@@ -234,6 +236,19 @@ class Truth:
 
 def _matches(version: Record, found: Record | None) -> bool:
     return version.finished if found is None else version == found
+
+
+def _unkept(queue_id: str, story: Story, found: Found) -> list[str]:
+    """What an operator removed can be had back."""
+    if found.trash is None or story.stored <= 0 or _is_removed(story.versions[0].record):
+        return []
+    if not _is_removed(story.versions[story.stored].record) or found.trash.get(queue_id) == story.content:
+        return []
+    return ["it was removed, and is not in the trash as it was"]
+
+
+def _is_removed(record: Record) -> bool:
+    return any(state.progress is Progress.REMOVED for state in record.recipients)
 
 
 def _misfit(story: Story, record: Record | None) -> str:
