@@ -4,6 +4,7 @@ DANE, and every message kept there as it was handed to us, with our signature. W
 import contextlib
 import json
 import smtplib
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     from conftest import need
 
     folder, port = tmp_path_factory.mktemp("hops"), free_port()
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # who drops his privileges reads his certificate here
     peers = make_peers(need)
     gateway = Gateway.make(folder / "demo", domains=[OURS], trust=["127.0.0.0/8"], hostname=f"gateway.{ZONE}")
     [key] = json.loads(gateway.command("dkim", "record", "--json").stdout)
@@ -143,9 +142,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     ) + "".join(each.records(port) for each in peers)
     zone, anchor = signed(text, ZONE)
     with contextlib.ExitStack() as running:
+        certificates = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="relaygw-hops-")))
+        certificates.chmod(0o755)  # who drops his privileges reads them all the same
         server = running.enter_context(serve(folder, need("nsd"), {ZONE: zone}))
         resolver = running.enter_context(resolve_by(folder, need("unbound"), server, {ZONE: anchor}))
-        hops = {each.name: running.enter_context(each.run(port, folder / "tls")) for each in peers}
+        hops = {each.name: running.enter_context(each.run(port, certificates)) for each in peers}
         gateway.append(f'[egress]\nport = {port}\nipv6 = false\n\n[dns]\nnameservers = ["{resolver}"]\n')
         running.enter_context(gateway)
         yield World(gateway, hops, resolver)
@@ -182,7 +183,8 @@ def arrived(world: World, hop: Kept, domain: str) -> None:
     """All messages, each as it was sent, with fields on top."""
     with contextlib.suppress(AssertionError):
         eventually(lambda: len(about(hop, domain)) == len(BODIES), 40)
-    assert len(about(hop, domain)) == len(BODIES), events(world.gateway, "attempted", domain)
+    replies = [each["reply"] for each in events(world.gateway, "attempted", domain)]
+    assert len(about(hop, domain)) == len(BODIES), (replies, hop.said())
     for number in range(len(BODIES)):
         sent = message(domain, number)
         [kept] = [each for each in about(hop, domain) if b"Message-ID: <%d@" % number in each]

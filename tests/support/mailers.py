@@ -35,6 +35,10 @@ class Kept:
         paths = (self.maildir / "new").glob("*") if (self.maildir / "new").is_dir() else ()
         return [path.read_bytes().replace(b"\n", b"\r\n") for path in sorted(paths)]
 
+    def said(self) -> str:
+        """The end of its log."""
+        return "".join(path.read_text(errors="replace")[-3000:] for path in self.maildir.parent.glob("*log"))
+
 
 def greets(port: int, address: str = "127.0.0.1") -> bool:
     with contextlib.suppress(OSError), socket.create_connection((address, port), 5) as connection:
