@@ -27,6 +27,9 @@ RECIPIENTS = frozenset({b"to", b"cc", b"bcc", b"apparently-to", b"resent-to", b"
 MAX_FIELD = 64 * 1024
 """Octets of a field that is looked at."""
 
+MAX_OCTETS = 4 * MAX_FIELD
+"""Octets of all such fields of one header section."""
+
 MAX_ADDRESSES = 2000
 """Addresses of one header section that are looked at."""
 
@@ -41,10 +44,11 @@ def replace_addresses(head: bytes, names: Collection[bytes], change: Change) -> 
     """The header section with each address in fields of these names as `change` wants it; the very same octets where
     nothing changes."""
     parts: list[bytes] = []
-    changed, left = False, MAX_ADDRESSES
+    changed, left, octets = False, MAX_ADDRESSES, MAX_OCTETS
     for field in fields(head):
         raw = field.raw
-        if field.name.lower() in names and len(raw) <= MAX_FIELD and left > 0:
+        if field.name.lower() in names and len(raw) <= min(MAX_FIELD, octets) and left > 0:
+            octets -= len(raw)
             raw, seen = _replace(field, change, left)
             left -= seen
             changed = changed or raw != field.raw

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relaygw.core.address import Address, parse_address
-from relaygw.core.header_addresses import MAX_ADDRESSES, MAX_FIELD, MAX_LINE, RECIPIENTS, SENDERS, replace_addresses
+from relaygw.core.header_addresses import (
+    MAX_ADDRESSES,
+    MAX_FIELD,
+    MAX_LINE,
+    MAX_OCTETS,
+    RECIPIENTS,
+    SENDERS,
+    replace_addresses,
+)
 
 ALL = SENDERS | RECIPIENTS
 
@@ -81,6 +89,15 @@ def test_a_field_of_such_a_size_and_no_larger(size: int, changed: bool) -> None:
     rest = "a@x.in.test\r\n"
     field = "To: " + " " * (size - 4 - len(rest)) + rest
     assert ("out.test" in replaced(field)) is changed
+
+
+@pytest.mark.parametrize(("size", "changed"), [(MAX_FIELD, True), (MAX_FIELD + 1, False)])
+def test_so_many_octets_of_all_fields_and_no_more(size: int, changed: bool) -> None:
+    rest = "a@x.in.test\r\n"
+    before = "Cc: b@far.test" + " " * (MAX_FIELD - 16) + "\r\n"
+    first = "Cc: b@far.test" + " " * (size - 16 - 4 - len(rest)) + "\r\n"
+    head = before * (MAX_OCTETS // MAX_FIELD - 1) + first + "To: " + rest
+    assert ("out.test" in replaced(head)) is changed
 
 
 @pytest.mark.parametrize("piece", ["<", "(", '"', "\\", "a@x.in.test,", "((", "<>", "[", ":;", " \r\n "])
