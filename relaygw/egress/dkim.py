@@ -8,14 +8,11 @@ What came from strangers and is handed on is sealed (ARC, RFC 8617) where a key 
 we found when it came.
 """
 
-import math
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
-from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from relaygw.config.schema import Config
@@ -26,68 +23,11 @@ from relaygw.core.permission import Permission, domains_of
 from relaygw.core.record import Origin, Record
 from relaygw.core.signing_table import SigningTable, compile_signing
 from relaygw.egress.signatories import Chosen, NamedKey, Signatories, SigningKey, load_keys
+from relaygw.egress.workshop import Workshop
 from relaygw.interfaces import ISigner
 
 SMALL = 64 * 1024
 """Octets of content up to which hashing is quicker than a visit to a thread."""
-
-BATCH = 8
-"""Signatures a thread makes before it reports: a compromise between hand-overs and waiting."""
-
-
-Job = Callable[[], bytes]
-
-
-class Workshop:
-    """Runs jobs in threads of its own, several per hand-over. `reactor` provides IReactorFromThreads."""
-
-    def __init__(self, reactor: Any, threads: int) -> None:
-        self._reactor = reactor
-        self._pool = ThreadPool(minthreads=0, maxthreads=threads, name="dkim")
-        self._free = threads
-        self._waiting: list[tuple[Job, Deferred[bytes]]] = []
-        self._started = False
-
-    def do(self, job: Job) -> Deferred[bytes]:
-        answer: Deferred[bytes] = Deferred()
-        self._waiting.append((job, answer))
-        self._hand_over()
-        return answer
-
-    def stop(self) -> None:
-        """Waits for jobs that run; those are short."""
-        if self._started:
-            self._pool.stop()
-
-    def _hand_over(self) -> None:
-        """Free threads share what waits. While all are busy more gathers, and one visit serves it all."""
-        if not self._started:
-            self._pool.start()
-            self._started = True
-        while self._free and self._waiting:
-            share = min(BATCH, math.ceil(len(self._waiting) / self._free))
-            batch, self._waiting = self._waiting[:share], self._waiting[share:]
-            self._free -= 1
-            self._pool.callInThread(self._work, batch)
-
-    def _work(self, batch: list[tuple[Job, Deferred[bytes]]]) -> None:
-        """In the thread. What a job raises is its answer."""
-        results: list[tuple[Deferred[bytes], bytes | Exception]] = []
-        for job, answer in batch:
-            try:
-                results.append((answer, job()))
-            except Exception as error:
-                results.append((answer, error))
-        self._reactor.callFromThread(self._deliver, results)
-
-    def _deliver(self, results: list[tuple[Deferred[bytes], bytes | Exception]]) -> None:
-        self._free += 1
-        self._hand_over()
-        for answer, result in results:
-            if isinstance(result, Exception):
-                answer.errback(result)
-            else:
-                answer.callback(result)
 
 
 @attrs.frozen(kw_only=True)

@@ -23,8 +23,9 @@ from relaygw.core.record import Origin
 from relaygw.core.signing_table import compile_signing
 from relaygw.core.verdict import AuthResult
 from relaygw.dns.fixed import FixedResolver
-from relaygw.egress.dkim import SMALL, DkimSigner, Workshop, make_signer
+from relaygw.egress.dkim import SMALL, DkimSigner, make_signer
 from relaygw.egress.signatories import DkimError, Signatories, SigningKey, load_keys
+from relaygw.egress.workshop import Workshop
 from relaygw.interfaces import ISigner
 
 PEMS = {"rsa": keys.generate("rsa"), "ed": keys.generate("ed25519")}
