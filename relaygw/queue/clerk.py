@@ -2,9 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from twisted.internet.defer import gatherResults
-
-from relaygw.bridge import as_deferred
 from relaygw.core.content import BytesContent
 from relaygw.core.events import Event
 from relaygw.core.lifecycle import Order, Step, Verb, operate
@@ -51,7 +48,7 @@ class Clerk:
         try:
             return await self._carry_out(record, order, now)
         except SpoolError:
-            await self._give_back([record])
+            await self._give_back((), [record])
             raise
 
     async def _carry_out(self, record: Record, order: Order, now: float) -> Effect:
@@ -71,22 +68,24 @@ class Clerk:
         one by one."""
         now = self._now()
         parked = [queue_id for queue_id in queue_ids if self._hands.take(queue_id)]
-        mine = await gatherResults([as_deferred(self._spool.record(queue_id)) for queue_id in parked])
         wanted = set(queue_ids).difference(parked)
-        records = [record for record in mine if record is not None]
-        records += await self._spool.take_all(sorted(wanted), now, now + LEASE)
-        steps = [(record, operate(record, order, now=now)) for record in records]
+        records: list[Record] = []
         try:
-            return await self._settle(steps, order, now)
+            for queue_id in parked:
+                record = await self._spool.record(queue_id)
+                records += [record] if record is not None else []
+            records += await self._spool.take_all(sorted(wanted), now, now + LEASE)
+            return await self._settle([(record, operate(record, order, now=now)) for record in records], order, now)
         except SpoolError:
-            await self._give_back(records)
+            await self._give_back(parked, records)
             raise
 
-    async def _give_back(self, records: Sequence[Record]) -> None:
+    async def _give_back(self, parked: Sequence[str], records: Sequence[Record]) -> None:
         """Nothing came of the order: who works on them finds them where they were."""
-        if records:
-            await self._spool.renew([record.queue_id for record in records], 0.0)
-            self._hands.changed(min(record.due for record in records))
+        queue_ids = {*parked, *(record.queue_id for record in records)}
+        if queue_ids:
+            await self._spool.renew(sorted(queue_ids), 0.0)
+            self._hands.changed(self._now() if parked else min(record.due for record in records))
 
     async def _settle(self, steps: Sequence[tuple[Record, Step]], order: Order, now: float) -> Mapping[str, Effect]:
         """What reports nothing goes together; a report may be as large as its message."""
