@@ -131,7 +131,7 @@ def ask_on_a_terminal(folder: Path, answer: str, *arguments: str) -> tuple[int, 
     """Run the command in a child whose terminal we hold."""
     child, terminal = pty.fork()
     if not child:
-        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # the test's own are no terminal
+        sys.stdin, sys.stdout, sys.stderr = map(os.fdopen, (0, 1, 2), ("r", "w", "w"))  # the test's are no terminal
         os._exit(main(["--config", str(folder / "relaygw.toml"), *arguments]))
     os.write(terminal, answer.encode())
     said = b""

@@ -1,5 +1,7 @@
 """The operators' hands on a real running gateway: removal and return, another next hop, rules, spool, explanations."""
 
+import contextlib
+import io
 import json
 import smtplib
 from pathlib import Path
@@ -8,13 +10,23 @@ from typing import Any
 import pytest
 from real import NextHop, eventually
 
+from relaygw.cli.main import main
 from relaygw.testing.gateway import Gateway
 
 pytestmark = pytest.mark.interop
 
 
 def ask(gateway: Gateway, *arguments: str, status: int = 0) -> Any:
-    done = gateway.command("--json", *arguments)
+    """The command in this process, which takes a tenth of the time of a new one."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert main(["--config", str(gateway.config), "--json", *arguments]) == status, (arguments, said.getvalue())
+    return json.loads(said.getvalue())
+
+
+def explain(gateway: Gateway, *arguments: str, status: int = 0) -> Any:
+    """In a process of its own: it runs a reactor."""
+    done = gateway.command("--json", "explain", *arguments)
     assert done.returncode == status, (arguments, done.stdout, done.stderr)
     return json.loads(done.stdout)
 
@@ -52,7 +64,7 @@ def test_what_operators_do_to_mail_that_waits(tmp_path: Path) -> None:
         send(gateway, "c@d.test", "q@three.test")
         (held,) = ask(gateway, "queue", "list", "--held-for", "rule stolen")
         assert held["state"] == "held"
-        explained = ask(gateway, "explain", held["id"])
+        explained = explain(gateway, held["id"])
         assert (explained["action"], explained["transport"]) == ("hold", "smarthost")
         ask(gateway, "queue", "release", held["id"])
         done = ask(gateway, "queue", "reroute", "--all", "--to", f"127.0.0.1:{hop.port}", "--yes")
@@ -66,8 +78,8 @@ def test_what_operators_do_to_mail_that_waits(tmp_path: Path) -> None:
         assert "held_by_rule" in events
         (tmp_path / "mail.eml").write_bytes(b"From: a@b.test\r\n\r\nx\r\n")
         options = ["--from", "c@d.test", "--to", "x@one.test"]
-        strange = ask(gateway, "explain", str(tmp_path / "mail.eml"), *options, "--ip", "192.0.2.1", status=1)
+        strange = explain(gateway, str(tmp_path / "mail.eml"), *options, "--ip", "192.0.2.1", status=1)
         assert (strange["action"], strange["steps"][0]["step"]) == ("refuse", "permission")
-        trusted = ask(gateway, "explain", str(tmp_path / "mail.eml"), *options, "--ip", "127.0.0.1")
+        trusted = explain(gateway, str(tmp_path / "mail.eml"), *options, "--ip", "127.0.0.1")
         assert trusted["action"] == "hold"
         assert "rule stolen" in [step["step"] for step in trusted["steps"]]
