@@ -256,6 +256,9 @@ class Operations:
             if effect is None:
                 in_hand = self._hands.order(queue_id, order)
                 effect = await (self._clerk.order(queue_id, order) if in_hand is None else in_hand)
+            if effect.record is None:
+                claimed = self._hands.order(queue_id, order)  # the queue's own claim was on its way
+                effect = effect if claimed is None else await claimed
             return await self._answer(queue_id, order, effect)
         except SpoolError as error:
             return _failed(queue_id, error)
