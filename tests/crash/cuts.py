@@ -33,7 +33,6 @@ CUTS_PER_BUG = 3000
 SWEPT = 60
 """Calls of one life that fail, each in a life of its own, before it is another's turn."""
 
-CUTS_PER_BUGGY_LIFE = 20
 LIVES_PER_CHAIN = 6
 LIVED_WITH = 0.3
 """The share of the cuts after which a queue works on what is left until nothing is; all others are read in full."""
@@ -239,7 +238,7 @@ def _check_model(modelled: Image, seen: Image) -> None:
 
 def catch(bug: Bug, shim: Shim, folder: Path, seed: int) -> dict[str, Any]:
     """Look for a planted bug until it shows; `caught` is the complaint that names it, "" where none came."""
-    campaign = Campaign(shim, folder, seed, bug.build, stop_early=True, cuts_per_life=CUTS_PER_BUGGY_LIFE)
+    campaign = Campaign(shim, folder, seed, bug.build, stop_early=True, cuts_per_life=bug.cuts)
     tally = campaign.run(CUTS_PER_BUG)
     caught = [problem for problem in tally.problems if any(words in problem for words in bug.catch)]
     return {

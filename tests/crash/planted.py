@@ -30,12 +30,13 @@ from relaygw.testing.transport import delivered
 
 @attrs.frozen(kw_only=True)
 class Bug:
-    """`words` say what is wrong, `catch` is a part of one of the complaints that must come up."""
+    """`words` say what is wrong, `catch` is a part of one of the complaints that must come up. `cuts`: of each life."""
 
     name: str
     words: str
     build: Build
     catch: tuple[str, ...]
+    cuts: int = 20
 
 
 class Patched(SqliteSpool):
@@ -372,6 +373,7 @@ BUGS = (
         words="a claim is lost while the attempt runs, and another queue sends again",
         build=_around(LostLease, shared=1.0),
         catch=("twice at once", "though its end is recorded"),
+        cuts=2,
     ),
     Bug(
         name="unlocked",

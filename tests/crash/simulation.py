@@ -32,6 +32,7 @@ from relaygw.core.reply import Reply
 from relaygw.core.routing import compile_routes
 from relaygw.interfaces import Attempt, ISink, ISpool, ITransport, Settlement, SpoolError
 from relaygw.queue.service import QueueService
+from relaygw.spool.batcher import Haste
 from relaygw.spool.sqlite import SqliteSpool
 
 INLINE = 1_500
@@ -59,11 +60,13 @@ VERBS = (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REMOVE, Verb.BOUNCE)
 
 @attrs.define(eq=False)
 class Steps:
-    """What Batcher does with a thread, step by step. `serve` gets the batches."""
+    """What Batcher does with a thread, step by step. `serve` gets the batches; as there, what is read aside goes before
+    what nobody waits for."""
 
     name: str
     serve: Callable[[list[Any]], None]
     limit: int
+    haste: Callable[[Any], Haste] = lambda item: Haste.NOW
     waiting: deque[Any] = attrs.field(factory=deque)
 
     def start(self) -> None:
@@ -74,9 +77,15 @@ class Steps:
 
     def step(self, most: int) -> None:
         """One batch."""
-        batch = [self.waiting.popleft() for _ in range(min(most, self.limit, len(self.waiting)))]
-        if batch:
-            self.serve(batch)
+        came = [self.waiting.popleft() for _ in range(min(most, self.limit, len(self.waiting)))]
+        hastes = [self.haste(item) for item in came]
+        aside = [item for item, haste in zip(came, hastes, strict=True) if haste is Haste.ASIDE]
+        others = [item for item, haste in zip(came, hastes, strict=True) if haste is not Haste.ASIDE]
+        if aside and Haste.NOW not in hastes:
+            self.waiting.extendleft(reversed(others))
+            self.serve(aside)
+        elif came:
+            self.serve(others + aside)
 
     def stop(self) -> None:
         while self.waiting:
@@ -274,8 +283,8 @@ class World:
     def _make_queue(self) -> QueueService:
         return make_queue(self.spool, self.hops, self.reactor, self._ids, self._chance.random)  # type: ignore[arg-type]
 
-    def _make_steps(self, name: str, serve: Callable[[list[Any]], None], limit: int, *_: object, **__: object) -> Steps:
-        steps = Steps(name, serve, limit)
+    def _make_steps(self, name: str, serve: Callable[[list[Any]], None], limit: int, *more: Any) -> Steps:
+        steps = Steps(name, serve, limit, *more)
         self._threads.append(steps)
         return steps
 
@@ -403,6 +412,8 @@ class World:
         self._shim.heal()
         for turn in range(400):
             self._breathe()
+            if self.hops.violations:
+                return []  # that is told already
             left = self._left() if self._quiet and not self.hops.open else ["something under way"]
             if not left:
                 return self.truth.problems(Found({}, {}), cut=False)
