@@ -131,7 +131,7 @@ def _put_outcome(told: list[str], outcome: Outcome) -> None:
         text = getattr(outcome, field)
         if text:
             _put(told, field, text)
-    for field in ("remote", "uncertain", "relayed_dsn", "holds"):
+    for field in ("remote", "uncertain", "relayed_dsn", "holds", "final"):
         if getattr(outcome, field):
             told.append(f',"{field}":true')
 
