@@ -177,7 +177,10 @@ class NextHops:
 
     def _check(self, talk: Conversation) -> None:
         queue_id = talk.attempt.record.queue_id
-        story = self._truth.stories[queue_id]
+        story = self._truth.stories.get(queue_id)
+        if story is None:
+            self.violations.append(f"{queue_id} was never sent, and is attempted")
+            return
         story.begun = True
         busy = {at for other in self.open if other.attempt.record.queue_id == queue_id for at in other.positions}
         for position in talk.positions:

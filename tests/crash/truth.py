@@ -88,7 +88,11 @@ class Truth:
     turned_up: int = 0
 
     def learn(self, fact: tuple[Any, ...]) -> None:
-        getattr(self, f"_{fact[0]}")(*fact[1:])
+        """What is told of messages that nobody sent is passed over here: they are found in the spool."""
+        name, subject = fact[:2]
+        queue_id = subject if isinstance(subject, str) else subject.queue_id
+        if name == "offered" or queue_id in self.stories:
+            getattr(self, f"_{name}")(*fact[1:])
 
     # -- facts ----------------------------------------------------------------------------------------------------
 
