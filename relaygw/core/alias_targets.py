@@ -114,7 +114,7 @@ def split_targets(text: str) -> Iterator[str]:
     for piece in _PIECE.findall(text):
         word = piece.strip()
         if word.startswith('"') and word.endswith('"') and "@" not in word and len(word) > 1:
-            word = word[1:-1]
+            word = word[1:-1].strip()
         if word:
             yield word
 
