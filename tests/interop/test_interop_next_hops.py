@@ -215,6 +215,27 @@ def test_where_the_records_are_for_another_key_nothing_is_said(world: World) -> 
     assert about(world.hops["postfix"], domain) == []
 
 
+def test_the_report_of_the_day_says_with_whom_and_why_it_failed(world: World) -> None:
+    domain = f"wrong.{ZONE}"
+    hand_over(world.gateway, domain, range(1))
+    day = first(world, "tls_checked", domain)["time"][:10]
+    [report] = eventually(lambda: json.loads(world.gateway.command("tls", day, "--domain", domain, "--json").stdout))
+    [policy] = report["policies"]
+    assert policy["policy"]["policy-type"] == "tlsa"
+    [detail] = policy["failure-details"]
+    assert detail.pop("failed-session-count") >= 1
+    assert detail.pop("additional-information").startswith(
+        "no TLSA record of mx.wrong.hops.test is for the certificate"
+    )
+    assert detail == {
+        "result-type": "validation-failure",
+        "sending-mta-ip": "127.0.0.1",
+        "receiving-mx-hostname": f"mx.wrong.{ZONE}",
+        "receiving-mx-helo": "postfix.test",
+        "receiving-ip": "127.78.0.1",
+    }
+
+
 def test_a_host_without_records_gets_its_mail_also_where_its_tls_is_broken(world: World) -> None:
     domain, hop = f"may.{ZONE}", world.hops["opensmtpd"]
     hand_over(world.gateway, domain, range(len(BODIES)))
