@@ -93,8 +93,10 @@ class HoldBook:
         return {"local": self._config.local_domains, "relay": self._config.relay_domains}
 
     def _again(self, kept: Kept) -> Kept:
-        """Compiled anew: the domains may be others."""
-        return attrs.evolve(kept, rule=self._read(kept.given, kept.until)[1])
+        """Compiled anew: the domains may be others. What could be read before stays as it was where it cannot now."""
+        with contextlib.suppress(HoldError):
+            return attrs.evolve(kept, rule=self._read(kept.given, kept.until)[1])
+        return kept
 
     def _compile(self) -> None:
         own = [kept.rule for kept in self._kept.values()]
@@ -131,6 +133,9 @@ class HoldBook:
         if seconds is not None:
             until = since + float(seconds)
         config, made = self._read(given, until)
+        strange = set(config.match.listener) - {each.name for each in self._config.listeners}
+        if strange:
+            raise HoldError(f'match.listener: no listener is named "{min(strange)}"')
         if any(each.name == config.name for each in self._config.holds):
             raise HoldError(f"{config.name!r} is the name of a rule of the configuration")
         if config.name not in self._kept and len(self._kept) >= MAX_RULES:
@@ -176,6 +181,8 @@ class HoldBook:
             faults.append(f"{spell(place)}: {message}" + (f" ({hint})" if hint else ""))
 
         config: HoldConfig = Reader("/", tell, {}, frozenset()).table(HoldConfig, dict(given), ())
+        if not config.reason.isprintable():
+            faults.append("reason: it must be one line of text")
         if faults:
             raise HoldError("; ".join(faults))
         try:

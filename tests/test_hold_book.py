@@ -163,6 +163,8 @@ def test_a_rule_ends_when_its_time_is_over(desk: Desk) -> None:
         ({"name": "x", "match": {"client": ["here"]}}, "client"),
         ({"match": {"sender": ["a.example"]}}, "name"),
         ({"name": "x", "action": "burn", "match": {"sender": ["a.example"]}}, "allowed is"),
+        ({"name": "x", "match": {"listener": ["mxx"]}}, 'no listener is named "mxx"'),
+        ({"name": "x", "reason": "a\nb", "match": {"login": ["a"]}}, "one line"),
         ({"name": "file", "match": {"sender": ["a.example"]}}, "name of a rule of the configuration"),
     ],
 )

@@ -102,7 +102,7 @@ def show(options: argparse.Namespace, context: Context) -> Answer:
         else:
             found = {queue_id: there.show(queue_id) for queue_id in dict.fromkeys(options.ids)}
             documents = [document for document in found.values() if document is not None]
-            missing = [f"there is no message {name!r} in the queue" for name, each in found.items() if each is None]
+            missing = [_absent(there, name, "no message") for name, each in found.items() if each is None]
     text = "\n\n".join(map(queue_text.details, documents))
     return Answer(document=documents, text=text, notes="\n".join(missing), status=NO if missing else DONE)
 
@@ -126,13 +126,19 @@ def why(options: argparse.Namespace, context: Context) -> Answer:
         else:
             found = {name: _why(there, name) for name in dict.fromkeys(options.ids)}
             documents = [document for each in found.values() for document in each]
-            missing = [
-                f"there is no message and no destination {name!r} in the queue" for name in found if not found[name]
-            ]
+            missing = [_absent(there, name, "no message and no destination") for name in found if not found[name]]
     text = "\n\n".join(
         queue_text.standing(each) if "destination" in each else queue_text.reason(each) for each in documents
     )
     return Answer(document=documents, text=text, notes="\n".join(missing), status=NO if missing else DONE)
+
+
+def _absent(there: Queue, name: str, what: str) -> str:
+    """That it is not there; and where it is, if an operator removed it."""
+    removed = there.trash({"id": [name]})["messages"]
+    if removed:
+        return f"{name!r} was removed at {removed[-1]['removed']}: `relaygw queue undo {name}` brings it back"
+    return f"there is {what} {name!r} in the queue"
 
 
 def _why(there: Queue, name: str) -> list[Json]:

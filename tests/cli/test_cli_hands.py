@@ -91,6 +91,7 @@ def test_a_removal_of_some_recipients_and_the_way_back(run: Run) -> None:
     assert (status, [each["id"] for each in listed]) == (0, ["0a", "0c"])
     assert "REMOVED RECIPIENTS" in run("queue", "undo", "--list", json_=False)[1]
     assert run("queue", "undo", "zz")[0] == 1
+    assert "`relaygw queue undo 0c` brings it back" in run("queue", "show", "0c")[2]
     status, document, _ = run("queue", "undo", "--removed-within", "1h")
     assert (status, sorted(each["id"] for each in document["messages"])) == (0, ["0a", "0c"])
     shown = run("queue", "show", "0a")[1][0]
