@@ -77,10 +77,13 @@ def dane_for_host(host: str, port: int, *, ipv4: bool = True, ipv6: bool = True)
     return NoDane(why="there are no signed TLSA records", ttl=lowest)
 
 
-def is_authentic(domain: str) -> Inquiry[bool]:
-    """Whether the list of a domain's mail exchangers, or that there is none, is signed."""
+def signed_names(domain: str) -> Inquiry[tuple[str, ...]]:
+    """The names of a domain whose list of mail exchangers is signed: its own, and what that is an alias of; none where
+    it is not. Certificates below a named authority may be for any of them (RFC 7672 3.2.2)."""
     answer = yield Question(domain, "MX")
-    return answer.authentic and answer.status is not AnswerStatus.FAILED
+    if not answer.authentic or answer.status is AnswerStatus.FAILED:
+        return ()
+    return (domain, answer.canonical) if answer.canonical else (domain,)
 
 
 def _bases(host: str, *, ipv4: bool, ipv6: bool) -> Inquiry[tuple[str, ...] | NoDane | DaneUnknown]:

@@ -13,7 +13,7 @@ import attrs
 
 from relaygw.bridge import resolve
 from relaygw.config.schema import EgressConfig, TlsPolicyConfig
-from relaygw.core.dane import Dane, DaneUnknown, NoDane, dane_for_host, is_authentic, text
+from relaygw.core.dane import Dane, DaneUnknown, NoDane, dane_for_host, signed_names, text
 from relaygw.core.reply import Reply
 from relaygw.core.sts import Mode, StsPolicy
 from relaygw.core.tls_policy import TlsRule, rule_for
@@ -96,7 +96,7 @@ class TlsPolicies:
         MTA-STS policy must name the host, and its certificate must be one for it."""
         proving = _proving(ruling)
         led_here = not domain or domain.startswith("[") or host == domain  # no MX record names it
-        if ruling.refusal or led_here or await self._is_authentic(domain):
+        if ruling.refusal or led_here or await self._signed_names(domain):
             return proving
         found = await self._sts.find(domain) if self._egress.mta_sts else StsFound(why="MTA-STS is switched off")
         if found.policy is not None and found.policy.allows(host):
@@ -169,7 +169,7 @@ class TlsPolicies:
                 failure="dane-required",
                 ttl=30.0,
             )
-        if domain and not await self._is_authentic(domain):
+        if domain and not await self._signed_names(domain):
             refusal = f"DANE is required for {domain}, but its MX records are not signed"
             return Ruling(
                 domain=domain, hop=hop, why=why, kind="tlsa", refusal=refusal, failure="dnssec-invalid", ttl=30.0
@@ -178,8 +178,7 @@ class TlsPolicies:
 
     async def _held_to(self, found: Dane, domain: str, host: str, hop: Hop, why: str) -> Ruling:
         """Certificates below a named authority may be for the domain too, where signed records lead here."""
-        led_here = bool(domain) and await self._is_authentic(domain)
-        names = (domain,) if led_here else ()
+        names = await self._signed_names(domain) if domain else ()
         ruling = Ruling(
             domain=domain or host,
             hop=attrs.evolve(hop, tls=TlsMode.DANE, dane=found, names=names),
@@ -214,8 +213,8 @@ class TlsPolicies:
         enforced = attrs.evolve(found.policy, mode=Mode.ENFORCE)
         return _by_sts(attrs.evolve(found, policy=enforced), domain, host, hop, f"{why}; {found.why}", LONGEST)
 
-    async def _is_authentic(self, domain: str) -> bool:
-        return await consult(is_authentic(domain), self._resolver)
+    async def _signed_names(self, domain: str) -> tuple[str, ...]:
+        return await consult(signed_names(domain), self._resolver)
 
     async def _dane(self, host: str, hop: Hop) -> Dane | NoDane | DaneUnknown:
         inquiry = dane_for_host(host, hop.port, ipv4=self._egress.ipv4, ipv6=self._egress.ipv6)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relaygw.core import dane
-from relaygw.core.dane import Dane, DaneUnknown, NoDane, Presented, dane_for_host, is_authentic
+from relaygw.core.dane import Dane, DaneUnknown, NoDane, Presented, dane_for_host, signed_names
 from relaygw.core.question import Answer, AnswerStatus, Data, Exchange, Question, Tlsa, settle
 
 HOST = "mx.example.org"
@@ -117,10 +117,16 @@ def test_only_the_families_in_use_are_asked_about() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
-    [(found(Exchange(1, HOST)), True), (ABSENT, True), (found(Exchange(1, HOST), ad=False), False), (FAILED, False)],
+    [
+        (found(Exchange(1, HOST)), ("example.org",)),
+        (found(Exchange(1, HOST), canonical="real.example"), ("example.org", "real.example")),
+        (ABSENT, ("example.org",)),
+        (found(Exchange(1, HOST), ad=False), ()),
+        (FAILED, ()),
+    ],
 )
-def test_a_list_of_exchangers_is_signed_or_not(answer: Answer, expected: bool) -> None:
-    assert settle(is_authentic("example.org"), lambda _: answer) is expected
+def test_a_list_of_exchangers_is_signed_or_not(answer: Answer, expected: tuple[str, ...]) -> None:
+    assert settle(signed_names("example.org"), lambda _: answer) == expected
 
 
 @pytest.mark.parametrize(

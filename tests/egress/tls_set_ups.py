@@ -71,6 +71,7 @@ class SetUp:
     tlsa: tuple[str, ...] = ()
     tlsa_fault: str = ""
     alias: str = ""
+    domain_alias: bool = False
     literal: bool = False
     fingerprints: tuple[str, ...] = ()
     sts: Published | None = None
@@ -139,6 +140,7 @@ _RECIPES: dict[str, Callable[[SetUp], Made]] = {
     "not yet valid": lambda s: make(s.host, ROOT, starts=1),
     "of another name": lambda s: make("other.example", ROOT),
     "of the domain": lambda s: make(s.domain, ROOT),
+    "of what the domain is an alias of": lambda s: make(f"real.{s.domain}", ROOT),
     "self-signed": lambda s: make(s.host),
     "expired self-signed of another name": lambda s: make("other.example", days=1),
     "by a stranger": lambda s: make(s.host, _STRANGER),
@@ -207,7 +209,10 @@ class Place:
             lines.append(f"{set_up.host}. 300 IN CNAME {host}.")
         lines += [f"_{self.port}._tcp.{base}. 300 IN TLSA {record}" for record in self.tlsa()]
         found = {set_up.host_zone or set_up.zone: "\n".join(lines)}
-        mine = f"{set_up.domain}. 300 IN MX 10 {set_up.host}."
+        owner = f"real.{set_up.domain}" if set_up.domain_alias else set_up.domain
+        mine = f"{owner}. 300 IN MX 10 {set_up.host}."
+        if set_up.domain_alias:
+            mine += f"\n{set_up.domain}. 300 IN CNAME {owner}."
         if set_up.sts is not None and set_up.sts.announced:
             mine += f'\n_mta-sts.{set_up.domain}. 300 IN TXT "v=STSv1; id=new;"'
         found[set_up.zone] = f"{found.get(set_up.zone, '')}\n{mine}"
