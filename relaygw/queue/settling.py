@@ -82,7 +82,9 @@ class Settler:
     async def _settle_results(self, active: Active) -> bool:
         results, active.results = active.results, []
         over = {result.delivery for result in results}
-        more = self._more(active, results, over)
+        # Most messages have one recipient, or end with this one: nothing to collect.
+        alone = active.collecting is None and len(active.deliveries) == len(results) == 1
+        more = not (alone and results[0].delivery is not None) and self._more(active, results, over)
         step = self._fold(active, results, more)
         active.requests += [Request(order) for order in active.later]
         active.later = []
