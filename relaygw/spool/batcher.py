@@ -1,8 +1,8 @@
 """A thread that takes everything that waits at once, so that one sync serves all who wait for one.
 
-Nobody is made to wait for company who is waited for: an idle thread starts on the first item at once; what arrives
-while it works forms the next batch. Items that nobody waits for give others a moment to join them, and those that need
-no sync do not bring one about. The thread outlives whatever its function raises.
+An idle thread starts on the first item at once; what arrives while it works forms the next batch. Where many waited for
+the last one, the next is given a moment to grow as large. Items that nobody waits for give others longer to join them,
+and those that need no sync do not bring one about. The thread outlives whatever its function raises.
 """
 
 import contextlib
@@ -18,6 +18,13 @@ from twisted.logger import Logger
 PATIENCE = 0.02
 """Seconds that items wait for company that nobody waits for: how much longer a delivery may be repeated if the power
 goes, and what makes one sync serve many."""
+
+
+COMPANY = 4
+"""So many who waited for the last batch say that there is a crowd of them."""
+
+LINGER = 0.002
+"""Seconds for which a batch waits for the others of a crowd: little beside what each of them waits for anyway."""
 
 
 class Haste(enum.Enum):
@@ -47,6 +54,7 @@ class Batcher(Generic[T]):
         self._haste = haste
         self._waiting: queue.SimpleQueue[T | None] = queue.SimpleQueue()
         self._later: list[T | None] = []
+        self._company = 0  # those of the last batch that somebody waited for
         self._until = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -84,7 +92,7 @@ class Batcher(Generic[T]):
         while True:
             came = self._come()
             aside: list[T | None] = []
-            now = not came
+            waited_for = 0
             for item in came:
                 haste = Haste.NOW if item is None else self._haste(item)
                 if haste is Haste.ASIDE:
@@ -93,19 +101,31 @@ class Batcher(Generic[T]):
                 if not self._later:
                     self._until = time.monotonic() + PATIENCE
                 self._later.append(item)
-                now = now or haste is Haste.NOW
-            if now or len(self._later) >= self._limit:
+                waited_for += haste is Haste.NOW
+            if waited_for or not came or len(self._later) >= self._limit:
                 batch, self._later = self._later + aside, []
-                return batch
+                return self._grown(batch, waited_for)
             if aside:
                 return aside
 
     def _come(self) -> list[T | None]:
         """What has been put since, at least one; nothing where what waits for company has waited for long enough."""
+        patience = max(0.0, self._until - time.monotonic()) if self._later else None
         came: list[T | None] = []
         with contextlib.suppress(queue.Empty):
-            patience = max(0.0, self._until - time.monotonic()) if self._later else None
             came.append(self._waiting.get(timeout=patience))
             while len(came) < self._limit:
                 came.append(self._waiting.get_nowait())
         return came
+
+    def _grown(self, batch: list[T | None], waited_for: int) -> list[T | None]:
+        """The batch with those who come in the moment it is given, where it is one of a crowd's."""
+        if waited_for < self._company:
+            until = time.monotonic() + LINGER
+            with contextlib.suppress(queue.Empty):
+                while waited_for < self._company and len(batch) < self._limit and None not in batch[-1:]:
+                    item = self._waiting.get(timeout=max(0.0, until - time.monotonic()))
+                    batch.append(item)
+                    waited_for += item is None or self._haste(item) is Haste.NOW
+        self._company = waited_for if waited_for >= COMPANY else 0
+        return batch

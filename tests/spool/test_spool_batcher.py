@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from relaygw.spool.batcher import PATIENCE, Batcher, Haste
+from relaygw.spool.batcher import COMPANY, PATIENCE, Batcher, Haste
 
 HASTE = {"n": Haste.NOW, "r": Haste.ASIDE, "l": Haste.LATER}
 
@@ -79,6 +79,30 @@ def test_a_full_batch_waits_for_nobody(number: int, first: int) -> None:
     bench.put(*(f"l{each}" for each in range(number)))
     assert len(bench.run()[0]) == first
     assert sum(map(len, bench.batches)) == number
+
+
+def test_after_a_crowd_those_who_come_alone_are_served_all_the_same() -> None:
+    bench = Bench()
+    bench.put(*(f"n{each}" for each in range(COMPANY)))
+    bench.batcher.start()
+    for name in ("n8", "n9"):
+        bench.came.clear()
+        bench.put(name)
+        assert bench.came.wait(10)
+    bench.batcher.stop()
+    assert [item for batch in bench.batches for item in batch] == ["n0", "n1", "n2", "n3", "n8", "n9"]
+
+
+def test_a_crowd_is_waited_for_no_longer_than_until_it_is_there() -> None:
+    bench = Bench(limit=100)
+    bench.put(*(f"n{each}" for each in range(COMPANY)))
+    bench.gate.clear()
+    bench.batcher.start()
+    assert bench.came.wait(10)
+    bench.put(*(f"n{each}" for each in range(COMPANY + 3)))
+    bench.gate.set()
+    bench.batcher.stop()
+    assert [len(batch) for batch in bench.batches] == [COMPANY, COMPANY + 3]
 
 
 def test_a_batch_that_raises_stops_nothing() -> None:
