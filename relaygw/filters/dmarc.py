@@ -151,7 +151,7 @@ class DmarcFilter:
             disposition=_disposition(action),
             overrides=(spared,) if spared is not None else self._deviation(evaluation, action),
         )
-        self._log.add(now, entry(evaluation, around, found.spf, found.signatures))
+        self._log.add(now, partial(entry, evaluation, around, found.spf, found.signatures))
 
     def _deviation(self, evaluation: Evaluation, action: Action) -> tuple[Override, ...]:
         """RFC 9989 5.4: where something else is done than was asked for, the owner is told why."""

@@ -6,7 +6,7 @@ long. What cannot be written is lost, and the journal says why.
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ DAY_LIMIT = 256 * 1024 * 1024
 _WAIT = 1.0
 _MOST_WAITING = 10_000
 
+_Made = tuple[float, Callable[[], Mapping[str, Any]]]
+"""When an evaluation was made, and what makes its entry."""
+
 
 class EvaluationLog:
     """`folder` holds one file per UTC day, such as 2026-11-23.jsonl; `keep` is for how many seconds a day is kept."""
@@ -32,16 +35,16 @@ class EvaluationLog:
         self._services = services
         self._keep = timedelta(seconds=keep)
         self._day_limit = day_limit
-        self._waiting: list[tuple[float, Mapping[str, Any]]] = []
+        self._waiting: list[_Made] = []
         self._writing = False
         self.lost = 0
 
-    def add(self, time: float, entry: Mapping[str, Any]) -> None:
-        """Keep one evaluation; it reaches its file within a second or two."""
+    def add(self, time: float, make: Callable[[], Mapping[str, Any]]) -> None:
+        """Keep one evaluation; it is made by the thread, and reaches its file within a second or two."""
         if len(self._waiting) >= _MOST_WAITING:
             self.lost += 1
             return
-        self._waiting.append((time, entry))
+        self._waiting.append((time, make))
         if not self._writing:
             self._writing = True
             self._services.spawn("keep DMARC evaluations", self._write_soon())
@@ -59,11 +62,11 @@ class EvaluationLog:
         finally:
             self._writing = False
 
-    def write(self, batch: Sequence[tuple[float, Mapping[str, Any]]]) -> None:
+    def write(self, batch: Sequence[_Made]) -> None:
         """Append to the files of their days; may be called in any thread, one at a time."""
         days: dict[str, list[str]] = {}
-        for time, entry in batch:
-            line = json.dumps(entry, separators=(",", ":"))
+        for time, make in batch:
+            line = json.dumps(make(), separators=(",", ":"))
             days.setdefault(f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d}", []).append(line)
         for day, lines in days.items():
             self._append(day, lines)

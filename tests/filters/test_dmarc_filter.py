@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -265,37 +266,37 @@ def log_in(tmp_path: Path, **options: Any) -> tuple[EvaluationLog, Reactor, Task
 
 def test_what_waits_is_written_together_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     log, reactor, _ = log_in(tmp_path)
-    log.add(1_790_000_000.0, {"n": 1})
-    log.add(1_790_000_000.0, {"n": 2})
-    log.add(1_790_000_000.0 + 86400, {"n": 3})
+    log.add(1_790_000_000.0, partial(dict, n=1))
+    log.add(1_790_000_000.0, partial(dict, n=2))
+    log.add(1_790_000_000.0 + 86400, partial(dict, n=3))
     assert not (tmp_path / "log").exists()
     reactor.advance(1)
     assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [1, 2]
     assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-22")] == [3]
     assert (tmp_path / "log" / "2026-09-21.jsonl").stat().st_mode & 0o777 == 0o600
     assert reactor.getDelayedCalls() == []
-    log.add(1_790_000_000.0, {"n": 4})
+    log.add(1_790_000_000.0, partial(dict, n=4))
     reactor.advance(1)
     assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [1, 2, 4]
 
 
 def test_what_waits_when_the_service_stops_is_written(tmp_path: Path) -> None:
     log, _, tasks = log_in(tmp_path)
-    log.add(1_790_000_000.0, {"n": 1})
+    log.add(1_790_000_000.0, partial(dict, n=1))
     _stopped = Deferred.fromCoroutine(tasks.stop())
     assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [1]
 
 
 def test_days_are_forgotten(tmp_path: Path) -> None:
     log, _, _ = log_in(tmp_path)
-    log.write([(1_790_000_000.0 + day * 86400, {"n": day}) for day in range(4)])
+    log.write([(1_790_000_000.0 + day * 86400, partial(dict, n=day)) for day in range(4)])
     assert sorted(path.stem for path in (tmp_path / "log").iterdir()) == ["2026-09-23", "2026-09-24"]
 
 
 def test_a_day_has_its_limit(tmp_path: Path) -> None:
     log, _, _ = log_in(tmp_path, day_limit=7)
     for number in range(3):
-        log.write([(1_790_000_000.0, {"n": number})])
+        log.write([(1_790_000_000.0, partial(dict, n=number))])
     assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [0]
     assert log.lost == 2
 
