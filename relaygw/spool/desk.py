@@ -9,15 +9,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
+from twisted.internet.defer import Deferred, DeferredList, succeed
+
+from relaygw.bridge import as_deferred
 from relaygw.core.envelope import path as in_brackets
 from relaygw.core.events import Event, Imported, Operated
 from relaygw.core.record import Record
+from relaygw.interfaces import SpoolError
 from relaygw.spool.adoption import PRESENT
 from relaygw.spool.archive import ArchiveError, Ending, Head, Item, read_head, read_item
 from relaygw.spool.entries import Damage
 from relaygw.spool.sqlite import SqliteSpool
 
-MESSAGES, OCTETS, SECONDS = 100, 4 * 1024 * 1024, 0.2
+MESSAGES, OCTETS, SECONDS = 200, 4 * 1024 * 1024, 0.05
 """Where a slice ends, at the first of them."""
 
 
@@ -64,32 +68,51 @@ class SpoolDesk:
 
         The answer's `offset` is where to go on, 0 at the end; `problem` tells why the end is not one.
         """
+        begun: list[tuple[Item, Deferred[str]]] = []
+        failure: Exception | None = None
         with _opened(path) as file:
             head = read_head(file)
             told = _Slice(archive=head.archive, offset=offset or head.offset)
             end = time.monotonic() + SECONDS
-            while told.messages < MESSAGES and told.octets < OCTETS and time.monotonic() < end:
-                if not await self._take_one(file, head, told):
-                    break
+            try:
+                while len(begun) < MESSAGES and told.octets < OCTETS and time.monotonic() < end:
+                    taken = self._take_one(file, head, told)
+                    if taken is None:
+                        break
+                    begun.append(taken)
+            except SpoolError as error:
+                failure = error
+        # All at once: one sync for all of them. A failure is told when nothing is under way any more.
+        done: Any = await DeferredList([storing for _, storing in begun], consumeErrors=True)
+        for (item, _), (stored, trouble) in zip(begun, done, strict=True):
+            if not stored:
+                failure = trouble.value
+            else:
+                self._learn(item, trouble, told)
+        if failure is not None:
+            raise failure
         return told.document()
 
-    async def _take_one(self, file: IO[bytes], head: Head, told: "_Slice") -> bool:
+    def _learn(self, item: Item, trouble: str, told: "_Slice") -> None:
+        told.learn(item, trouble)
+        if item.record is not None and not trouble:
+            self._came(item.record, told.archive)
+
+    def _take_one(self, file: IO[bytes], head: Head, told: "_Slice") -> "tuple[Item, Deferred[str]] | None":
+        """The next message, and what is to become of it; None at the end."""
         sink = self._spool.sink()
         try:
             item = read_item(file, told.offset, sink.write)
             if isinstance(item, Ending):
                 told.ended(item)
-                return False
-            trouble = item.problem
-            if item.record is not None:
-                told.octets += sink.size
-                trouble = await self._spool.adopt(item.record, sink, head.archive, self._now())
+                return None
+            told.offset = item.offset
+            if item.record is None:
+                return item, succeed(item.problem)
+            told.octets += sink.size
+            return item, as_deferred(self._spool.adopt(item.record, sink, head.archive, self._now()))
         finally:
             sink.abort()
-        told.learn(item, trouble)
-        if item.record is not None and not trouble:
-            self._came(item.record, head.archive)
-        return True
 
     def _came(self, record: Record, archive: str) -> None:
         self._write_event(
@@ -122,7 +145,7 @@ class _Slice:
     def __init__(self, *, archive: str, offset: int) -> None:
         self.archive = archive
         self.offset = offset
-        self.messages = self.octets = 0
+        self.octets = 0
         self._imported: list[str] = []
         self._present: list[str] = []
         self._refused: list[Mapping[str, str]] = []
@@ -130,8 +153,6 @@ class _Slice:
         self._problem = ""
 
     def learn(self, item: Item, trouble: str) -> None:
-        self.messages += 1
-        self.offset = item.offset
         if not trouble:
             self._imported.append(item.queue_id)
         elif trouble == PRESENT:

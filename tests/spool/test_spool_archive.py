@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from relaygw.cli.direct import run_now
 from relaygw.core.events import Event, Imported
 from relaygw.core.record import Progress, Record
-from relaygw.interfaces import Settlement
+from relaygw.interfaces import ISink, Settlement, SpoolError
 from relaygw.spool.archive import END, ArchiveError, Ending, Writer, read_head, read_item
 from relaygw.spool.desk import SpoolDesk
 from relaygw.spool.reading import Reading
@@ -143,6 +143,31 @@ def test_damaged_messages_are_refused_by_name_and_the_others_come_in(archive: Pa
     assert "is that of 'hell'" in problems["held"]
     assert sorted(told["imported"]) == ["empty", "small"]
     assert list((Path(target.spool.path) / "content").iterdir()) == [], "what was refused left its file behind"
+
+
+class Failing(SqliteSpool):
+    """Cannot store the message of this id."""
+
+    bad = "held"
+
+    async def adopt(self, record: Record, sink: ISink, archive: str, now: float) -> str:
+        if record.queue_id == self.bad:
+            raise SpoolError("the disk is full")
+        return await super().adopt(record, sink, archive, now)
+
+
+def test_a_spool_that_fails_keeps_what_it_took_and_goes_on_later(archive: Path, tmp_path: Path) -> None:
+    spool = Failing(str(tmp_path / "failing"), None)
+    spool.open()
+    target = Target(spool)
+    with pytest.raises(SpoolError, match="the disk is full"):
+        target.take_in(archive)
+    there = sorted(event.queue_id for event in target.events if isinstance(event, Imported))
+    assert there == ["empty", "large", "small"]
+    assert len(target.due) == len(there), "nobody would look for them"
+    spool.bad = ""
+    told = target.take_in(archive)
+    assert (told["imported"], sorted(told["present"])) == (["held"], there)
 
 
 def test_an_archive_that_was_cut_off_gives_what_is_whole_and_says_so(archive: Path, target: Target) -> None:
