@@ -5,12 +5,17 @@ and what proves our return addresses.
 import hmac
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, cast
+
+import attrs
+from twisted.logger import Logger
 
 from relaygw.aliases import Aliases, NamedTable
 from relaygw.config.schema import Config, RewriterConfig, SrsConfig
-from relaygw.core.aliasing import Rules
+from relaygw.core.address import Address, AddressError, parse_address
+from relaygw.core.aliasing import Expansion, Rules
 from relaygw.core.events import Event
 from relaygw.core.permission import Permission, domains_of
 from relaygw.core.routing import Routing
@@ -21,10 +26,19 @@ from relaygw.interfaces import IRewriter, ITransport, Services
 PURPOSE = b"return addresses (SRS)"
 """What is made of the installation's secret here is good for nothing else."""
 
+FOLLOWED = 2000
+"""Entries of each table that are followed when it is read."""
+
+MOST_TOLD = 10
+"""Circles that are told in the log; `relaygw table check` tells all."""
+
 MIN_SECRET = 16
 """Octets of a secret."""
 
 DAY = 86400
+
+
+_log = Logger()
 
 
 class SecretError(ValueError):
@@ -118,6 +132,64 @@ def behind(
         name: cast(ITransport, OutgoingTransport(each, outgoing, write_event)) if name in changed else each
         for name, each in transports.items()
     }
+
+
+@attrs.frozen(kw_only=True)
+class Followed:
+    """An entry of a table that aliases are looked up in, and where an address that it is for leads; `found` None: no
+    address of ours ever comes to it."""
+
+    table: str
+    key: str
+    address: Address
+    found: Expansion | None
+
+
+def follow_all(config: Config, aliases: Aliases, most: int) -> Iterator[Followed]:
+    """The entries of tables in memory, at most so many of each, followed to their ends without waiting for anybody."""
+    aliases = aliases.at_once()
+    for named in aliases.tables:
+        table: Any = named.table
+        for key, _ in islice(tuple(table.entries()), most):
+            address = _example(key, config)
+            if address is None:
+                continue
+            if not aliases.rules.ours(address.domain):
+                yield Followed(table=named.name, key=key, address=address, found=None)
+                continue
+            found = aliases.expand(address)
+            if not isinstance(found, Awaitable):
+                yield Followed(table=named.name, key=key, address=address, found=found)
+
+
+def _example(key: str, config: Config) -> Address | None:
+    """An address that the entry is for."""
+    if key.startswith("@"):
+        key = f"nobody-in-particular{key}"
+    if "@" not in key:
+        if not config.domains:
+            return None
+        key = f"{key}@{config.domains[0]}"
+    try:
+        return parse_address(key)
+    except AddressError:
+        return None
+
+
+def tell_circles(config: Config, aliases: Aliases | None) -> None:
+    """Name what will make mail wait, in the log of the process, before the first of it does."""
+    told = 0
+    for each in follow_all(config, aliases, FOLLOWED) if aliases is not None else ():
+        if each.found is not None and each.found.reply is not None and each.found.reply.temporary:
+            _log.error(
+                "table {table}, {key}: {reason}; mail for it will wait",
+                table=each.table,
+                key=each.key,
+                reason=each.found.reason,
+            )
+            told += 1
+            if told == MOST_TOLD:
+                return
 
 
 def _read(path: str) -> bytes:

@@ -28,7 +28,7 @@ from relaygw.egress.signatories import DkimError
 from relaygw.filters.allowance import Allowance
 from relaygw.filters.chain import Chain
 from relaygw.filters.uses import build_uses
-from relaygw.gateway.addresses import behind, make_aliases, make_outgoing, permission_of
+from relaygw.gateway.addresses import behind, make_aliases, make_outgoing, permission_of, tell_circles
 from relaygw.interfaces import IDirectory, IRewriter, IRouteChecker, ITable, ITransport, Services
 from relaygw.keybook import in_use
 from relaygw.mailbox.store import Store
@@ -121,6 +121,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
     attempt.problems.extend(_route_problems(routing, transports))
     if attempt.problems:
         raise PartsError(*attempt.problems)
+    tell_circles(config, aliases)
     return Parts(
         config=config,
         services=services,
