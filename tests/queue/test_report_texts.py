@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from queue_kit import make_kit, refused
 
+from relaygw.cli.checks import parts
 from relaygw.cli.checks.reports import check, sample
 from relaygw.config.schema import Config, ReportsConfig
 from relaygw.core.content import BytesContent
@@ -153,6 +154,12 @@ def test_a_text_that_cannot_be_used_is_told_with_its_place(
     with pytest.raises(TextError) as caught:
         load_texts(str(tmp_path))
     assert problem in str(caught.value)
+
+
+def test_a_text_that_cannot_be_used_stops_a_start_and_a_reload(tmp_path: Path) -> None:
+    (tmp_path / "failure.en.txt").write_text("Subject: x\n\n{% if %}")
+    findings = [each for each in parts.check(config(tmp_path)) if "failure.en.txt" in each.message]
+    assert [each.level.value for each in findings] == ["error"]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
