@@ -33,7 +33,10 @@ def asker(services: Services, transaction: Transaction, seconds: float) -> Deadl
 
 
 class Allowance:
-    """`message` questions for one message, `client` for one client (its /64 for IPv6) within PERIOD; 0: any number."""
+    """`message` questions for one message, `client` for one client (its /64 for IPv6) within PERIOD; 0: any number.
+
+    Clients on this host have only the bound on their messages.
+    """
 
     def __init__(self, *, message: int, client: int, clock: Any, write_event: Callable[[Event], None]) -> None:
         self._message = message
@@ -61,9 +64,11 @@ class Allowance:
         return f"one message may ask the DNS {self._message} times" if asked >= self._message else ""
 
     def _spend_client(self, transaction: Transaction) -> str:
-        if self._clients is None:
+        client = parse_client(transaction.session.client)
+        # On this host is a proxy, behind which all the world is, or a program of ours.
+        if self._clients is None or client is None or client.is_loopback:
             return ""
-        key, now = _key(transaction), self._seconds()
+        key, now = str(client) if client.version == 4 else block_of(client), self._seconds()
         if not self._clients.take(key, now):
             return ""
         if now >= self._told.get(key, 0.0):
@@ -81,10 +86,3 @@ class Allowance:
                 session=session.id, queue_id=transaction.queue_id, client=session.client, limit=what, most=most
             )
         )
-
-
-def _key(transaction: Transaction) -> str:
-    client = parse_client(transaction.session.client)
-    if client is None:
-        return "local"
-    return str(client) if client.version == 4 else block_of(client)

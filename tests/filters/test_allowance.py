@@ -111,6 +111,12 @@ def test_addresses_of_one_ipv6_network_share() -> None:
     assert place.ask("c", message(3, "2001:db8:0:1::1")).status is AnswerStatus.FOUND
 
 
+@pytest.mark.parametrize("client", ["127.0.0.1", "::1", ""])
+def test_clients_on_this_host_share_no_bound(client: str) -> None:
+    place = Place(client=1)
+    assert {place.ask(f"n{n}", message(n, client)).status for n in range(5)} == {AnswerStatus.FOUND}
+
+
 @pytest.mark.parametrize(
     ("options", "action"), [({}, Action.DEFER), ({"mail_from": {"temperror": "pass"}}, Action.PASS)]
 )
