@@ -221,6 +221,8 @@ def tell(events: Iterable[Told]) -> list[str]:
 
 def _sentence(told: Told) -> str:
     part, teller = _TELLERS.get(str(told.get("event", "")), ("", _unknown))
+    if told.get("route") and part == "ingress":  # changed on its way out, and not as it came in
+        part = "egress"
     about = plain(told.get("queue_id") or told.get("session") or "")
     return f"{part:<8} {about + '  ' if about else ''}{teller(_Facts(told))}"
 

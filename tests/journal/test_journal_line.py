@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from relaygw.core import events
 from relaygw.core.address import Address
-from relaygw.core.events import Accepted, Attempted, Connected, Event, Judged, LoginRefused, Refused, Reported
+from relaygw.core.events import (
+    Accepted,
+    Attempted,
+    Connected,
+    Event,
+    Judged,
+    LoginRefused,
+    Refused,
+    Reported,
+    Rewritten,
+)
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.reply import Reply
 from relaygw.journal.line import MAX_ITEMS, MAX_TEXT, event_name, make_line, timestamp
@@ -174,3 +184,11 @@ def test_a_story() -> None:
         "00:00:01.000  egress   q  delivered at attempt 1 to <b@example.net> by mx.example.net [192.0.2.9] "
         "over TLSv1.3: 250 2.0.0 Ok?[0m (0.5 s)",
     ]
+
+
+def test_what_is_rewritten_on_its_way_out_is_told_of_egress() -> None:
+    for route, part in (("", "ingress"), ("rest", "egress")):
+        line = make_line(Rewritten(queue_id="q", rewriter="tidy", sender="<a@b.test>", route=route), 0.0)
+        (_, told) = tell([json.loads(line.text)])
+        assert f"  {part} " in told
+        assert ("for the route rest" in told) is bool(route)
