@@ -31,7 +31,9 @@ def adopt(store: Store, entry: Entry, archive: str, now: float) -> str:
         same = _is_same(row[0], entry.record)
         return _not_taken(store, entry, PRESENT if same else "another message has its queue id")
     store.insert([entry])
-    store.execute("DELETE FROM imported WHERE moment < ?", (now - REMEMBERED,))
+    if store.execute("SELECT 1 FROM imported WHERE archive = ? LIMIT 1", (archive,)).fetchone() is None:
+        # Once per archive: it goes over all that is remembered.
+        store.execute("DELETE FROM imported WHERE moment < ?", (now - REMEMBERED,))
     store.execute("INSERT INTO imported (archive, queue_id, moment) VALUES (?, ?, ?)", (archive, queue_id, now))
     return ""
 

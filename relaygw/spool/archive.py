@@ -21,6 +21,7 @@ import attrs
 from relaygw.core.content import CHUNK, Content
 from relaygw.core.record import Record
 from relaygw.spool.codec import CodecError, decode_record, encode_record
+from relaygw.spool.foreign import fault
 
 FORMAT = 1
 HEAD, END = "relaygw-archive.json", "relaygw-archive-end.json"
@@ -138,17 +139,20 @@ def read_head(file: IO[bytes]) -> Head:
 
 def read_item(file: IO[bytes], offset: int, write: Callable[[bytes], object]) -> Item | Ending:
     """The message at this place; its octets are handed to `write` as they are read. Whatever is wrong is a value."""
-    file.seek(offset)
     try:
+        file.seek(offset)
         with tarfile.open(fileobj=file, mode="r:") as tar:
             content = tar.next()
             if content is None:
                 return Ending(problem="the archive is not whole: its end is missing")
             if content.name == END:
                 return Ending(problem="")
-            return _item(tar, content, write)
-    except (tarfile.TarError, EOFError, OSError) as error:
+            item = _item(tar, content, write)
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
         return Ending(problem=f"the archive cannot be read any further: {error}")
+    if isinstance(item, Item) and item.offset <= offset:  # sizes are what somebody wrote, below zero too
+        return Ending(problem="the archive cannot be read any further: it leads back to where it was read")
+    return item
 
 
 def _item(tar: tarfile.TarFile, content: tarfile.TarInfo, write: Callable[[bytes], object]) -> Item | Ending:
@@ -158,6 +162,8 @@ def _item(tar: tarfile.TarFile, content: tarfile.TarInfo, write: Callable[[bytes
     queue_id = named[1]
     if named[2] == "json":
         return Item(queue_id=queue_id, record=None, problem="its content is missing", offset=tar.offset)
+    if content.issparse():  # a few octets that stand for as many as there is room on no disk
+        return Item(queue_id=queue_id, record=None, problem="its content is a file with holes", offset=tar.offset)
     digest, size = _copy(tar, content, write)
     behind = tar.offset
     envelope = tar.next()
@@ -186,7 +192,7 @@ def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, write: Callable[[bytes]
 
 
 def _json(tar: tarfile.TarFile, member: tarfile.TarInfo) -> dict[str, Any]:
-    if member.size > MAX_JSON or not member.isreg():
+    if member.size > MAX_JSON or not member.isreg() or member.issparse():
         raise ArchiveError(f"{member.name} is too large")
     file = tar.extractfile(member)
     assert file is not None  # it is a regular file
@@ -209,4 +215,6 @@ def _record(told: dict[str, Any], queue_id: str, digest: str, size: int) -> Reco
         raise ArchiveError(f"its envelope is that of {record.queue_id!r:.40}")
     if record.finished:
         raise ArchiveError("none of its recipients waits")
+    if wrong := fault(record, size):
+        raise ArchiveError(wrong)
     return record

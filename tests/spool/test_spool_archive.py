@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relaygw.cli.direct import run_now
+from relaygw.core.address import Address
+from relaygw.core.content import BytesContent
+from relaygw.core.envelope import Recipient
 from relaygw.core.events import Event, Imported
 from relaygw.core.record import Progress, Record
 from relaygw.interfaces import ISink, Settlement, SpoolError
-from relaygw.spool.archive import END, ArchiveError, Ending, Writer, read_head, read_item
+from relaygw.spool.adoption import REMEMBERED
+from relaygw.spool.archive import END, ArchiveError, Ending, Item, Writer, read_head, read_item
 from relaygw.spool.desk import SpoolDesk
 from relaygw.spool.reading import Reading
 from relaygw.spool.sqlite import SqliteSpool
+from relaygw.spool.store import Store
 from relaygw.testing.spool import LARGE, NOW, PREFIX, SMALL, make_record, progressed, read, store
 
 MESSAGES = (("small", SMALL), ("large", LARGE), ("empty", b""), ("held", b"\r\nno header, \x00\xff\n"))
@@ -239,3 +245,110 @@ def test_octets_changed_anywhere_are_a_refusal_or_an_end_never_another_message(
             assert item.record.envelope.recipients == good[item.queue_id].envelope.recipients
         assert item.offset > offset
         offset = item.offset
+
+
+def foreign(tmp_path: Path, record: Record, data: bytes = SMALL) -> Path:
+    """An archive of a record that nobody's doors have looked at, and of one that is as it should be."""
+    path = tmp_path / "foreign.tar"
+    with path.open("wb") as file:
+        writer = Writer(file, archive="foreign", hostname="elsewhere.example", created=NOW)
+        for each in (record, make_record("good", size=len(data))):
+            writer.put(each, BytesContent(data))
+        writer.close()
+    return path
+
+
+def due(record: Record, moment: float) -> Record:
+    return attrs.evolve(record, recipients=tuple(attrs.evolve(state, due=moment) for state in record.recipients))
+
+
+def to(record: Record, address: Address) -> Record:
+    recipient = Recipient(address=address)
+    state = attrs.evolve(record.recipients[0], recipient=recipient)
+    return attrs.evolve(record, recipients=(state,))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: to(record, Address("a\r\nDATA", "example.net")),
+        lambda record: to(record, Address("a", "example.net\r\nDATA")),
+        lambda record: to(record, Address("a", "EXAMPLE.net")),
+        lambda record: attrs.evolve(
+            record, envelope=attrs.evolve(record.envelope, sender=Address("a", "b.example> SIZE=1"))
+        ),
+        lambda record: attrs.evolve(record, envelope=attrs.evolve(record.envelope, envid="e\r\nQUIT")),
+        lambda record: attrs.evolve(record, header_from="example.net\r\nX: y"),
+        lambda record: attrs.evolve(record, client="not an address"),
+        lambda record: attrs.evolve(record, arrived=1e300),
+        lambda record: attrs.evolve(record, size=record.size + 1),
+        lambda record: due(record, float("nan")),
+        lambda record: due(record, float("inf")),
+        lambda record: due(record, -1.0),
+    ],
+)
+def test_a_record_that_no_door_would_let_in_is_refused_and_holds_up_nobody(
+    change: Callable[[Record], Record], target: Target, tmp_path: Path
+) -> None:
+    told = target.take_in(foreign(tmp_path, change(make_record("bad", size=len(SMALL)))))
+    assert [each["id"] for each in told["refused"]] == ["bad"]
+    assert told["imported"] == ["good"]
+
+
+def tar_with(path: Path, *members: tuple[str, bytes, dict[str, str]]) -> Path:
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        head = json.dumps({"format": 1, "archive": "made", "hostname": "h"}).encode()
+        for name, data, headers in (("relaygw-archive.json", head, dict[str, str]()), *members):
+            info = tarfile.TarInfo(name)
+            info.size, info.pax_headers = len(data), headers
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_a_content_with_holes_is_refused_without_being_written(tmp_path: Path) -> None:
+    """A file of 4 KB must not become one of a terabyte in the spool."""
+    holes = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.size": str(10**12)}
+    holes |= {"GNU.sparse.map": f"0,512,{10**12},0", "GNU.sparse.name": "messages/Q.eml"}
+    path = tar_with(tmp_path / "holes.tar", ("messages/Q.eml", b"x" * 512, holes), ("messages/Q.json", b"{}", {}))
+    written: list[bytes] = []
+    with path.open("rb") as file:
+        item = read_item(file, read_head(file).offset, written.append)
+    assert isinstance(item, Item)
+    assert (item.record, written) == (None, [])
+
+
+@pytest.mark.parametrize("size", ["-512", "-1024", "-100000", "99999999999999999999999"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_sizes_that_lead_nowhere_or_back_are_an_end_or_a_refusal(size: str, which: int, tmp_path: Path) -> None:
+    """The command that imports goes on where it is told to, and must come to an end."""
+    members = [("messages/Q.eml", b"x" * 512, dict[str, str]()), ("messages/Q.json", b"{}", dict[str, str]())]
+    members[which] = (*members[which][:2], {"size": size})
+    path = tar_with(tmp_path / "sizes.tar", *members)
+    with path.open("rb") as file:
+        offset = read_head(file).offset
+        for _ in range(10):
+            item = read_item(file, offset, lambda data: None)
+            if isinstance(item, Ending):
+                return
+            assert item.record is None
+            assert item.offset > offset
+            offset = item.offset
+    pytest.fail("it does not end")
+
+
+def test_what_was_taken_in_long_ago_is_forgotten_with_the_next_archive(
+    archive: Path, source: SqliteSpool, target: Target, tmp_path: Path
+) -> None:
+    """What is remembered is gone over once per archive, not once per message."""
+    spool = target.spool
+    target.take_in(archive)
+    old = "UPDATE imported SET moment = ?"
+    run_now(spool._call(lambda store: store.execute(old, (NOW - REMEMBERED - 1,)).rowcount))
+    target.take_in(write(source, tmp_path / "second.tar", "two"))
+    assert run_now(spool._call(_remembered)) == ["one"] * len(MESSAGES)  # all were there: nothing came in
+    target.take_in(foreign(tmp_path, make_record("new", size=len(SMALL))))
+    assert run_now(spool._call(_remembered)) == ["foreign"] * 2
+
+
+def _remembered(store: Store) -> list[str]:
+    return [archive for (archive,) in store.execute("SELECT archive FROM imported")]
