@@ -15,11 +15,12 @@ def owner_of(record: Record) -> str:
     sender = record.envelope.sender
     if sender is None:
         return "<>" if record.origin is Origin.REPORT else f"<> from {record.client}"
-    return _stem(sender.local, sender.domain)
+    return owner_of_sender(sender.local, sender.domain)
 
 
 @lru_cache(maxsize=4096)
-def _stem(local: str, domain: str) -> str:
+def owner_of_sender(local: str, domain: str) -> str:
+    """Who owns what came from this address without a login, however its letters are written."""
     stem = _STEM.match(local)
     local = stem[0] if stem is not None else local
-    return f"{local.rstrip('0123456789-_.') or local}@{domain}".lower()
+    return f"{(local.rstrip('0123456789-_.') or local).casefold()}@{domain.lower()}"

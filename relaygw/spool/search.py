@@ -8,6 +8,7 @@ is known, and no index has to be kept up for it while mail is on its way.
 import json
 from collections.abc import Iterator, Sequence
 
+from relaygw.core.owner import owner_of_sender
 from relaygw.core.patterns import Patterns
 from relaygw.core.record import Origin, Record
 from relaygw.core.selection import Selection
@@ -71,11 +72,14 @@ def _end(store: Store, after: str, rows: int) -> str:
 
 def _clauses(selection: Selection) -> Iterator[Clause]:
     """What must hold of the row of every record that is meant."""
+    if selection.logins:
+        yield _owned_by(sorted(selection.logins))
+    if selection.sender is not None and _names_all(selection.sender):
+        clause, owners = _owned_by(sorted({_owner(key) for key in selection.sender.addresses}))
+        yield f"({clause} OR instr(record, ?) > 0)", (*owners, '"login":')
     for patterns in (selection.sender, selection.recipient):
         if patterns is not None:
             yield _one_of(list(_needles(patterns)))
-    if selection.logins:
-        yield _one_of([f'"login":{json.dumps(login)}' for login in sorted(selection.logins)])
     if selection.listeners:
         yield _one_of([f'"listener":{json.dumps(listener)}' for listener in sorted(selection.listeners)])
     if selection.findings:
@@ -88,6 +92,21 @@ def _clauses(selection: Selection) -> Iterator[Clause]:
         yield _one_of(['"quarantined":true'])
     if selection.origin is not None and selection.origin is not Origin.RECEIVED:
         yield _one_of([f'"origin":"{selection.origin.value}"'])
+
+
+def _owned_by(owners: Sequence[str]) -> Clause:
+    return f"owner IN ({', '.join('?' * len(owners))})", tuple(owners)
+
+
+def _owner(key: str) -> str:
+    """Who owns what came from an address, unless somebody had logged in."""
+    local, _, domain = key.rpartition("@")
+    return owner_of_sender(local, domain)
+
+
+def _names_all(patterns: Patterns) -> bool:
+    """Whether they are addresses and nothing else."""
+    return bool(patterns.addresses) and not (patterns.domains or patterns.suffixes or patterns.null)
 
 
 def _one_of(needles: Sequence[str]) -> Clause:

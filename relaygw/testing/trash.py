@@ -135,10 +135,16 @@ async def check_search(spool: ISpool) -> None:
     records[7] = attrs.evolve(records[7], envelope=attrs.evolve(records[7].envelope, sender=None))
     other = attrs.evolve(records[8].recipients[0].recipient, address=Address("x", "sub.example.com"))
     records[8] = attrs.evolve(records[8], recipients=(attrs.evolve(records[8].recipients[0], recipient=other),))
+    for number, local in ((9, "SENDER"), (10, "sender+tag"), (11, "straße"), (12, "news-17")):
+        sender = Address(local, "example.org")
+        envelope = attrs.evolve(records[number].envelope, sender=sender)
+        records[number] = attrs.evolve(records[number], login="", envelope=envelope)
     for record in records:
         await store(spool, record)
     for selection in (
         Selection(),
+        Selection(sender=compile_patterns(["sender+tag@example.org", "STRASSE@example.org"], {})),
+        Selection(sender=compile_patterns(["NEWS-17@example.org"], {})),
         Selection(ids=frozenset({"id03", "id17", "nobody"})),
         Selection(held=True),
         Selection(held=False),

@@ -179,6 +179,7 @@ def test_a_limit_stays_between_one_and_the_most(steps: list[str], initial: int, 
     [
         ("shop", "x@example.org", "shop"),
         ("", "Alice@Example.org", "alice@example.org"),
+        ("", "Stra\u00dfe@example.org", "strasse@example.org"),
         ("", "bounces+bob=example.com@lists.example", "bounces@lists.example"),
         ("", "bounce-123456@lists.example", "bounce@lists.example"),
         ("", "12345@example.org", "12345@example.org"),
