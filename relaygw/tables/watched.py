@@ -1,19 +1,25 @@
 """Files that tables are made of: looked at once a second at most, read again when one of them changes, kept as they
-were where the new content cannot be used. At start, a file that cannot be used is refused.
+were where the new content cannot be used. At start, a file that cannot be used is refused. Large ones are read again in
+a thread, and until then their former entries hold.
 """
 
 import os
 import stat
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import execute
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the files' times."""
+
+LARGE = 128 * 1024
+"""Octets beyond which reading again would keep the reactor from its work."""
 
 MAX_SIZE = 64 * 1024 * 1024
 """Octets of a file that is read."""
@@ -26,35 +32,47 @@ class FileError(ValueError):
 
 
 class Watched(Generic[T]):
-    """`read()` answers what the files hold and their paths, or raises FileError; the value is `current()`."""
+    """`read()` answers what the files hold and their paths, or raises FileError; the value is `current()`. `reactor` is
+    IReactorTime, and IReactorThreads where there are threads."""
 
-    def __init__(self, read: Callable[[], tuple[T, Sequence[str]]], clock: IReactorTime) -> None:
+    def __init__(self, read: Callable[[], tuple[T, Sequence[str]]], reactor: Any) -> None:
         self._read = read
-        self._clock = clock
+        self._reactor = reactor
+        self._reading = False
         self._value, paths = read()
         self._paths = tuple(paths)
         self._stamps = _stamps(self._paths)
-        self._looked = clock.seconds()
+        self._looked = reactor.seconds()
         self.trouble = ""
 
     def current(self) -> T:
         """What the files hold, or held when they could last be used (`trouble` then says why)."""
-        now = self._clock.seconds()
-        if not 0 <= now - self._looked < LOOK_EVERY:
+        now = self._reactor.seconds()
+        if not 0 <= now - self._looked < LOOK_EVERY and not self._reading:
             self._looked = now
             stamps = _stamps(self._paths)
             if stamps != self._stamps:
                 self._stamps = stamps
-                self._again()
+                self._again(sum(stamp[2] for stamp in stamps if stamp is not None))
         return self._value
 
-    def _again(self) -> None:
-        try:
-            self._value, paths = self._read()
-        except FileError as error:
-            self.trouble = str(error)
-            _log.error("a table cannot be read again, its former entries stay: {error}", error=error)
-            return
+    def _again(self, size: int) -> None:
+        if size <= LARGE or not hasattr(self._reactor, "getThreadPool"):
+            reading = execute(self._read)
+        else:
+            reading = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._read)
+        self._reading = True
+        _ = reading.addCallbacks(self._use, self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self._reading = False
+        error = failure.value
+        self.trouble = str(error) if isinstance(error, FileError) else f"{type(error).__name__}: {error}"
+        _log.error("a table cannot be read again, its former entries stay: {error}", error=self.trouble)
+
+    def _use(self, read: tuple[T, Sequence[str]]) -> None:
+        self._reading = False
+        self._value, paths = read
         self.trouble = ""
         if tuple(paths) != self._paths:
             self._paths = tuple(paths)

@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 from relaygw.interfaces import IEntries, ITable
 from relaygw.plugins import OptionsError
 from relaygw.tables.entries import AliasTable, FileTable, InlineTable
+from relaygw.testing.threads import InlinePool, InlineReactor
 
 
 class Made:
@@ -81,6 +82,36 @@ def test_a_changed_file_counts_within_a_second_and_a_broken_one_changes_nothing(
     made.clock.advance(1)
     assert table.lookup("a@b.test") == ("g@h.test",)
     assert table.trouble == ""
+
+
+def test_a_large_file_is_read_again_beside_and_holds_until_then(made: Made) -> None:
+    waiting: list[Any] = []
+
+    class Later(InlineReactor):
+        def getThreadPool(self) -> Any:
+            pool = InlinePool()
+            return SimpleNamespace(
+                callInThreadWithCallback=lambda *given: waiting.append(lambda: pool.callInThreadWithCallback(*given))
+            )
+
+    clock = made.services.reactor = Later()
+    filler = "".join(f"user{number}@b.test x{number}@d.test\n" for number in range(6000))
+    made.write("map", f"{filler}a@b.test c@d.test\n")
+    table = made.make(FileTable, file="map")
+    made.write("map", f"{filler}a@b.test e@f.test\n")
+    clock.advance(1)
+    assert table.lookup("a@b.test") == ("c@d.test",)
+    clock.advance(1)
+    assert table.lookup("a@b.test") == ("c@d.test",)
+    (read,) = waiting
+    read()
+    assert table.lookup("a@b.test") == ("e@f.test",)
+    made.write("map", f"{filler}broken\n")
+    clock.advance(1)
+    table.lookup("a@b.test")
+    waiting[1]()
+    assert table.lookup("a@b.test") == ("e@f.test",)
+    assert "line 6001" in table.trouble
 
 
 def test_lists_in_files_are_read_where_that_is_allowed_and_watched_too(made: Made) -> None:
