@@ -60,10 +60,12 @@ class IObserver(Interface):
 
 
 class IRewriter(Interface):
-    """A change asked for by name, made once, before the commit."""
+    """A change asked for by name: on listeners made once, before the commit; on routes at every attempt, before signing.
+
+    On a route it may change recipients, but neither add nor remove any."""
 
     def rewrite(envelope: Envelope, head: bytes) -> tuple[Envelope, bytes]:
-        """The new envelope and header section; either may be returned as it was."""
+        """The new envelope and header section; either may be returned as it was. What it raises makes mail wait."""
 
 
 class ITransport(Interface):

@@ -1,1 +1,1 @@
-"""Changes asked for by name in the configuration, made once, before the commit."""
+"""Changes asked for by name in the configuration: once, before the commit, or at every attempt by a route."""
