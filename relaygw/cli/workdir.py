@@ -87,20 +87,24 @@ use = "size"
 listeners = ["mx", "submission", "submissions"]
 
 # Who sent it: what the owners of its domains ask for is done, to refuse it included. Mail that a forwarder you know has
-# broken comes through by its network: options = { forwarders = ["192.0.2.0/24"] } for dmarc.
+# broken comes through by its network, `forwarders = ["192.0.2.0/24"]` in the options of dmarc. Programs on this host are
+# left alone.
 [[filter]]
 use = "spf"
 
 [[filter]]
 use = "dkim"
 on_error = "skip"
+options = { skip = ["127.0.0.0/8", "::1"] }
 
 [[filter]]
 use = "arc"
 on_error = "skip"
+options = { skip = ["127.0.0.0/8", "::1"] }
 
 [[filter]]
 use = "dmarc"
+options = { skip = ["127.0.0.0/8", "::1"] }
 
 [[filter]]
 use = "null_sender"

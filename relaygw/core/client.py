@@ -2,7 +2,7 @@
 
 import functools
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -40,6 +40,23 @@ def block_of(client: IPAddress) -> str:
 def is_inside(client: IPAddress) -> bool:
     """Whether the address is a private one, of which the public DNS knows nothing."""
     return is_in(client, _INSIDE)
+
+
+def among(networks: Collection[Network]) -> Callable[[str], bool]:
+    """Whether a session's client is in one of the networks; remembered, as the same ones come again and again."""
+    if not networks:
+        return _nobody
+
+    @functools.lru_cache(maxsize=4096)
+    def is_among(text: str) -> bool:
+        client = parse_client(text)
+        return client is not None and is_in(client, networks)
+
+    return is_among
+
+
+def _nobody(text: str) -> bool:
+    return False
 
 
 def is_in(client: IPAddress, networks: Collection[Network]) -> bool:

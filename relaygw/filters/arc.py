@@ -10,9 +10,10 @@ import attrs
 from zope.interface import implementer
 
 from relaygw.bridge import follow
-from relaygw.config.kinds import Duration
+from relaygw.config.kinds import AnyNetwork, Duration
 from relaygw.core.arc import Check, Findings, Result
 from relaygw.core.arc.finding import auth_result, summary
+from relaygw.core.client import among
 from relaygw.core.reply import Reply
 from relaygw.core.session import Transaction
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
@@ -26,10 +27,12 @@ from relaygw.plugins import structure_options
 @attrs.frozen(kw_only=True)
 class ArcOptions:
     """`actions` maps the result (none, pass, fail) to an action; all others pass. A chain that fails says nothing bad
-    about a message (RFC 8617 5.2.2), so nothing is refused by default. `timeout` is for all keys together."""
+    about a message (RFC 8617 5.2.2), so nothing is refused by default. `timeout` is for all keys together. Clients in
+    `skip` are not looked at."""
 
     actions: Mapping[Result, Action] = attrs.field(factory=dict)
     timeout: Duration = 20.0
+    skip: tuple[AnyNetwork, ...] = ()
 
 
 @implementer(IFilter, IAuthenticating)
@@ -41,11 +44,12 @@ class ArcFilter:
 
     def __init__(self, options: Options, services: Services) -> None:
         self._options = structure_options(ArcOptions, options)
+        self._skips = among(self._options.skip)
         self._services = services
 
     def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session, content = transaction.session, transaction.content
-        if session.trusted or session.login or content is None:
+        if session.trusted or session.login or content is None or self._skips(session.client):
             return PASS
         clock = self._services.reactor
         check = Check(content.head)

@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
 from relaygw.bridge import as_deferred, follow
-from relaygw.config.kinds import Count, Duration
+from relaygw.config.kinds import AnyNetwork, Count, Duration
+from relaygw.core.client import among
 from relaygw.core.content import Content
 from relaygw.core.dkim import Check, Findings, Policy, Result
 from relaygw.core.dkim.finding import auth_results, summary
@@ -34,6 +35,7 @@ class DkimOptions:
 
     `signatures` is how many are looked at; `partial_body` takes a signature that covers only the beginning of the body
     (l=) for good; `clock_skew` is how far in the future one may have been made; `timeout` is for all keys together.
+    Clients in `skip` are not looked at.
     """
 
     actions: Mapping[Result, Action] = attrs.field(factory=dict)
@@ -41,6 +43,7 @@ class DkimOptions:
     partial_body: bool = False
     clock_skew: Duration = 300.0
     timeout: Duration = 20.0
+    skip: tuple[AnyNetwork, ...] = ()
 
 
 @implementer(IFilter, IAuthenticating)
@@ -52,6 +55,7 @@ class DkimFilter:
 
     def __init__(self, options: Options, services: Services) -> None:
         self._options = structure_options(DkimOptions, options)
+        self._skips = among(self._options.skip)
         self._services = services
         self._policy = Policy(
             signatures=self._options.signatures,
@@ -61,7 +65,7 @@ class DkimFilter:
 
     def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session, content = transaction.session, transaction.content
-        if session.trusted or session.login or content is None:
+        if session.trusted or session.login or content is None or self._skips(session.client):
             return PASS
         resolver = asker(self._services, transaction, self._options.timeout)
         return follow(find_signatures(content, resolver, self._services.reactor, self._policy), self._verdict)

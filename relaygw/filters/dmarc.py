@@ -18,7 +18,7 @@ from relaygw.bridge import follow
 from relaygw.config.kinds import AnyNetwork, DomainOrBelow, Duration
 from relaygw.core import arc, dkim, spf
 from relaygw.core.author import read_authors
-from relaygw.core.client import parse_client
+from relaygw.core.client import among, parse_client
 from relaygw.core.dmarc import Evaluation, evaluate
 from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, Trust, auth_result, case, override, reply_for, summary
 from relaygw.core.dmarc.record import Policy
@@ -48,7 +48,8 @@ class DmarcOptions:
     the policy to be applied; the others are pass, absent, unreadable, temperror and permerror.
 
     Clients in `forwarders` and chains sealed by `sealers` may send on what fails. `timeout` is for all DNS questions of
-    one evaluation. `keep` is for how long evaluations are kept for reports; with `record` false they are not.
+    one evaluation. `keep` is for how long evaluations are kept for reports; with `record` false they are not. Clients
+    in `skip` are not judged.
     """
 
     actions: Mapping[Case, Action] = attrs.field(factory=dict)
@@ -57,6 +58,7 @@ class DmarcOptions:
     timeout: Duration = 20.0
     record: bool = True
     keep: Duration = 14 * 86400.0
+    skip: tuple[AnyNetwork, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -77,6 +79,7 @@ class DmarcFilter:
 
     def __init__(self, options: Options, services: Services) -> None:
         self._options = structure_options(DmarcOptions, options)
+        self._skips = among(self._options.skip)
         self._services = services
         self._actions = {**DEFAULT_ACTIONS, **self._options.actions}
         self._trust = Trust(forwarders=self._options.forwarders, sealers=domains_of(self._options.sealers))
@@ -86,7 +89,7 @@ class DmarcFilter:
 
     def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session, content = transaction.session, transaction.content
-        if session.trusted or session.login or content is None:
+        if session.trusted or session.login or content is None or self._skips(session.client):
             return PASS
         signatures: dkim.Findings | Awaitable[dkim.Findings] | None = _result(transaction, dkim.Findings)
         if signatures is None:

@@ -25,7 +25,8 @@ from relaygw.filters.spf import SpfFilter
 from relaygw.filters.uses import Use
 from relaygw.filters.waiting import Abandoned
 from relaygw.interfaces import IAuthenticating, IFilter
-from relaygw.testing.filters import make_services
+from relaygw.testing.filters import SAMPLE, make_services, make_session, make_transaction, run_filter
+from relaygw.testing.threads import InlineReactor
 
 SESSION = Session(id="s1", listener="public", role=Role.MX, client="192.0.2.1", hello="client.example")
 ENVELOPE = Envelope(sender=Address("a", "sender.example"))
@@ -244,6 +245,25 @@ def test_the_checks_of_senders_say_what_they_report(check: Any) -> None:
     filter_ = check({}, make_services())
     assert IAuthenticating.providedBy(filter_)
     assert filter_.methods == (check.__name__.removesuffix("Filter").lower(),)
+
+
+@pytest.mark.parametrize("check", [DkimFilter, DmarcFilter, ArcFilter, SpfFilter, IprevFilter])
+@pytest.mark.parametrize(
+    ("client", "skipped"),
+    [
+        ("192.0.2.0", True),
+        ("192.0.2.255", True),
+        ("::ffff:192.0.2.1", True),
+        ("192.0.3.0", False),
+        ("2001:db8::1", True),
+    ],
+)
+def test_the_checks_of_senders_leave_alone_whom_they_are_told_to(check: Any, client: str, skipped: bool) -> None:
+    options = {"skip": ["192.0.2.0/24", "2001:db8::1"]}
+    filter_ = check(options, make_services(clock=InlineReactor()))
+    transaction = make_transaction(session=make_session(client=client), content=SAMPLE)
+    phase = min(filter_.phases, key=lambda each: each is not Phase.DATA)
+    assert (run_filter(filter_, phase, transaction) is PASS) is skipped
 
 
 def test_a_shadow_filter_that_breaks_is_skipped_whatever_its_on_error_says() -> None:
