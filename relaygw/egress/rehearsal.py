@@ -15,6 +15,7 @@ from relaygw.egress.client import Session
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, Login, TlsMode
 from relaygw.egress.policy import ruling_of
+from relaygw.egress.resumption import Resumption
 
 MAX_HOSTS = 10
 """Addresses looked at."""
@@ -52,7 +53,9 @@ async def _one(courier: Courier, stop: Stop, connect: bool) -> Told:
 
 async def _connected(courier: Courier, stop: Stop, hop: Hop) -> Told:
     quiet = attrs.evolve(hop, login=None)
-    opening = Deferred.fromCoroutine(courier.opener.open(stop.target, quiet))
+    # A resumed session would show the certificate of before.
+    opener = attrs.evolve(courier.opener, resumption=Resumption(courier.clock))
+    opening = Deferred.fromCoroutine(opener.open(stop.target, quiet))
     timer = courier.clock.callLater(TIMEOUT, opening.cancel)
     try:
         session: Session = await opening

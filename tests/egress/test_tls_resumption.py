@@ -24,6 +24,7 @@ from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.opener import Opener
 from relaygw.egress.parameters import manners
+from relaygw.egress.rehearsal import rehearse
 from relaygw.egress.resumption import LIFETIME, MAX_EACH, MAX_KEYS, Resumption
 from relaygw.egress.tls import ClientCreator, TlsFacts
 
@@ -52,6 +53,13 @@ class Cutting(Peer):
 
     cut = False
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.over: Deferred[None] = Deferred()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.over.callback(None)
+
     def dataReceived(self, data: bytes) -> None:
         if self.cut and self._server is self._inside:
             self.transport.abortConnection()
@@ -75,6 +83,7 @@ class ResumptionTests(TestCase):
         make_certificate(self.folder)
         self.server = Sessions(self.folder, self.version)
         self.cut: list[bool] = []
+        self.peers: list[Cutting] = []
         factory = Factory()
         factory.buildProtocol = self.build  # type: ignore[method-assign,assignment]  # the shortest of factories
         self.port = reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -85,6 +94,7 @@ class ResumptionTests(TestCase):
         outside, inside = Server(OFFERS, starttls=b"220 2.0.0 go\r\n"), Server(INSIDE)
         peer = Cutting(outside, inside, self.server, False, b"")
         peer.cut = self.cut.pop(0) if self.cut else False
+        self.peers.append(peer)
         return peer
 
     def hop(self, mode: TlsMode, **facts: Any) -> Hop:
@@ -124,6 +134,17 @@ class ResumptionTests(TestCase):
             assert (outcome.status, outcome.tls) == (Status.DELIVERED, self.tls)
         yield Deferred.fromCoroutine(courier.pool.stop())
         assert self.server.resumed == [False]
+
+    @inlineCallbacks
+    def test_a_rehearsal_wants_to_see_the_certificate_anew(self) -> Any:
+        services = make_services(reactor, tls="encrypt")
+        courier = Courier(services, manners("relay.example", services.settings.egress))
+        stop = Stop(target=Target(host=NAME, address="127.0.0.1"), hop=self.hop(TlsMode.ENCRYPT))
+        for _ in range(2):
+            [told] = yield Deferred.fromCoroutine(rehearse(courier, [stop], True))
+            assert "certificate" in told["connection"]
+            yield self.peers[-1].over
+        assert self.server.resumed == [False, False]
 
     @inlineCallbacks
     def test_fingerprints_and_dane_are_still_looked_at(self) -> Any:
