@@ -87,8 +87,8 @@ use = "size"
 listeners = ["mx", "submission", "submissions"]
 
 # Who sent it: what the owners of its domains ask for is done, to refuse it included. Mail that a forwarder you know has
-# broken comes through by its network, `forwarders = ["192.0.2.0/24"]` in the options of dmarc. Programs on this host are
-# left alone.
+# broken comes through by its network, `forwarders = ["192.0.2.0/24"]` in the options of dmarc. Programs on this host
+# are left alone.
 [[filter]]
 use = "spf"
 
