@@ -172,11 +172,14 @@ class Claims:
         limit = min(max(BATCH // max(len(self._left), 1), LEAST), self._room())
         if limit <= 0 or not self._left or not self._open:
             return False
-        owner, now = next(iter(self._left)), self._clock.seconds()
-        self._left.move_to_end(owner)
-        records = await self._spool.claim(now, now + LEASE, limit, owner)
-        if not records:
-            del self._left[owner]
+        (owner, _), now = self._left.popitem(last=False), self._clock.seconds()
+        try:
+            records = await self._spool.claim(now, now + LEASE, limit, owner)
+        except BaseException:
+            self.leave(owner)
+            raise
+        if records:
+            self.leave(owner)  # else nothing is left, but for what was given back meanwhile and named then
         for record in records:
             self._hand_over(record)
         return True

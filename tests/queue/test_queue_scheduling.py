@@ -20,7 +20,8 @@ from relaygw.core.record import Progress, Record, Route
 from relaygw.core.reply import Reply
 from relaygw.core.routing import compile_routes
 from relaygw.core.selection import Selection
-from relaygw.interfaces import Attempt, ILocator, ITransport
+from relaygw.interfaces import Attempt, Found, ILocator, ITransport
+from relaygw.queue.claims import Claims
 from relaygw.queue.parking import SHARE
 from relaygw.queue.service import CROWD
 from relaygw.queue.traffic import make_traffic
@@ -263,6 +264,35 @@ class TestFairness:
         assert why["waiting"] == (
             f"It has not been attempted yet. The next attempt is as soon as there is room. {more}"
         )
+
+    def test_what_is_given_back_while_its_owner_is_claimed_for_is_not_forgotten(self) -> None:
+        """The claim comes back with nothing, and what it did not see is in the spool by then."""
+        clock, asked = Clock(), []
+        spawned: list[Deferred[None]] = []
+
+        class Empty:
+            async def look(self, now: float, *_: object) -> Found:
+                return Found(records=(), mark=(now, "", 0), next_due=float("inf"))
+
+            async def claim(self, now: float, lease: float, limit: int, owner: str) -> tuple[Record, ...]:
+                asked.append(owner)
+                if len(asked) == 1:
+                    claims.leave(owner)
+                return ()
+
+        claims = Claims(
+            spool=Empty(),  # type: ignore[arg-type]  # all that is asked of it
+            clock=clock,
+            write_event=lambda event: None,
+            spawn=lambda name, task: spawned.append(Deferred.fromCoroutine(task)),  # type: ignore[arg-type]  # one
+            room=lambda: 10,
+            arrived=lambda record: None,
+            ours=lambda: (),
+        )
+        claims.leave("alice")
+        claims.open()
+        assert asked == ["alice", "alice"]
+        assert not claims.backlog
 
     def test_crowds_take_turns(self) -> None:
         clock = Clock()
