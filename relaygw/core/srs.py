@@ -45,7 +45,8 @@ EXPIRED = Refusal("this return address has expired")
 
 @attrs.frozen(kw_only=True)
 class Srs:
-    """`secrets`: the first makes hashes, all of them are believed. `max_age` in days."""
+    """`secrets`: the first makes hashes, all of them are believed. `hash_length`: characters of a hash; fewer prove
+    nothing. `max_age` in days."""
 
     domain: str
     secrets: tuple[bytes, ...] = attrs.field(repr=False)
@@ -114,7 +115,7 @@ class Srs:
         return base64.b64encode(hmac.new(secret, data, hashlib.sha1).digest()).decode("ascii")
 
     def _believes(self, given: str, signed: tuple[str, ...]) -> bool:
-        if not SHORTEST <= len(given) <= LONGEST or not given.isascii():
+        if not self.hash_length <= len(given) <= LONGEST or not given.isascii():
             return False
         wanted = [self._hash(secret, signed)[: len(given)].lower() for secret in self.secrets]
         return any(hmac.compare_digest(given.lower(), each) for each in wanted)

@@ -4,11 +4,12 @@ The order is the contract: nothing is answered before the spool has said that co
 that happens after that can take the 250 back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import attrs
 
+from relaygw.core.address import Address
 from relaygw.core.authres import compose as authentication_results
 from relaygw.core.content import Content
 from relaygw.core.envelope import Envelope, path
@@ -20,6 +21,7 @@ from relaygw.core.record import Record
 from relaygw.core.reply import Reply
 from relaygw.core.session import Role, Transaction
 from relaygw.core.trace import missing_fields, received
+from relaygw.holds import HoldBook
 from relaygw.ingress.answers import LOCAL_FAILURE
 from relaygw.ingress.house import Findings, House
 from relaygw.ingress.quotas import Held
@@ -75,15 +77,19 @@ def compose(
         quarantined=found is not None and bool(found.quarantine),
         findings=_findings(found),
     )
-    ruling = house.holds.judge(record, written.head) if house.holds is not None and house.holds.active else None
+    others = tuple(_another(house, record, envelope) for envelope in envelopes[1:])
+    ruling = None
+    if house.holds is not None and house.holds.active:
+        ruling = _ruling(house.holds, (record, *others), written.envelope.sender, written.head)
     if ruling is not None:
-        record = attrs.evolve(record, held=ruling.words, quarantined=record.quarantined or ruling.quarantine)
+        record, *others_held = (_ruled(each, ruling) for each in (record, *others))
+        others = tuple(others_held)
     return Message(
         record=record,
         prefix=prefix,
         head=written.head if written.changed else None,
         held=held,
-        others=tuple(_another(house, record, envelope) for envelope in envelopes[1:]),
+        others=others,
         expansions=expansions,
         ruling=ruling,
     )
@@ -93,6 +99,23 @@ def _another(house: House, record: Record, envelope: Envelope) -> Record:
     """The same message in another envelope, under a name of its own."""
     fresh = begin(queue_id=house.new_id(), envelope=envelope, now=record.arrived)
     return attrs.evolve(record, queue_id=fresh.queue_id, envelope=envelope, recipients=fresh.recipients)
+
+
+def _ruling(holds: HoldBook, records: Sequence[Record], sender: Address | None, head: bytes) -> HoldRule | None:
+    """The rule that holds the message, all of it: members of a list are recipients of it as others are, and their
+    message has the sender it came with as well as the list's owner."""
+    for record in records:
+        ruling = holds.judge(record, head)
+        if ruling is None and record.envelope.sender != sender:
+            came = attrs.evolve(record, envelope=attrs.evolve(record.envelope, sender=sender))
+            ruling = holds.judge(came, head)
+        if ruling is not None:
+            return ruling
+    return None
+
+
+def _ruled(record: Record, ruling: HoldRule) -> Record:
+    return attrs.evolve(record, held=ruling.words, quarantined=record.quarantined or ruling.quarantine)
 
 
 def _prefix(house: House, transaction: Transaction, found: Findings | None, now: float) -> bytes:
@@ -166,7 +189,8 @@ async def commit(house: House, message: Message, sink: ISink) -> Reply:
     if not record.held:  # where it is not taken the record is safe: the queue finds it when the lease ends
         _attempt(house, record, "offer", partial(house.offer, record, content))
     for other, its_content in lists:
-        house.journal(_accepted(other))
+        if message.ruling is not None:
+            house.journal(_held_by_rule(other, message.ruling))
         if not other.held:
             _attempt(house, other, "offer", partial(house.offer, other, its_content))
     return Reply(250, "2.0.0", f"Ok, queued as {record.queue_id}")
@@ -181,6 +205,7 @@ async def _commit_others(
     for record in message.others:
         copy = await copied(house, sink)
         stored.append((record, await house.spool.commit(record, copy, message.prefix, lease)))
+        house.journal(_accepted(record))  # it goes out, whatever becomes of the others
     return tuple(stored)
 
 

@@ -1,6 +1,7 @@
 """Aliases at RCPT: who is refused, what is stored for whom, what the DSN parameters become, and return addresses."""
 
 import ipaddress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,13 +9,14 @@ from ingress_rig import BODY, HELLO, Client, Directory, Rig
 from twisted.internet.defer import Deferred
 
 from relaygw.aliases import Aliases, NamedTable
-from relaygw.config.schema import LimitsConfig
+from relaygw.config.schema import Config, HoldConfig, HoldMatchConfig, LimitsConfig
 from relaygw.core.address import Address, parse_address
 from relaygw.core.aliasing import Rules
 from relaygw.core.envelope import Notify
-from relaygw.core.events import Accepted, Discarded, Expanded, Refused
+from relaygw.core.events import Accepted, Discarded, Expanded, HeldByRule, Refused
 from relaygw.core.permission import Permission, domains_of
 from relaygw.core.srs import Srs
+from relaygw.holds import FILE, HoldBook
 
 NOW = 1_700_000_000.0
 SRS = Srs(domain="here.test", secrets=(b"secret of the test",))
@@ -195,7 +197,8 @@ def test_where_a_later_copy_cannot_be_stored_nothing_is_promised() -> None:
 
     rig.spool.commit = failing  # type: ignore[method-assign]
     assert sent(rig, "user@here.test", "team@here.test").startswith("451 4.3.0")
-    assert rig.said(Accepted) == []
+    (stored,) = rig.records()
+    assert [event.queue_id for event in rig.said(Accepted)] == [stored.queue_id]  # it goes out: the journal knows it
     assert rig.offered == []
 
 
@@ -284,3 +287,32 @@ def test_who_tries_out_return_addresses_is_shown_out() -> None:
     tried = [rcpt(client, f"SRS0=AAA{n}=AA=x.test=a@here.test")[:3] for n in range(4)]
     assert tried == ["550", "550", "550", "421"]
     assert not client.open
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        HoldMatchConfig(sender=("a@b.test",)),  # not the list's owner
+        HoldMatchConfig(sender=("owner-club@here.test",)),
+        HoldMatchConfig(recipient=("x@far.test",)),  # a member of the second list
+        HoldMatchConfig(recipient=("third@far.test",)),
+    ],
+)
+@pytest.mark.parametrize("also", [(), ("third@far.test",)])
+def test_a_rule_holds_all_of_a_message_also_what_goes_to_lists(
+    match: HoldMatchConfig, also: tuple[str, ...], tmp_path: Path
+) -> None:
+    if match.recipient == ("third@far.test",) and not also:
+        match = HoldMatchConfig(recipient=("other@here.test",))
+    rule = HoldConfig(name="look", match=match)
+    config = Config(hostname="gateway.test", state=str(tmp_path), domains=("here.test",), holds=(rule,))
+    rig = make(holds=HoldBook(str(tmp_path / FILE), config, now=lambda: NOW, write_event=lambda event: None))
+    client = begun(rig, client="203.0.113.1")
+    for address in ("team@here.test", "club@here.test", *also):
+        assert rcpt(client, address).startswith("250")
+    assert client.codes("DATA\r\n" + BODY + ".\r\n")[-1] == 250
+    records = rig.records()
+    assert len(records) == 2 + len(also)
+    assert {record.held for record in records} == {"rule look"}
+    assert rig.offered == []
+    assert {event.queue_id for event in rig.said(HeldByRule)} == {record.queue_id for record in records}
