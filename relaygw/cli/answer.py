@@ -4,6 +4,7 @@ Exit codes, the same for every verb: DONE 0, NO 1 (the answer is no, or a check 
 configuration), UNREACHABLE 3 (the service does not answer).
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -56,6 +57,17 @@ def printable(text: object) -> str:
 def printable_lines(lines: Iterable[object]) -> str:
     """The same for lines, each for itself."""
     return "\n".join(map(printable, lines))
+
+
+def json_text(document: object) -> str:
+    """A document as --json prints it. What would act on a terminal, or stands for no character, is escaped as JSON
+    has it: C1 controls, direction marks, lone surrogates; the value stays what it is."""
+    lines = json.dumps(document, indent=2, ensure_ascii=False).split("\n")
+    return "\n".join(line if line.isprintable() else "".join(map(_escaped, line)) for line in lines)
+
+
+def _escaped(sign: str) -> str:
+    return sign if sign.isprintable() else json.dumps(sign)[1:-1] if sign != "\x7f" else "\\u007f"
 
 
 def shown(value: object) -> str:

@@ -6,6 +6,7 @@ One module per verb, imported when it is the one asked for, so that `relaygw --h
 
 import argparse
 import importlib
+import io
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from relaygw import __version__
-from relaygw.cli.answer import DONE, NO, USAGE, Answer, CommandError, UsageError
+from relaygw.cli.answer import DONE, NO, USAGE, Answer, CommandError, UsageError, json_text
 from relaygw.cli.context import Context
 
 VERBS = {
@@ -58,6 +59,8 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name in any script must not end a command
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         given, rest = _globals(words)
         parser = _parser(rest[0] if rest and rest[0] in VERBS else "")
@@ -103,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _write(answer: Answer, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(answer.document, indent=2, ensure_ascii=False))
+        _print_json(answer.document)
     elif answer.text:
         print(answer.text)
     if answer.notes:
@@ -113,7 +116,16 @@ def _write(answer: Answer, as_json: bool) -> None:
 
 def _write_error(sentence: str, problems: Sequence[object] = ()) -> None:
     document = {"error": sentence, **({"problems": problems} if problems else {})}
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    _print_json(document)
+
+
+def _print_json(document: object) -> None:
+    text = json_text(document)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:  # a terminal of another time
+        text = json.dumps(document, indent=2)
+    print(text)
 
 
 def _fail(sentence: str, status: int, as_json: bool, problems: Sequence[object] = ()) -> int:

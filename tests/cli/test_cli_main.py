@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relaygw import __version__
-from relaygw.cli.answer import shown, table
+from relaygw.cli.answer import json_text, shown, table
 from relaygw.cli.main import VERBS, main
 
 
@@ -105,3 +107,25 @@ def test_tables_align_and_what_is_not_printable_stays_harmless() -> None:
     ) == "A               N\nx               1\nlong\\x1b[2J    22".replace(
         "A               N", "A             N"
     ).replace("x               1", "x             1").replace("long\\x1b[2J    22", "long\\x1b[2J  22")
+
+
+@given(st.recursive(st.text() | st.characters(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_a_document_holds_nothing_that_acts_on_a_terminal_and_stays_what_it_is(document: object) -> None:
+    """C1 controls (a terminal takes U+009B as an escape sequence), direction marks and lone surrogates are escaped."""
+    text = json_text(document)
+    assert text.replace("\n", "").isprintable()
+    assert json.loads(text) == json.loads(json.dumps(document))
+
+
+@pytest.mark.parametrize("coding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_no_name_ends_a_command_whatever_the_terminal_can_show(coding: str, as_json: list[str], tmp_path: Path) -> None:
+    """A configuration that is not there, named in letters that no old terminal has."""
+    name = str(tmp_path / "grün-Ж-\U0001f600-\x9b.toml")
+    command = [sys.executable, "-m", "relaygw.cli", *as_json, "--config", name, "filters"]
+    environment = {"PYTHONIOENCODING": coding, "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(command, capture_output=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    if as_json:
+        assert name in json.loads(done.stdout.decode(coding))["error"]
