@@ -139,12 +139,16 @@ class Store:
     def settle(self, settlement: Settlement, text: str, added: Sequence[Entry]) -> bool:
         """One step of a message's life; whether the record was there. `text` is the record's.
 
-        What is to be added and is there already came with the same settlement, whose answer was lost.
+        What is to be added and is there already came with the same settlement, whose answer was lost; where the record
+        stands as it should, it may have been done with since, too.
         """
         record = settlement.record
-        new = [entry for entry in added if not self.exists(entry.record.queue_id)]
+        query = "SELECT record = ? FROM message WHERE queue_id = ? AND damage IS NULL"
+        found = self._connection.execute(query, (text, record.queue_id)).fetchone()
+        again = found is not None and found[0]
+        new = [] if again else [entry for entry in added if not self.exists(entry.record.queue_id)]
         self._discarded += [entry.body.file for entry in added if entry.body.file and entry not in new]
-        if not self.exists(record.queue_id):
+        if found is None:
             self._discarded += [entry.body.file for entry in new if entry.body.file]
             return False
         self.insert(new)
