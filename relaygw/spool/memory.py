@@ -83,7 +83,7 @@ class MemorySpool:
         if entry is None:
             return
         self._set_aside(settlement.aside, entry.content)
-        for new in settlement.added:
+        for new in settlement.added if entry.record != record else ():
             if new.record.queue_id not in self._entries:
                 self._add(new.record, BytesContent(new.content), 0.0)
         if record.finished:
