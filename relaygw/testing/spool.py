@@ -284,6 +284,9 @@ async def check_settle_again(spool: ISpool) -> None:
     assert await spool.count() == 2
     assert await spool.record("a") == changed
     assert read(await spool.content("warning")) == SMALL
+    await spool.settle(Settlement(record=progressed(make_record("warning"), Progress.DELIVERED)))
+    await spool.settle(settlement)
+    assert await spool.record("warning") is None, "what was added before and is done with was added again"
 
 
 async def check_close(spool: ISpool) -> None:
