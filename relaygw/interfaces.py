@@ -133,6 +133,7 @@ class ISpool(Interface):
         """Store the changed record, or remove it with its content when finished; add new messages; all or nothing.
 
         A record that is gone (removed by an operator, settled before) stays gone: nothing of the settlement is done.
+        Nor is anything added a second time where the answer was lost: the record stands as it should then.
         """
 
     def claim(now: float, lease: float, limit: int, owner: str | None = None) -> Awaitable[tuple[Record, ...]]:
