@@ -10,7 +10,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from relaygw.cli import damaged
@@ -93,25 +93,37 @@ def export(options: argparse.Namespace, context: Context) -> Answer:
     given = _meant(options)
     if options.file == "-" and options.json:
         raise UsageError("standard output cannot be the archive and the JSON document")
-    part = f"{options.file}.part"
-    with ExitStack() as stack:
-        if options.file == "-":
-            file: IO[bytes] = sys.stdout.buffer
-        else:
-            if os.path.lexists(options.file):
-                raise CommandError(f"{options.file} is there already")
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            file = stack.enter_context(open(descriptor, "wb"))
-        document = _write_archive(file, context, given, _Progress(not options.json))
-        file.flush()
-        if options.file != "-":
-            os.fsync(file.fileno())
-            os.rename(part, options.file)
-            _sync_folder(options.file)
+    if options.file == "-":
+        document = _write_archive(sys.stdout.buffer, context, given, _Progress(not options.json))
+        sys.stdout.buffer.flush()
+    else:
+        document = _write_file(options.file, context, given, _Progress(not options.json))
     document["file"] = options.file
     notes = "\n".join(f"{each['id']}: {printable(each['problem'])}" for each in document["skipped"])
     text = "" if options.file == "-" else f"{options.file}: {amount(document['messages'], 'message')}."
     return Answer(document=document, text=text, notes=notes, status=NO if document["skipped"] else DONE)
+
+
+def _write_file(path: str, context: Context, given: "Callable[[Record], bool]", progress: _Progress) -> Json:
+    """What another export left behind goes; what somebody else put there, a link perhaps, is not written through."""
+    if os.path.lexists(path):
+        raise CommandError(f"{path} is there already")
+    part = f"{path}.part"
+    with suppress(FileNotFoundError):
+        os.unlink(part)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            document = _write_archive(file, context, given, progress)
+            file.flush()
+            os.fsync(descriptor)
+        os.rename(part, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part)
+        raise
+    _sync_folder(path)
+    return document
 
 
 def _meant(options: argparse.Namespace) -> "Callable[[Record], bool]":

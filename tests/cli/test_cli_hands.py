@@ -181,6 +181,21 @@ def test_the_spool_is_verified_exported_and_imported(run: Run, folder: Path, tmp
     assert run("spool", "upgrade")[1] == {"format": 3}
 
 
+def test_an_export_writes_through_nobody_elses_file_and_leaves_nothing_behind_where_it_fails(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    victim, archive = tmp_path / "victim", tmp_path / "all.tar"
+    victim.write_text("precious")
+    (tmp_path / "all.tar.part").symlink_to(victim)
+    assert run("spool", "export", str(archive))[0] == 0
+    assert victim.read_text() == "precious"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["all.tar", "d", "victim"]
+    assert run("spool", "export", str(tmp_path / "none" / "all.tar"))[0] == 1
+    (folder / "state" / "spool" / "spool.sqlite").write_bytes(b"no database")
+    assert run("spool", "export", str(tmp_path / "other.tar"))[0] == 1
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["all.tar", "d", "victim"]
+
+
 def test_damage_is_found_shown_saved_and_put_right(run: Run, folder: Path, tmp_path: Path) -> None:
     database = folder / "state" / "spool" / "spool.sqlite"
 
