@@ -34,8 +34,12 @@ class Opener:
         self._waiting: dict[str, Record | None] = {}
         self._reading = False
 
-    def open(self, queue_id: str, record: Record | None) -> None:
-        """Read what is missing of it: the content, and the record where it is not known."""
+    def open(self, queue_id: str, record: Record | None, content: Content | None = None) -> None:
+        """Read what is missing of it: the content, and the record where it is not known. Where nothing is, it is
+        handed over at once."""
+        if content is not None:
+            self._hand_over(queue_id, record, content)
+            return
         self._waiting[queue_id] = record
         if not self._reading:
             self._reading = True

@@ -212,7 +212,7 @@ class QueueService(Service):
             self._claims.keep()
             active = self._actives[queue_id] = Active(record, content, owner)
             self._launch(active, plan)
-        elif not self._park(record, plan, owner):
+        elif not self._park(record, plan, owner, content):
             self._leave(queue_id, owner)
 
     def _arrived(self, record: Record) -> None:
@@ -230,11 +230,17 @@ class QueueService(Service):
             self._claims.leave(owner)
 
     def _begin_opening(
-        self, queue_id: str, destination: Destination | None, record: Record | None = None, until: float = 0.0
+        self,
+        queue_id: str,
+        destination: Destination | None,
+        record: Record | None = None,
+        *,
+        until: float = 0.0,
+        content: Content | None = None,
     ) -> None:
         self._opening[queue_id] = Opening(destination, until=until)
         self._coming[destination] += 1
-        self._opener.open(queue_id, record)
+        self._opener.open(queue_id, record, content)
 
     def _opened(self, queue_id: str, record: Record | None, content: Content | None) -> None:
         """A claimed record was read: begin to work on it."""
@@ -292,12 +298,13 @@ class QueueService(Service):
         lanes = self._deliveries.lanes
         return lanes.in_line(destination) + self._coming.get(destination, 0) < LINE * lanes.most(destination)
 
-    def _park(self, record: Record, plan: Plan, owner: str) -> bool:
-        """Keep its id until there is room, as far as its owner may."""
+    def _park(self, record: Record, plan: Plan, owner: str, content: Content | None = None) -> bool:
+        """Keep its id until there is room, as far as its owner may; where its content is here, that too."""
         if not plan.groups or not self._parking.has_place(owner):
             return False
         self._claims.keep()
-        displaced = self._parking.add(record.queue_id, plan.groups[0].destination, owner)
+        kept = (record, content) if content is not None else None
+        displaced = self._parking.add(record.queue_id, plan.groups[0].destination, owner, kept)
         if displaced is not None:
             self._leave(*displaced)
         return True
@@ -316,7 +323,7 @@ class QueueService(Service):
         place = plan.groups[0].destination
         throughput = self._deliveries.lanes.throughput(place)
         until = self._bookings.book(place, self._parking.waiting(place), throughput, self._clock.seconds())
-        self._begin_opening(record.queue_id, None, record, until)
+        self._begin_opening(record.queue_id, None, record, until=until)
 
     def _rests(self, destination: Destination) -> None:
         """Nobody waits for a destination that rests: what is due meanwhile is put off in the spool."""
@@ -429,7 +436,9 @@ class QueueService(Service):
             parked = self._parking.next(self._short_line)
             if parked is None:
                 break
-            self._begin_opening(*parked)
+            queue_id, destination, kept = parked
+            record, content = kept or (None, None)
+            self._begin_opening(queue_id, destination, record, content=content)
         self._filling = False
         if self._claims.backlog and self._room() >= ACTIVE * self._config.concurrency // 4:
             self._claims.look()

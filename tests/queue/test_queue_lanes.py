@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relaygw.core.content import BytesContent
+from relaygw.core.envelope import Envelope
+from relaygw.core.record import Record
 from relaygw.queue.bookings import EAGER, LATEST, SOONEST, Bookings
-from relaygw.queue.parking import Parking
+from relaygw.queue.parking import KEPT, OVERHEAD, Parking
 
 A, B = ("mx", "a"), ("mx", "b")
 
@@ -21,7 +24,7 @@ def test_parked_ids_come_out_by_turn_where_there_is_room() -> None:
     parking = Parking(10)
     for queue_id in ("a1", "a2", "b1"):
         parking.add(queue_id, ("mx", queue_id[0]), "alice")
-    assert parking.next(lambda destination: destination == B) == ("b1", B)
+    assert parking.next(lambda destination: destination == B) == ("b1", B, None)
     assert parking.next(lambda destination: destination == B) is None
     parking.add("b2", B, "alice")
     parking.opened(A)
@@ -77,6 +80,31 @@ def test_all_who_wait_for_a_destination_can_be_sent_home() -> None:
     parking.remove("a2")
     assert parking.send_home(A) == [("a1", "alice"), ("a3", "alice")]
     assert list(parking) == ["b1"]
+
+
+def test_what_came_with_its_content_is_kept_up_to_a_bound_and_forgotten_with_its_id() -> None:
+    def message(size: int) -> tuple[Record, BytesContent]:
+        return Record(
+            queue_id="x", envelope=Envelope(sender=None, recipients=()), arrived=0.0, recipients=(), size=size
+        ), BytesContent(b"x")
+
+    half, rest = message(KEPT // 2), message(KEPT - KEPT // 2 - 2 * OVERHEAD)
+    parking = Parking(100)
+    parking.add("half", A, "alice", half)
+    parking.add("rest", A, "alice", rest)
+    parking.add("one more", A, "alice", message(0))
+    assert [parking.next(lambda place: True) for _ in range(3)] == [
+        ("half", A, half),
+        ("rest", A, rest),
+        ("one more", A, None),
+    ]
+    for way in (parking.remove, lambda _: parking.send_home(A), lambda _: parking.clear()):
+        parking.add("large", A, "alice", message(KEPT - OVERHEAD))
+        way("large")
+    parking.add("large", A, "alice", message(KEPT - OVERHEAD))
+    taken = parking.next(lambda place: True)
+    assert taken is not None
+    assert taken[2] is not None
 
 
 def test_clearing_the_parking_names_all_once() -> None:

@@ -3,6 +3,7 @@ replies are obeyed, and an operator is told why.
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import attrs
 import pytest
@@ -13,6 +14,7 @@ from zope.interface import implementer
 
 from relaygw.config.schema import QueueConfig, ReplyConfig, RetryConfig, RouteConfig, ShapingConfig
 from relaygw.core.address import Address
+from relaygw.core.content import Content
 from relaygw.core.events import Attempted, Reported, Throttled
 from relaygw.core.lifecycle import Order, Verb
 from relaygw.core.outcome import Outcome, Status, deferred, from_reply
@@ -25,6 +27,7 @@ from relaygw.queue.claims import Claims
 from relaygw.queue.parking import SHARE
 from relaygw.queue.service import CROWD
 from relaygw.queue.traffic import make_traffic
+from relaygw.spool.memory import MemorySpool
 from relaygw.testing.transport import ManualTransport, ScriptedTransport, delivered, in_turn
 
 
@@ -198,6 +201,21 @@ class TestFairness:
         assert max(waits) < 5.0, waits
         assert len(transport.arrived) - before > 50, "and the mailing goes on"
         assert transport.most <= 100
+
+    def test_what_waited_since_it_came_is_not_read_again(self) -> None:
+        class Forgetful(MemorySpool):
+            async def contents(self, queue_ids: Sequence[str]) -> Mapping[str, Content]:
+                raise AssertionError(queue_ids)
+
+        transport = ManualTransport()
+        config = QueueConfig(concurrency=1, destination_concurrency=1)
+        kit = make_kit(transport, config=config, spool=Forgetful())
+        records = [kit.send("bob@example.com") for _ in range(8)]
+        assert kit.queue.operations.state(records[7]) == "parked"
+        for number in range(8):
+            assert transport.pending[0].attempt.record == records[number]
+            transport.pending[0].finish()
+        assert kit.all_stored() == ()
 
     def test_a_mailing_to_slow_destinations_leaves_room_for_others(self) -> None:
         transport = ManualTransport()
