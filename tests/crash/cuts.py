@@ -29,7 +29,7 @@ from truth import Truth
 
 STEPS = (60, 150, 300)
 CUTS_PER_LIFE = 60
-CUTS_PER_BUG = 3000
+CUTS_PER_BUG = 6000
 SWEPT = 60
 """Calls of one life that fail, each in a life of its own, before it is another's turn."""
 

@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,10 @@ from typing import Any
 
 import attrs
 
-from relaygw.testing.gateway import Gateway, wait_for
+from relaygw.testing.gateway import Gateway, GatewayError, wait_for
+
+ATTEMPTS = 10
+"""Starts at most: its ports are free for anybody while it is down."""
 
 
 @attrs.define
@@ -42,21 +46,31 @@ class Nursery:
             self._process.communicate()
 
     def start(self, gateway: Gateway, shim: Mapping[str, Any] | None = None, *, wait: bool = True) -> "Child":
-        """Start the gateway; with `wait` until it greets. `shim`: its folder, log, and what fails (`main`)."""
+        """Start the gateway; with `wait` until it greets, again where others hold one of its ports for a moment.
+        `shim`: its folder, log, and what fails (`main`)."""
+        for attempt in range(ATTEMPTS):
+            begun = gateway.log.stat().st_size if gateway.log.exists() else 0
+            child = self._fork(gateway, shim)
+            try:
+                if wait:
+                    wait_for(gateway.port(25), child)  # type: ignore[arg-type]  # it asks for `poll` only
+                return child
+            except GatewayError as error:
+                child.kill()
+                said = gateway.log.read_bytes()[begun:].decode(errors="replace")
+                if "in use" not in said or attempt == ATTEMPTS - 1:
+                    raise GatewayError(f"{error}; it said:\n{said[-3000:]}") from None
+                time.sleep(0.2)
+        raise AssertionError("unreachable")
+
+    def _fork(self, gateway: Gateway, shim: Mapping[str, Any] | None) -> "Child":
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         order = {"config": str(gateway.config), "folder": str(gateway.folder), "log": str(gateway.log), "shim": shim}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        child = Child(int(self._process.stdout.readline()))
-        if wait:
-            try:
-                wait_for(gateway.port(25), child)  # type: ignore[arg-type]  # it asks for `poll` only
-            except BaseException:
-                child.kill()
-                raise
-        return child
+        return Child(int(self._process.stdout.readline()))
 
 
 @attrs.define

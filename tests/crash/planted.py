@@ -313,8 +313,8 @@ BUGS = (
     Bug(
         name="trusted-log",
         words="after a failed sync the log is believed as memory shows it",
-        build=_spool(TrustedLog, faulty=1.0, kinds=(Kind.SYNC,)),
-        catch=(*LOST, "malformed", "not handed in"),
+        build=_spool(TrustedLog, faulty=1.0, kinds=(Kind.SYNC,), times=(2, 2, 3, 4)),
+        catch=(*LOST, "malformed", "never served"),
     ),
     Bug(
         name="row-first", words="the row is committed before its content is synced", build=_spool(RowFirst), catch=LOST
