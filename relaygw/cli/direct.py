@@ -8,7 +8,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -23,7 +23,7 @@ from relaygw.core.ids import new_id
 from relaygw.interfaces import ISpool, SpoolError
 from relaygw.journal.file import LineFile
 from relaygw.journal.history import History
-from relaygw.journal.line import make_line
+from relaygw.journal.line import Line, make_line
 from relaygw.queue.operations import Operations
 from relaygw.queue.reports import reports_for
 from relaygw.queue.traffic import traffic_of
@@ -32,6 +32,9 @@ from relaygw.spool.memory import MemorySpool
 from relaygw.spool.sqlite import SqliteSpool
 
 T = TypeVar("T")
+
+AT_ONCE = 500
+"""Events written to the journal together."""
 
 
 def run_now(awaitable: Awaitable[T]) -> T:
@@ -61,13 +64,13 @@ def operations(config: Config) -> Iterator[Operations]:
         reports = reports_for(config, _fresh_id)
     except ValueError as error:
         raise CommandError(str(error)) from None
-    with opened(config) as spool:
+    with opened(config) as spool, journal(config) as write:
         yield Operations(
             spool=spool,
             reports=attrs.evolve(reports, lead=lambda address: _leads_to(config, address)),
             schedule=traffic_of(config).retries,
             now=time.time,
-            write_event=lambda event: write_event(config, event),
+            write_event=write,
         )
 
 
@@ -98,13 +101,13 @@ class Near:
 @contextlib.contextmanager
 def near_queue(config: Config) -> Iterator[Near]:
     """All that operators do with the queue, while nobody else has the spool; raises CommandError."""
-    with operations(config) as found:
+    with operations(config) as found, journal(config) as write:
         trash = Trash(
             spool=found.spool,  # type: ignore[arg-type]  # both spools of ours keep a trash
             operations=found,
             age=config.queue.trash_age,
             now=time.time,
-            write_event=lambda event: write_event(config, event),
+            write_event=write,
         )
         _ = run_now(_swept(trash))
         routes = tuple(route.name or f"route {number}" for number, route in enumerate(config.routes, 1))
@@ -135,15 +138,37 @@ def opened(config: Config) -> Iterator[ISpool]:
         raise CommandError(str(error)) from None
 
 
+@contextlib.contextmanager
+def journal(config: Config) -> Iterator[Callable[[Event], None]]:
+    """Where events are written, many at a time: an order may be for every message of a long queue."""
+    lines: list[Line] = []
+
+    def write(event: Event) -> None:
+        lines.append(make_line(event, time.time()))
+        if len(lines) >= AT_ONCE:
+            write_lines(config, lines)
+            lines.clear()
+
+    try:
+        yield write
+    finally:
+        if lines:
+            write_lines(config, lines)
+
+
 def write_event(config: Config, event: Event) -> None:
-    """One event into file and history; a journal that cannot be written stops no operator."""
-    line = make_line(event, time.time())
+    """One event into file and history."""
+    write_lines(config, [make_line(event, time.time())])
+
+
+def write_lines(config: Config, lines: Sequence[Line]) -> None:
+    """Into file and history; a journal that cannot be written stops no operator."""
     file = LineFile("" if config.journal.file == "-" else config.journal.file)
     history = History(history_directory(config), config.journal.history)
     with contextlib.suppress(OSError):
-        file.append([line.text])
+        file.append([line.text for line in lines])
     with contextlib.suppress(Exception):
-        history.append([line])
+        history.append(lines)
     file.close()
     history.close()
 

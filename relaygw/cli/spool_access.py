@@ -64,7 +64,7 @@ def _ask_near(desk: "SpoolDesk", verb: str, body: Json) -> Json:
 
 @contextmanager
 def near_desk(context: Context) -> Iterator["SpoolDesk"]:
-    from relaygw.cli.direct import opened, write_event
+    from relaygw.cli.direct import journal, opened
     from relaygw.config.paths import spool_directory
     from relaygw.spool.desk import SpoolDesk
     from relaygw.spool.sqlite import SqliteSpool
@@ -74,6 +74,6 @@ def near_desk(context: Context) -> Iterator["SpoolDesk"]:
         raise UsageError("this spool is in memory only")
     if not os.path.isdir(spool_directory(config)):
         raise CommandError(f"there is no spool in {spool_directory(config)} yet: start the service once")
-    with opened(config) as spool:
+    with opened(config) as spool, journal(config) as write:
         assert isinstance(spool, SqliteSpool)
-        yield SpoolDesk(spool, now=time.time, write_event=lambda event: write_event(config, event))
+        yield SpoolDesk(spool, now=time.time, write_event=write)
