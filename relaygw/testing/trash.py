@@ -14,7 +14,7 @@ from relaygw.core.record import Progress, RecipientState, Record
 from relaygw.core.selection import Selection
 from relaygw.core.trash import Aside, bring_back, throw_away
 from relaygw.interfaces import ISpool, ITrash, Settlement
-from relaygw.testing.spool import LARGE, NOW, PREFIX, SMALL, make_record, progressed, read, store
+from relaygw.testing.spool import LARGE, NOW, PREFIX, SMALL, Factory, make_record, progressed, read, store
 
 
 def removed(record: Record, *positions: int) -> Record:
@@ -197,3 +197,13 @@ TRASH_CHECKS = (
     check_search,
     check_in_bulk,
 )
+
+
+async def check_trash(factory: Factory) -> None:
+    """Every check, each on a spool of its own; `factory()` answers a new, empty, open one."""
+    for check in TRASH_CHECKS:
+        spool = factory()
+        try:
+            await check(spool)
+        finally:
+            await spool.close()

@@ -1,4 +1,4 @@
-"""Recipients are sent another way than the routing table says, wherever their message stands, and back; restarts keep it."""
+"""Recipients are sent another way than the table says, wherever their message stands, and back; restarts keep it."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def idle() -> tuple[Kit, ScriptedTransport, ScriptedTransport, Record]:
 
 
 def test_only_those_that_are_meant_go_the_other_way_and_at_once(idle) -> None:  # type: ignore[no-untyped-def]
-    kit, table, hosts, sent = idle
+    kit, _, hosts, sent = idle
     (done,) = reroute(kit, Selection(recipient=patterns(["example.net"])), HOSTS)
     assert done.message == "rerouted to relay.example:25, 192.0.2.1: 1 recipient"
     kit.clock.advance(0)
@@ -120,9 +120,7 @@ def test_a_reroute_survives_a_restart(tmp_path: Path) -> None:
     reroute(kit, only(record), HOSTS)
     run(kit.spool.close())
     hosts = ScriptedTransport()
-    again = make_kit(
-        {"mx": ScriptedTransport(), "smarthost": hosts}, spool=opened(), routes=ROUTES, clock=kit.clock
-    )
+    again = make_kit({"mx": ScriptedTransport(), "smarthost": hosts}, spool=opened(), routes=ROUTES, clock=kit.clock)
     kit.clock.advance(1)
     assert len(hosts.attempts) == 1
     run(again.spool.close())

@@ -1,4 +1,4 @@
-"""A spool of an older program, as that wrote it, is brought up to date as a whole or not at all; a newer one is refused.
+"""A spool of an older program, as that wrote it, is brought up to date whole or not at all; a newer one is refused.
 
 The files in tests/data/spool/format_N were written by the program of that format and are never written again.
 """

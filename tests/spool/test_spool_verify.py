@@ -1,4 +1,4 @@
-"""`verify` finds damage of every kind in record, content, digest, index and file, names the message, changes nothing."""
+"""`verify` finds damage of every kind in record, content, digest, index and file, names the message, alters nothing."""
 
 import os
 import sqlite3
