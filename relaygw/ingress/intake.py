@@ -191,7 +191,7 @@ async def commit(house: House, message: Message, sink: ISink) -> Reply:
     for other, its_content in lists:
         if message.ruling is not None:
             house.journal(_held_by_rule(other, message.ruling))
-        if not other.held:
+        if not other.held and house.now() < lease:  # beyond that the queue may have found it by itself
             _attempt(house, other, "offer", partial(house.offer, other, its_content))
     return Reply(250, "2.0.0", f"Ok, queued as {record.queue_id}")
 

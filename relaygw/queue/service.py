@@ -207,6 +207,8 @@ class QueueService(Service):
         if self._closing or not self.running or record.held or queue_id in self._opening or queue_id in self._actives:
             self._give_back(queue_id)
             return
+        if self._parking.destination(queue_id):
+            return  # its claim ran out before it was offered, and it was found again
         plan, owner = self._plan(record, content), owner_of(record)
         if self._fits(plan, owner):
             self._claims.keep()

@@ -32,15 +32,18 @@ def settle(store: Store, settlement: Settlement, text: str, added: Sequence[Entr
 
 
 def _put(store: Store, trashed: Trashed) -> None:
-    """Keep a copy of the message as it is before the removal."""
-    queue_id = trashed.record.queue_id
+    """Keep a copy of the message as it is before the removal: once, also where a removal is stored again because the
+    answer to the first time was lost."""
+    queue_id, text = trashed.record.queue_id, encode_record(trashed.record)
+    query = "SELECT 1 FROM trash WHERE queue_id = ? AND removed = ? AND record = ?"
+    if store.execute(query, (queue_id, trashed.removed, text)).fetchone() is not None:
+        return
     row = store.execute("SELECT id, file FROM message WHERE queue_id = ?", (queue_id,)).fetchone()
     file = ""
     if row[1]:
         with spool_errors("keep removed content"):
             file = store.files.link(row[1])
             store.files.sync_names()
-    text = encode_record(trashed.record)
     query = (
         "INSERT INTO trash (queue_id, removed, reason, file, record, size, crc, prefix, data) "
         "SELECT ?, ?, ?, ?, ?, size, crc, prefix, data FROM content WHERE id = ?"

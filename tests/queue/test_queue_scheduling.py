@@ -18,6 +18,7 @@ from relaygw.core.content import Content
 from relaygw.core.events import Attempted, Reported, Throttled
 from relaygw.core.lifecycle import Order, Verb
 from relaygw.core.outcome import Outcome, Status, deferred, from_reply
+from relaygw.core.owner import owner_of
 from relaygw.core.record import Progress, Record, Route
 from relaygw.core.reply import Reply
 from relaygw.core.routing import compile_routes
@@ -201,6 +202,22 @@ class TestFairness:
         assert max(waits) < 5.0, waits
         assert len(transport.arrived) - before > 50, "and the mailing goes on"
         assert transport.most <= 100
+
+    def test_what_is_offered_after_it_was_found_again_waits_once(self) -> None:
+        """Its commit took longer than its claim."""
+        transport = ManualTransport()
+        kit = make_kit(transport, config=QueueConfig(concurrency=1, destination_concurrency=1))
+        records = [kit.send("bob@example.com") for _ in range(8)]
+        late = records[7]
+        content = run(kit.spool.content(late.queue_id))
+        assert content is not None
+        kit.queue.offer(late, content)
+        assert kit.queue.counts["parked"] + kit.queue.counts["active"] == 8
+        for record in records:
+            assert transport.pending[0].attempt.record == record
+            transport.pending[0].finish()
+        assert (transport.started, kit.all_stored()) == (8, ())
+        assert kit.queue._parking.held(owner_of(late)) == 0
 
     def test_what_waited_since_it_came_is_not_read_again(self) -> None:
         class Forgetful(MemorySpool):

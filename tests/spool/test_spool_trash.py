@@ -81,3 +81,17 @@ def test_the_trash_survives_the_end_of_the_process(data: bytes, tmp_path: Path) 
     assert len(now(again.restore([kept.entry]))) == 1  # type: ignore[arg-type]  # a tuple
     assert read(now(again.content("a"))) == PREFIX + data  # type: ignore[arg-type]  # a content
     now(again.close())
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
+def test_a_removal_that_is_stored_again_is_kept_once(data: bytes, tmp_path: Path) -> None:
+    """The disk failed when it was stored, and it was there all the same: two of it could come back at two times."""
+    spool = opened(tmp_path)
+    record = make_record("a", recipients=2)
+    now(store(spool, record, data))
+    for _ in range(2):
+        now(spool.settle(removal(record, 0)))
+    assert now(spool.trash_count()) == 1
+    now(spool.settle(removal(record, 1)))  # another one
+    assert now(spool.trash_count()) == 2
+    now(spool.close())
