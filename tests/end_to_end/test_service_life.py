@@ -55,7 +55,7 @@ def test_a_second_service_on_the_same_spool_is_told(gateway: Gateway, tmp_path: 
         text = gateway.config.read_text()
         for port in (25, 587, 465, 143, 993, 110, 995, 8080):
             text = text.replace(f":{gateway.port(port)}:", f":{other.port(port)}:")
-        for name in ("tls", "dkim", "users", "console-token", "state"):
+        for name in ("tls/", "dkim/", "users", "console-token", "state"):
             text = text.replace(f'"{name}', f'"{gateway.folder}/{name}')
         other.config.write_text(text)
         with pytest.raises(GatewayError, match=r"relaygw cannot start: .*spool"):
