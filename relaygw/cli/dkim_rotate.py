@@ -198,11 +198,24 @@ def forget(options: argparse.Namespace, context: Context) -> Answer:
     key = next((key for key in ring_of(config) if key.name == name), None)
     _changed(config, lambda ring: dkim_rotation.forget(ring, name))
     assert key is not None  # or it could not have been forgotten
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(key.private_key)
-    document = {**dkim_keys.document(attrs.evolve(key, configured=False), config), "forgotten": True}
-    text = f"The key {key.selector} of {key.domain} is forgotten, and {key.private_key} is removed."
+    removed = _remove(config, key.private_key)
+    document = {
+        **dkim_keys.document(attrs.evolve(key, configured=False), config),
+        "forgotten": True,
+        "file_removed": removed,
+    }
+    what = "is removed" if removed else "stays: it is not beside the book of keys, remove it yourself"
+    text = f"The key {key.selector} of {key.domain} is forgotten, and {key.private_key} {what}."
     return Answer(document=document, text=text, notes=dkim_keys.told_service(context))
+
+
+def _remove(config: Config, path: str) -> bool:
+    """Only beside the book, whose owner may write there anyway: root removes nothing else at the book's word."""
+    if os.path.dirname(path) != os.path.dirname(keybook.book_path(config.path)):
+        return False
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    return True
 
 
 def _changed(config: Config, change: "dkim_keys.Change") -> Ring:

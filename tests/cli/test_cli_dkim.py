@@ -119,9 +119,24 @@ def test_a_rotation_from_beginning_to_end(run: Run, folder: Path, published: Cal
     text = (folder / "relaygw.toml").read_text()
     (folder / "relaygw.toml").write_text(text.partition("\n[[dkim]]")[0])
     status, answer, _ = run("forget", "example.com", "s1")
-    assert (status, answer["forgotten"]) == (0, True)
+    assert (status, answer["forgotten"], answer["file_removed"]) == (0, True, True)
     assert not (folder / "dkim" / "example.com.s1.pem").exists()
     assert stages(run) == {new: ("signing", True)}
+
+
+def test_forgetting_removes_no_file_that_is_not_beside_the_book(run: Run, folder: Path, tmp_path: Path) -> None:
+    """The book belongs to the service: root who forgets a key must not remove whatever it names."""
+    victim, book = tmp_path / "victim", folder / "dkim" / "keys.json"
+    victim.write_text("precious")
+    assert run("generate", "example.com", "--selector", "s2")[0] == 0
+    assert run("revoke", "example.com", "s2", "--force")[0] == 0
+    kept = json.loads(book.read_text())
+    for key in kept["keys"]:
+        key["private_key"] = str(victim) if key["selector"] == "s2" else key["private_key"]
+    book.write_text(json.dumps(kept))
+    status, answer, _ = run("forget", "example.com", "s2")
+    assert (status, answer["forgotten"], answer["file_removed"]) == (0, True, False)
+    assert victim.read_text() == "precious"
 
 
 def test_force_signs_with_what_the_world_cannot_see_and_says_so(run: Run, published: Callable[..., str]) -> None:
