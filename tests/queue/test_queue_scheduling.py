@@ -24,7 +24,7 @@ from relaygw.core.reply import Reply
 from relaygw.core.routing import compile_routes
 from relaygw.core.selection import Selection
 from relaygw.interfaces import Attempt, Found, ILocator, ITransport
-from relaygw.queue.claims import Claims
+from relaygw.queue.claims import LEASE, RENEWED, Claims
 from relaygw.queue.parking import SHARE
 from relaygw.queue.service import CROWD
 from relaygw.queue.traffic import make_traffic
@@ -328,6 +328,46 @@ class TestFairness:
         claims.open()
         assert asked == ["alice", "alice"]
         assert not claims.backlog
+
+    @pytest.mark.parametrize(("number", "parts"), [(RENEWED, [RENEWED]), (RENEWED + 1, [RENEWED, 1])])
+    def test_claims_are_lengthened_a_part_at_a_time(self, number: int, parts: list[int]) -> None:
+        renewed: list[int] = []
+
+        class Counting(MemorySpool):
+            async def renew(self, queue_ids: Sequence[str], lease: float) -> None:
+                renewed.append(len(queue_ids))
+                await super().renew(queue_ids, lease)
+
+        kit = make_kit(ManualTransport(), config=QueueConfig(concurrency=20), spool=Counting())
+        for _ in range(number):
+            kit.send("bob@example.com")
+        kit.clock.advance(LEASE / 3)
+        assert renewed == parts
+        kit.clock.pump([LEASE / 3] * 9)
+        assert run(kit.spool.claim(kit.clock.seconds(), 0.0, 1)) == (), "all are still ours"
+
+    def test_what_is_given_back_while_claims_are_lengthened_stays_given_back(self) -> None:
+        asked: list[Sequence[str]] = []
+        ours = [f"id{number:04}" for number in range(RENEWED + 2)]
+        clock = Clock()
+
+        class Slow:
+            async def renew(self, queue_ids: Sequence[str], lease: float) -> None:
+                asked.append(queue_ids)
+                del ours[-1:]
+
+        claims = Claims(
+            spool=Slow(),  # type: ignore[arg-type]  # all that is asked of it
+            clock=clock,
+            write_event=lambda event: None,
+            spawn=lambda name, task: Deferred.fromCoroutine(task),  # type: ignore[arg-type]  # one
+            room=lambda: 0,
+            arrived=lambda record: None,
+            ours=lambda: tuple(ours),
+        )
+        claims.keep()
+        clock.advance(LEASE / 3)
+        assert [list(part) for part in asked] == [[f"id{number:04}" for number in range(RENEWED)], [f"id{RENEWED:04}"]]
 
     def test_crowds_take_turns(self) -> None:
         clock = Clock()
