@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 import attrs
-from simulation import INLINE, SOUND, Build, NextHops, make_queue
+from simulation import INLINE, SOUND, Build, make_queue
+from surroundings import NextHops
 from truth import Found, Truth
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock

@@ -10,7 +10,8 @@ from typing import Any
 
 import attrs
 from shim import EVERY, Kind
-from simulation import Build, NextHops
+from simulation import Build
+from surroundings import NextHops
 from twisted.internet.defer import Deferred
 
 from relaygw.core.content import BytesContent, Content
