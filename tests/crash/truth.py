@@ -210,7 +210,7 @@ class Truth:
             else:
                 ended = state.progress is before.progress or state.owed or reached.get(state.progress, True)
             if not ended:
-                what = "is gone" if state is None else state.progress.value
+                what = "gone" if state is None else state.progress.value
                 told.append(f"recipient {position} is {what}, and nothing has become of it")
         return told
 
