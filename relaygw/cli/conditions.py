@@ -29,14 +29,21 @@ _SINGLE: tuple[tuple[str, str, str], ...] = (
 )
 
 
+def said(text: str) -> str:
+    """The type of options that choose: an empty text, such as a script's empty variable, must not choose everything."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty text chooses nothing")
+    return text
+
+
 def add_conditions(parser: argparse.ArgumentParser, *, what: str = "ID") -> None:
     """Ids and conditions, of which all given must hold."""
     parser.add_argument("ids", nargs="*", metavar=what, help="queue ids")
     add = parser.add_argument_group("conditions, all of which must hold").add_argument
     for name, value, sentence in _REPEATED:
-        add(f"--{name}", action="append", default=[], metavar=value, help=sentence)
+        add(f"--{name}", type=said, action="append", default=[], metavar=value, help=sentence)
     for name, value, sentence in _SINGLE:
-        add(f"--{name}", default="", metavar=value, help=sentence)
+        add(f"--{name}", type=said, default=None, metavar=value, help=sentence)
     for name in ("held", "quarantined"):
         add(f"--{name}", action=argparse.BooleanOptionalAction, help=f"only what is {name}, or is not")
     add("--origin", default="", choices=("received", "report", "local"), help="how it came into the queue")

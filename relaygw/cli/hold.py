@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relaygw.cli.answer import DONE, NO, Answer, CommandError, NotRunningError, UsageError, printable, table
+from relaygw.cli.conditions import said
 from relaygw.cli.context import Context
 from relaygw.config.schema import Config
 from relaygw.control.asked import BadRequest
@@ -44,13 +45,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def _add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--quarantine", action="store_true", help="mark it as quarantined besides")
     verb.add_argument("--reason", default="", metavar="TEXT", help="why, for operators")
-    verb.add_argument("--for", dest="duration", default="", metavar="TIME", help="how long the rule lasts")
+    verb.add_argument("--for", dest="duration", type=said, default=None, metavar="TIME", help="how long the rule lasts")
     verb.add_argument("--all", action="store_true", help="hold everything")
     group = verb.add_argument_group("conditions, all of which must hold; repeatable, one must match")
     for name, value, sentence in _LISTS:
-        group.add_argument(f"--{name}", action="append", default=[], metavar=value, help=sentence)
+        group.add_argument(f"--{name}", type=said, action="append", default=[], metavar=value, help=sentence)
     for name, sentence in _SIZES:
-        group.add_argument(f"--{name}", default="", metavar="SIZE", help=sentence)
+        group.add_argument(f"--{name}", type=said, default=None, metavar="SIZE", help=sentence)
     group.add_argument("--quarantined", action=argparse.BooleanOptionalAction, help="a filter's verdict, or not")
 
 
@@ -88,7 +89,7 @@ def add(options: argparse.Namespace, context: Context) -> Answer:
         "action": "quarantine" if options.quarantine else "hold",
         "reason": options.reason,
         "match": match,
-        "for": options.duration,
+        "for": options.duration or "",
         "all": options.all,
     }
     document = _asked(context, "add", given)

@@ -7,7 +7,7 @@ from typing import Any
 
 from relaygw.cli import queue_text
 from relaygw.cli.answer import DONE, NO, Answer, CommandError, UsageError
-from relaygw.cli.conditions import add_conditions, conditions
+from relaygw.cli.conditions import add_conditions, conditions, said
 from relaygw.cli.context import Context
 from relaygw.cli.queue_access import Queue, reach
 from relaygw.control import asked, queue
@@ -63,7 +63,8 @@ def _add_order(verb: argparse.ArgumentParser, name: str) -> None:
     verb.add_argument("--dry-run", action="store_true", help="only count what is meant")
     verb.add_argument("--yes", action="store_true", help="do not ask on a terminal")
     if name in TRASH:
-        verb.add_argument("--removed-within", default="", metavar="TIME", help='removed in the last "10m", "4h" …')
+        within = 'removed in the last "10m", "4h" …'
+        verb.add_argument("--removed-within", type=said, default=None, metavar="TIME", help=within)
         verb.add_argument("--list", action="store_true", dest="listed", help="only list what could be brought back")
         return
     verb.add_argument("--reason", default="", metavar="TEXT", help="for the journal")
@@ -167,7 +168,7 @@ def order(options: argparse.Namespace, context: Context) -> Answer:
 
 def change_trash(options: argparse.Namespace, context: Context) -> Answer:
     if options.listed:
-        given = {**conditions(options), "removed_within": options.removed_within}
+        given = {**conditions(options), "removed_within": options.removed_within or ""}
         with reach(context) as there:
             entries = _pages(there.trash, given)
         return Answer(document=entries, text=queue_text.trash(entries), status=_all_found(options.ids, entries))

@@ -165,6 +165,22 @@ def test_rules_are_kept_for_the_next_start(run: Run) -> None:
     assert run("hold", "remove", "mine")[0] == 1
 
 
+@pytest.mark.parametrize(
+    "option", ["sender", "login", "destination", "reply", "message-id", "older-than", "header-from"]
+)
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_condition_is_refused_and_never_means_more(option: str, empty: str, run: Run) -> None:
+    """A script whose variable is empty: without the condition, or with no login in its place, all mail was meant."""
+    for command in (["queue", "remove", "--yes", "--sender", "a@example.com"], ["queue", "purge", "--yes", "--held"]):
+        status, answer, told = run(*command, f"--{option}", empty)
+        assert (status, "chooses nothing" in answer["error"]) == (2, True)
+        assert f"--{option}" in told
+    assert run("queue", "purge", "--all", "--yes", "--removed-within", empty)[0] == 2
+    assert run("hold", "add", "mine", "--larger-than", "5K", "--for", empty)[0] == 2
+    assert run("hold", "add", "mine", "--login", empty)[0] == 2
+    assert ids(run) == ["0a", "0b", "0c"]
+
+
 def test_the_spool_is_verified_exported_and_imported(run: Run, folder: Path, tmp_path: Path) -> None:
     status, found, _ = run("spool", "verify")
     assert (status, found["ok"], found["messages"]) == (0, True, 3)
