@@ -119,4 +119,6 @@ def split_targets(text: str) -> Iterator[str]:
             yield word
 
 
-_PIECE = re.compile(r'((?:"(?:[^"\\]|\\.)*+"|[^",\n])++)')
+# A quoted string that does not end goes on to the end: to look for its end again from each quote within would take
+# the square of the time.
+_PIECE = re.compile(r'((?:"(?:[^"\\]|\\(?s:.))*+(?:"|\\?\Z)|[^",\n])++)')
