@@ -10,7 +10,7 @@ from relaygw.core.address import Address
 from relaygw.core.aliasing import Expansion
 from relaygw.core.bans import Ban
 from relaygw.core.envelope import Envelope
-from relaygw.core.lanes import Standing
+from relaygw.core.lane import Standing
 from relaygw.core.lifecycle import Order
 from relaygw.core.record import Record, Route
 from relaygw.core.selection import Selection

@@ -5,7 +5,7 @@ from typing import Any
 
 from relaygw.control.collaborators import Done, Listed
 from relaygw.core.envelope import path
-from relaygw.core.lanes import Standing
+from relaygw.core.lane import Standing
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Progress, RecipientState
 from relaygw.core.trash import Trashed

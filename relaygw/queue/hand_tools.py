@@ -5,7 +5,7 @@ answers where no queue runs.
 from collections.abc import Awaitable, Collection, Sequence
 from typing import Protocol
 
-from relaygw.core.lanes import Standing
+from relaygw.core.lane import Standing
 from relaygw.core.lifecycle import Order
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.shaping import Destination

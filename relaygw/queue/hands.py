@@ -12,7 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from relaygw.core.address import Address, AddressError, normalize_domain
 from relaygw.core.envelope import Envelope, Recipient
-from relaygw.core.lanes import Lanes, Standing
+from relaygw.core.lane import Standing
+from relaygw.core.lanes import Lanes
 from relaygw.core.lifecycle import Order, Verb, begin
 from relaygw.core.owner import owner_of
 from relaygw.core.record import RecipientState, Record

@@ -13,7 +13,7 @@ from twisted.internet.defer import gatherResults
 from relaygw.bridge import as_deferred
 from relaygw.core.content import Content
 from relaygw.core.events import Event
-from relaygw.core.lanes import Standing
+from relaygw.core.lane import Standing
 from relaygw.core.lifecycle import Order, Verb
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.retry import Schedules

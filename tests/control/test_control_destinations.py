@@ -5,7 +5,8 @@ import pytest
 from relaygw.control import queue
 from relaygw.control.asked import BadRequest
 from relaygw.core.health import Care
-from relaygw.core.lanes import Lanes, Standing
+from relaygw.core.lane import Standing
+from relaygw.core.lanes import Lanes
 from relaygw.core.shaping import Shape
 
 NOW = 1_800_000_000.0

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from relaygw.core.health import Care
-from relaygw.core.lanes import BURST, Lanes
+from relaygw.core.lane import BURST
+from relaygw.core.lanes import Lanes
 from relaygw.core.shaping import Destination, Shape
 from relaygw.core.turns import Turns
 
