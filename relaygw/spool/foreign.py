@@ -40,15 +40,13 @@ def _moments(record: Record) -> Iterator[float]:
 
 
 def _texts(record: Record) -> Iterator[str]:
-    yield from (record.session_id, record.client, record.hello, record.listener, record.login, record.message_id)
-    yield from (record.header_from, record.held, *record.findings, record.envelope.envid, record.envelope.ret)
+    """What goes out in a command or names something; the words of people and peers may be of any kind."""
+    yield from (record.header_from, record.hello, record.listener, record.envelope.envid, record.envelope.ret)
     yield from (recipient.orcpt for recipient in record.envelope.recipients)
     for state in record.recipients:
         yield state.recipient.orcpt
         if state.detour is not None:
             yield from (state.detour.route, *state.detour.hosts)
-    for last in _outcomes(record):
-        yield from (last.host, last.address, last.tls, last.reply.enhanced)
 
 
 def _addresses(record: Record) -> Iterator[Address]:

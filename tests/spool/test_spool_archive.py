@@ -295,6 +295,11 @@ def test_a_record_that_no_door_would_let_in_is_refused_and_holds_up_nobody(
     assert told["imported"] == ["good"]
 
 
+def test_words_of_people_may_have_lines(target: Target, tmp_path: Path) -> None:
+    told = target.take_in(foreign(tmp_path, attrs.evolve(make_record("held", size=len(SMALL)), held="two\nlines")))
+    assert told["imported"] == ["held", "good"]
+
+
 def tar_with(path: Path, *members: tuple[str, bytes, dict[str, str]]) -> Path:
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
         head = json.dumps({"format": 1, "archive": "made", "hostname": "h"}).encode()
