@@ -40,11 +40,10 @@ def _moments(record: Record) -> Iterator[float]:
 
 
 def _texts(record: Record) -> Iterator[str]:
-    """What goes out in a command or names something; the words of people and peers may be of any kind."""
-    yield from (record.header_from, record.hello, record.listener, record.envelope.envid, record.envelope.ret)
-    yield from (recipient.orcpt for recipient in record.envelope.recipients)
+    """What goes out in a command as it is. What is quoted there may be of any kind, as clients may quote anything, and
+    so may the words of people and peers."""
+    yield from (record.header_from, record.envelope.ret)
     for state in record.recipients:
-        yield state.recipient.orcpt
         if state.detour is not None:
             yield from (state.detour.route, *state.detour.hosts)
 

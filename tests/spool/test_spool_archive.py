@@ -262,8 +262,8 @@ def due(record: Record, moment: float) -> Record:
     return attrs.evolve(record, recipients=tuple(attrs.evolve(state, due=moment) for state in record.recipients))
 
 
-def to(record: Record, address: Address) -> Record:
-    recipient = Recipient(address=address)
+def to(record: Record, address: Address, orcpt: str = "") -> Record:
+    recipient = Recipient(address=address, orcpt=orcpt)
     state = attrs.evolve(record.recipients[0], recipient=recipient)
     return attrs.evolve(record, recipients=(state,))
 
@@ -277,7 +277,7 @@ def to(record: Record, address: Address) -> Record:
         lambda record: attrs.evolve(
             record, envelope=attrs.evolve(record.envelope, sender=Address("a", "b.example> SIZE=1"))
         ),
-        lambda record: attrs.evolve(record, envelope=attrs.evolve(record.envelope, envid="e\r\nQUIT")),
+        lambda record: attrs.evolve(record, envelope=attrs.evolve(record.envelope, ret="FULL\r\nQUIT")),
         lambda record: attrs.evolve(record, header_from="example.net\r\nX: y"),
         lambda record: attrs.evolve(record, client="not an address"),
         lambda record: attrs.evolve(record, arrived=1e300),
@@ -295,8 +295,12 @@ def test_a_record_that_no_door_would_let_in_is_refused_and_holds_up_nobody(
     assert told["imported"] == ["good"]
 
 
-def test_words_of_people_may_have_lines(target: Target, tmp_path: Path) -> None:
-    told = target.take_in(foreign(tmp_path, attrs.evolve(make_record("held", size=len(SMALL)), held="two\nlines")))
+def test_words_and_what_clients_quote_may_have_lines(target: Target, tmp_path: Path) -> None:
+    """ENVID=a+0D+0A and the like are no fault of ours: they are quoted again when they go out."""
+    record = to(make_record("held", size=len(SMALL)), Address("a", "example.net"), "rfc822;a\r\nb")
+    envelope = attrs.evolve(record.envelope, envid="e\r\nf")
+    record = attrs.evolve(record, envelope=envelope, held="two\nlines", hello="a\tb")
+    told = target.take_in(foreign(tmp_path, record))
     assert told["imported"] == ["held", "good"]
 
 
