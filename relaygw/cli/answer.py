@@ -59,6 +59,13 @@ def printable_lines(lines: Iterable[object]) -> str:
     return "\n".join(map(printable, lines))
 
 
+def harmless(text: str) -> str:
+    """The last look at all that people read: peers and strangers wrote much of what verbs tell."""
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return printable_lines(line.expandtabs() for line in text.split("\n"))
+
+
 def json_text(document: object) -> str:
     """A document as --json prints it. What would act on a terminal, or stands for no character, is escaped as JSON
     has it: C1 controls, direction marks, lone surrogates; the value stays what it is."""

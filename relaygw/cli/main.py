@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from relaygw import __version__
-from relaygw.cli.answer import DONE, NO, USAGE, Answer, CommandError, UsageError, json_text
+from relaygw.cli.answer import DONE, NO, USAGE, Answer, CommandError, UsageError, harmless, json_text
 from relaygw.cli.context import Context
 
 VERBS = {
@@ -108,9 +108,9 @@ def _write(answer: Answer, as_json: bool) -> None:
     if as_json:
         _print_json(answer.document)
     elif answer.text:
-        print(answer.text)
+        print(harmless(answer.text))
     if answer.notes:
-        print(answer.notes, file=sys.stderr)
+        print(harmless(answer.notes), file=sys.stderr)
     sys.stdout.flush()
 
 
@@ -131,7 +131,7 @@ def _print_json(document: object) -> None:
 def _fail(sentence: str, status: int, as_json: bool, problems: Sequence[object] = ()) -> int:
     if as_json:
         _write_error(sentence, problems)
-    print(f"relaygw: {sentence}", file=sys.stderr)
+    print(f"relaygw: {harmless(sentence)}", file=sys.stderr)
     return status
 
 

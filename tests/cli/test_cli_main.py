@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relaygw import __version__
-from relaygw.cli.answer import json_text, shown, table
+from relaygw.cli.answer import harmless, json_text, shown, table
 from relaygw.cli.main import VERBS, main
+from relaygw.core.events import TlsChecked
+from relaygw.journal.history import History
+from relaygw.journal.line import make_line
 
 
 def test_help_names_every_verb_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,3 +133,30 @@ def test_no_name_ends_a_command_whatever_the_terminal_can_show(coding: str, as_j
     assert b"Traceback" not in done.stderr
     if as_json:
         assert name in json.loads(done.stdout.decode(coding))["error"]
+
+
+@given(st.text())
+def test_what_people_read_holds_nothing_that_acts_on_a_terminal(text: str) -> None:
+    assert harmless(text).replace("\n", "").replace("\t", "").isprintable()
+    assert harmless(text).count("\n") == text.count("\n")
+
+
+def test_what_a_verb_forgot_to_look_at_is_printed_harmless(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Why a TLS session failed is told in the words of the peer."""
+    assert main(["init", str(tmp_path / "d"), "--domain", "a.example"]) == 0
+    event = TlsChecked(
+        domain="b.example",
+        host="mx",
+        address="192.0.2.1",
+        policy_type="sts",
+        result="validation-failure",
+        reason="\x1b[2J",
+    )
+    history = History(str(tmp_path / "d" / "state" / "history"), 86400.0 * 9)
+    history.append([make_line(event, time.time() - 86400)])
+    history.close()
+    capsys.readouterr()
+    main(["--config", str(tmp_path / "d" / "relaygw.toml"), "tls"])
+    told = capsys.readouterr().out
+    assert "validation-failure" in told
+    assert "\x1b" not in told
