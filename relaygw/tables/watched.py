@@ -1,10 +1,12 @@
 """Files that tables are made of: looked at once a second at most, read again when one of them changes, kept as they
 were where the new content cannot be used. At start, a file that cannot be used is refused. Large ones are read again in
-a thread, and until then their former entries hold.
+a thread, and until then their former entries hold. One that was written to within the last second may be half there, or
+empty, and mail must not be refused for that: it is read when it has rested.
 """
 
 import os
 import stat
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -51,7 +53,7 @@ class Watched(Generic[T]):
         if not 0 <= now - self._looked < LOOK_EVERY and not self._reading:
             self._looked = now
             stamps = _stamps(self._paths)
-            if stamps != self._stamps:
+            if stamps != self._stamps and not any(map(_is_fresh, stamps)):
                 self._stamps = stamps
                 self._again(sum(stamp[2] for stamp in stamps if stamp is not None))
         return self._value
@@ -102,6 +104,11 @@ def read_text(path: str, owned: bool = False) -> str:
 def _opener(path: str, flags: int) -> int:
     """A pipe must not make us wait for somebody to write to it."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _is_fresh(stamp: tuple[int, ...] | None) -> bool:
+    """Whether somebody may still be writing it. Times of files are those of the system's clock."""
+    return stamp is not None and 0 <= time.time_ns() - stamp[0] < LOOK_EVERY * 1e9
 
 
 def _stamps(paths: Sequence[str]) -> tuple[tuple[int, ...] | None, ...]:

@@ -1,6 +1,7 @@
 """Tables kept in memory: what they hold, that a changed file counts and a broken one does not, and what is refused."""
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,6 +82,25 @@ def test_a_changed_file_counts_within_a_second_and_a_broken_one_changes_nothing(
     made.write("map", "a@b.test g@h.test\n")
     made.clock.advance(1)
     assert table.lookup("a@b.test") == ("g@h.test",)
+    assert table.trouble == ""
+
+
+def test_a_file_that_is_being_written_is_left_until_it_rests(made: Made) -> None:
+    """A script that writes it in place empties it first: mail must not be refused for good in that moment."""
+    path = Path(made.write("map", "a@b.test c@d.test\n"))
+    table = made.make(FileTable, file="map")
+    path.write_text("")
+    for _ in range(3):
+        made.clock.advance(1)
+        os.utime(path)
+        assert table.lookup("a@b.test") == ("c@d.test",)
+    made.write("map", "a@b.test e@f.test\n")
+    made.clock.advance(1)
+    assert table.lookup("a@b.test") == ("e@f.test",)
+    os.utime(path, (time.time() + 3600,) * 2)  # a clock that is ahead holds nothing up
+    path.open("a").close()
+    made.clock.advance(1)
+    assert table.lookup("a@b.test") == ("e@f.test",)
     assert table.trouble == ""
 
 
