@@ -120,9 +120,7 @@ class Routing:
         """The route of one recipient; None where no rule matches. `found` is what `headers` finds in its head."""
         address = recipient.address
         for rule in self.rules:
-            if (rule.unconditional or matches(rule, record, address, found)) and not _released(
-                rule, record, recipient
-            ):
+            if (rule.unconditional or matches(rule, record, address, found)) and not _released(rule, record, recipient):
                 return rule.route
         return None
 

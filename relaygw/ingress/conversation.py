@@ -65,6 +65,11 @@ class _Chunk:
         return None if self.left else data[skipped:]
 
 
+def line_limit(beginning: bytes) -> int:
+    """How long a command line may be that begins like this."""
+    return MAX_RESPONSE if beginning[:5].upper() == b"AUTH " else MAX_LINE
+
+
 class Conversation:
     """One session's state. `session` is what filters see of it; `errors` how often it was refused for good;
     `receiving` tells that the octets that come are data and go to `feed`."""
@@ -113,10 +118,6 @@ class Conversation:
     @property
     def _strange(self) -> bool:
         return not (self.session.login or self.session.trusted)
-
-    def line_limit(self, beginning: bytes) -> int:
-        """How long the line may be that begins like this."""
-        return MAX_RESPONSE if self.responding or beginning[:5].upper() == b"AUTH " else MAX_LINE
 
     # What the connection tells.
 

@@ -25,9 +25,10 @@ from relaygw.core.events import Connected, Disconnected, Secured, TaskFailed
 from relaygw.core.reply import Reply
 from relaygw.ingress import answers
 from relaygw.ingress.answers import Answer, Then, Turn
-from relaygw.ingress.conversation import Conversation
+from relaygw.ingress.conversation import Conversation, line_limit
 from relaygw.ingress.framing import Fault, Lines
 from relaygw.ingress.house import House
+from relaygw.ingress.login import MAX_RESPONSE
 from relaygw.ingress.mailing import Later
 from relaygw.ingress.repairing import make_lines
 from relaygw.promptly import write
@@ -179,16 +180,17 @@ class RelayESMTP(ESMTP):
         conversation, lines = self.conversation, self._lines
         if conversation.receiving:
             return self._receive()
-        line = lines.next(conversation.line_limit(lines.beginning()))
+        responding = conversation.responding
+        line = lines.next(MAX_RESPONSE if responding else line_limit(lines.beginning()))
         if line is None:
             return False
         self._heard = self._house.clock.seconds()
-        if isinstance(line, Fault):
+        if type(line) is Fault:
             self._answer(conversation.fault(_FAULTS[line]))
-        elif conversation.responding:
+        elif responding:
             self._perform(conversation.response, line)
         else:
-            self._perform(conversation.command, line, len(lines) > 0)
+            self._perform(conversation.command, line, bool(lines))
         return True
 
     def _receive(self) -> bool:

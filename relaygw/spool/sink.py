@@ -50,11 +50,13 @@ class Sink:
         self._file = ""
         self._descriptor = -1
         self._closed = ""
+        self._content: Content | None = None
 
     def write(self, data: bytes) -> None:
         """Append; raises SpoolError when the disk is full or fails, and ever after."""
         if self._closed:
             raise SpoolError(f"the content cannot be written: {self._closed}")
+        self._content = None
         if self._descriptor < 0 and (self._files is None or self.size + len(data) <= self._limit):
             self._buffer.write(data)
         else:
@@ -84,8 +86,10 @@ class Sink:
         self._buffer = BytesIO()
 
     def content(self) -> Content:
-        """What was written so far."""
-        return self._body(b"").content(self._files)
+        """What was written so far: the same value to all who ask, so that its head is found once."""
+        if self._content is None:
+            self._content = self._body(b"").content(self._files)
+        return self._content
 
     def take(self, prefix: bytes) -> Body:
         """Hand everything over to the spool; raises SpoolError where a write failed or it was taken before."""
@@ -111,6 +115,7 @@ class Sink:
     def _close(self, why: str) -> None:
         self._closed = why
         self._buffer = BytesIO()
+        self._content = None
         self._file = ""
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
