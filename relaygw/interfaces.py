@@ -60,7 +60,7 @@ class IObserver(Interface):
 
 
 class IRewriter(Interface):
-    """A change asked for by name: on listeners made once, before the commit; on routes at every attempt, before signing.
+    """A change asked for by name: on listeners made once, before the commit; on routes at each attempt, before signing.
 
     On a route it may change recipients, but neither add nor remove any."""
 

@@ -67,7 +67,7 @@ class Stuffer:
 
 
 def stuff(data: bytes) -> bytes:
-    """A whole content as it goes over the wire, end included. It must be sound (`survey`): that is not looked at twice."""
+    """A whole content as it goes over the wire, end included. It must be sound (`survey`): nobody looks twice."""
     stuffed = data.replace(b"\r\n.", b"\r\n..")
     if data[:1] == b".":
         stuffed = b"." + stuffed

@@ -175,7 +175,7 @@ class Sockets(TestCase):
     @deferred
     async def test_who_has_been_dismissed_can_come_again_at_once(self) -> None:
         """At the last word the session is no longer counted: a client at its limit would be turned away."""
-        rig, port = self.listen(listener={"max_connections_per_client": 1})
+        _, port = self.listen(listener={"max_connections_per_client": 1})
 
         def client() -> list[bytes]:
             heard = []
