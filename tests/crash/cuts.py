@@ -62,20 +62,25 @@ class Tally:
 
 @attrs.define(eq=False)
 class Campaign:
-    """Many lives and cuts in one folder; `stop_early`: at the first problem."""
+    """Many lives and cuts in one folder, until a problem shows that has some of the words `wanted`."""
 
     shim: Shim
     folder: Path
     seed: int
     build: Build = SOUND
-    stop_early: bool = False
+    wanted: tuple[str, ...] = ()
     cuts_per_life: int = CUTS_PER_LIFE
     tally: Tally = attrs.field(factory=Tally)
+
+    @property
+    def caught(self) -> str:
+        """The first problem that was wanted, "" before that."""
+        return next((each for each in self.tally.problems if any(words in each for words in self.wanted)), "")
 
     def run(self, cuts: int) -> Tally:
         begun = time.monotonic()
         chain = 0
-        while self.tally.cuts < cuts and not (self.stop_early and self.tally.problems):
+        while self.tally.cuts < cuts and not self.caught:
             self.run_chain(chain, cuts)
             chain += 1
         self.tally.seconds = time.monotonic() - begun
@@ -86,12 +91,13 @@ class Campaign:
         image: Image = {}
         truth = Truth()
         for number in range(LIVES_PER_CHAIN):
-            if self.tally.cuts >= cuts or (self.stop_early and self.tally.problems):
+            if self.tally.cuts >= cuts or self.caught:
                 return
+            told = len(self.tally.problems)
             name = f"{self.seed}.{chain}.{number}"
             chance = Random(name)
             image, truth = self._live(name, chance, image, truth, START + number * HOUR)
-            if self.tally.problems:
+            if len(self.tally.problems) > told:
                 return  # what follows would only tell it again
 
     def sweep(self, faults: int) -> Tally:
@@ -238,13 +244,12 @@ def _check_model(modelled: Image, seen: Image) -> None:
 
 def catch(bug: Bug, shim: Shim, folder: Path, seed: int) -> dict[str, Any]:
     """Look for a planted bug until it shows; `caught` is the complaint that names it, "" where none came."""
-    campaign = Campaign(shim, folder, seed, bug.build, stop_early=True, cuts_per_life=bug.cuts)
+    campaign = Campaign(shim, folder, seed, bug.build, wanted=bug.catch, cuts_per_life=bug.cuts)
     tally = campaign.run(CUTS_PER_BUG)
-    caught = [problem for problem in tally.problems if any(words in problem for words in bug.catch)]
     return {
         "name": bug.name,
         "words": bug.words,
-        "caught": caught[0] if caught else "",
+        "caught": campaign.caught,
         "cuts": tally.cuts,
         "seconds": tally.seconds,
         "else": tally.problems[:1],
