@@ -44,6 +44,7 @@ from relaygw.ingress.quotas import LedgerFile
 from relaygw.interfaces import IResolver, SpoolError
 from relaygw.journal.journal import Journal
 from relaygw.mailbox.store import Store
+from relaygw.queue.parts import QueueSetup
 from relaygw.queue.service import QueueService
 from relaygw.queue.traffic import traffic_of
 from relaygw.secret import KeptSecret
@@ -91,18 +92,20 @@ class Gateway(MultiService):
         self._retired = [self._parts]
         self.spool = _spool(config, reactor, self.journal)
         self.queue = QueueService(
-            spool=self.spool,
-            transports=self._parts.transports,
-            routing=self._parts.routing,
-            config=config.queue,
-            clock=reactor,
-            write_event=self.journal.write,
-            hostname=config.hostname,
-            postmaster=config.postmaster,
-            random=jitter,
-            new_id=lambda: fresh_id(reactor.seconds()),
-            traffic=traffic_of(config),
-            reports=self._parts.reports,
+            QueueSetup(
+                spool=self.spool,
+                transports=self._parts.transports,
+                routing=self._parts.routing,
+                config=config.queue,
+                clock=reactor,
+                write_event=self.journal.write,
+                hostname=config.hostname,
+                postmaster=config.postmaster,
+                random=jitter,
+                new_id=lambda: fresh_id(reactor.seconds()),
+                traffic=traffic_of(config),
+                reports=self._parts.reports,
+            )
         )
         self.desk = Desk(
             config,

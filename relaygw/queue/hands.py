@@ -18,7 +18,7 @@ from relaygw.core.lifecycle import Order, Verb, begin
 from relaygw.core.owner import owner_of
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.shaping import Destination
-from relaygw.queue.parking import Parking
+from relaygw.queue.books import Books
 from relaygw.queue.work import Active, Delivery, Effect, Opening, Request
 
 
@@ -31,9 +31,7 @@ class QueueHands:
         self,
         *,
         clock: IReactorTime,
-        actives: Mapping[str, Active],
-        opening: Mapping[str, Opening],
-        parking: Parking,
+        books: Books,
         lanes: Lanes[Delivery],
         places: Callable[[Record], Sequence[Destination]],
         withdraw: Callable[[Delivery], None],
@@ -42,9 +40,9 @@ class QueueHands:
         is_crowd: Callable[[str], bool],
     ) -> None:
         self._clock = clock
-        self._actives = actives
-        self._opening = opening
-        self._parking = parking
+        self._actives: Mapping[str, Active] = books.actives
+        self._opening: Mapping[str, Opening] = books.opening
+        self._parking = books.parking
         self._lanes = lanes
         self._places = places
         self._withdraw = withdraw

@@ -104,5 +104,12 @@ def postpone(record: Record, positions: Sequence[int], until: float, enhanced: s
     ]
 
 
+def booked(plan: Plan, record: Record, until: float) -> Plan:
+    """The plan, all that could travel being put off until then."""
+    positions = [position for group in plan.groups for position in group.positions]
+    late = postpone(record, positions, until, "4.4.5", "other messages to this destination are before it")
+    return attrs.evolve(plan, groups=(), postponed=(*plan.postponed, *late))
+
+
 def _parts(positions: list[int], route: Route, place: Destination, most: int, detour: Detour | None) -> list[Group]:
     return [Group(tuple(positions[at : at + most]), route, place, detour) for at in range(0, len(positions), most)]

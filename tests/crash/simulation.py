@@ -28,6 +28,7 @@ from relaygw.core.lifecycle import Order, Verb, begin
 from relaygw.core.record import Record
 from relaygw.core.routing import compile_routes
 from relaygw.interfaces import ISink, ISpool, ITransport, SpoolError
+from relaygw.queue.parts import QueueSetup
 from relaygw.queue.service import QueueService
 from relaygw.spool.sqlite import SqliteSpool
 
@@ -77,16 +78,18 @@ def make_queue(
 ) -> QueueService:
     """A queue in which all mail goes to the next hops."""
     return QueueService(
-        spool=spool,
-        transports={"mx": hops},
-        routing=compile_routes((RouteConfig(transport="mx", match=MatchConfig()),)),
-        config=CONFIG,
-        clock=clock,
-        write_event=lambda event: None,
-        hostname="mail.example.net",
-        postmaster="",
-        random=random,
-        new_id=lambda: new_id(clock.seconds(), next(ids)),
+        QueueSetup(
+            spool=spool,
+            transports={"mx": hops},
+            routing=compile_routes((RouteConfig(transport="mx", match=MatchConfig()),)),
+            config=CONFIG,
+            clock=clock,
+            write_event=lambda event: None,
+            hostname="mail.example.net",
+            postmaster="",
+            random=random,
+            new_id=lambda: new_id(clock.seconds(), next(ids)),
+        )
     )
 
 

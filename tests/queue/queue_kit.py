@@ -20,6 +20,7 @@ from relaygw.core.record import Record
 from relaygw.core.reply import Reply
 from relaygw.core.routing import compile_routes
 from relaygw.interfaces import ISpool, ITransport
+from relaygw.queue.parts import QueueSetup
 from relaygw.queue.service import QueueService
 from relaygw.spool.memory import MemorySpool
 
@@ -127,17 +128,19 @@ def make_kit(
     count = ids or iter(range(1 << 30, 1 << 31))
     spool = spool if spool is not None else MemorySpool()
     queue = QueueService(
-        spool=spool,
-        transports=transport if isinstance(transport, Mapping) else {"mx": transport},
-        routing=compile_routes(routes or (RouteConfig(transport="mx", match=MatchConfig()),)),
-        config=config,
-        clock=clock,
-        write_event=events.append,
-        hostname="mail.example.net",
-        postmaster="",
-        random=random,
-        new_id=lambda: new_id(clock.seconds(), next(count)),
-        **more,
+        QueueSetup(
+            spool=spool,
+            transports=transport if isinstance(transport, Mapping) else {"mx": transport},
+            routing=compile_routes(routes or (RouteConfig(transport="mx", match=MatchConfig()),)),
+            config=config,
+            clock=clock,
+            write_event=events.append,
+            hostname="mail.example.net",
+            postmaster="",
+            random=random,
+            new_id=lambda: new_id(clock.seconds(), next(count)),
+            **more,
+        )
     )
     if start:
         queue.startService()

@@ -20,6 +20,7 @@ from relaygw.core.outcome import Outcome
 from relaygw.core.record import Record
 from relaygw.core.routing import compile_routes
 from relaygw.interfaces import Attempt
+from relaygw.queue.parts import QueueSetup
 from relaygw.queue.service import QueueService
 from relaygw.spool.sqlite import SqliteSpool
 from relaygw.testing.transport import ManualTransport, ScriptedTransport, delivered
@@ -35,16 +36,18 @@ class QueueOnDiskTest(TestCase):
 
     def queue_over(self, spool: SqliteSpool, transport: Any, drain_timeout: float = 30.0) -> QueueService:
         return QueueService(
-            spool=spool,
-            transports={"mx": transport},
-            routing=compile_routes((RouteConfig(transport="mx"),)),
-            config=QueueConfig(concurrency=10, destination_concurrency=5, drain_timeout=drain_timeout),
-            clock=clock,
-            write_event=self.events.append,
-            hostname="mail.example.net",
-            postmaster="",
-            random=lambda: 0.0,
-            new_id=lambda: new_id(clock.seconds(), next(self.numbers)),
+            QueueSetup(
+                spool=spool,
+                transports={"mx": transport},
+                routing=compile_routes((RouteConfig(transport="mx"),)),
+                config=QueueConfig(concurrency=10, destination_concurrency=5, drain_timeout=drain_timeout),
+                clock=clock,
+                write_event=self.events.append,
+                hostname="mail.example.net",
+                postmaster="",
+                random=lambda: 0.0,
+                new_id=lambda: new_id(clock.seconds(), next(self.numbers)),
+            )
         )
 
     def opened(self) -> SqliteSpool:

@@ -1,0 +1,65 @@
+"""Plans records by the routing and the transports in use: what can be attempted now, and where recipients are to go."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from relaygw.core.content import Content
+from relaygw.core.detour import route_of
+from relaygw.core.header_match import NOTHING
+from relaygw.core.lifecycle import Postponed
+from relaygw.core.record import Record
+from relaygw.core.retry import JITTER
+from relaygw.core.routing import Routing
+from relaygw.core.shaping import Destination
+from relaygw.queue.deliveries import Deliveries
+from relaygw.queue.plan import Plan, make_plan
+from relaygw.queue.work import Active
+
+
+class Planner:
+    """`routing` is that of the configuration in use; the transports are those of the deliveries."""
+
+    def __init__(
+        self, *, routing: Routing, deliveries: Deliveries, clock: IReactorTime, random: Callable[[], float]
+    ) -> None:
+        self.routing = routing
+        self._deliveries = deliveries
+        self._clock = clock
+        self._random = random
+
+    def plan(self, record: Record, content: Content | None = None, active: Active | None = None) -> Plan:
+        """Without the content, a rough one: routes that ask for header fields are passed over."""
+        planned = active.planned if active is not None and active.deliveries else frozenset()
+        headers = self.routing.headers
+        return make_plan(
+            record,
+            self._clock.seconds(),
+            planned,
+            self.routing,
+            self._deliveries.transports,
+            self._deliveries.locators,
+            self._deliveries.lanes,
+            headers.find(content.head) if headers and content is not None else NOTHING,
+        )
+
+    def spread(self, postponed: tuple[Postponed, ...]) -> tuple[Postponed, ...]:
+        """A little later, so that not all come back in the same moment."""
+        now, random = self._clock.seconds(), self._random()
+        return tuple(attrs.evolve(late, until=late.until + (late.until - now) * JITTER * random) for late in postponed)
+
+    def places(self, record: Record) -> Sequence[Destination]:
+        """Where the recipients that wait are to go, as far as that is known."""
+        found: dict[Destination, None] = {}
+        for state in record.waiting:
+            detour = state.detour
+            route = (
+                self.routing.choose(record, state.recipient) if detour is None else route_of(detour, self.routing.named)
+            )
+            transport = self._deliveries.transports.get(route.transport) if route is not None else None
+            if route is not None and transport is not None:
+                with contextlib.suppress(Exception):  # a plugin's fault is told when the record is planned
+                    found[route.transport, transport.destination(route, state.address)] = None
+        return tuple(found)
