@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 import pytest
+from least_configuration import LEAST
 from twisted.internet.task import Clock
 
 from relaygw.config.load import parse
@@ -16,19 +17,7 @@ from relaygw.core.lifecycle import begin
 from relaygw.core.record import Record
 from relaygw.holds import FILE, HoldBook, HoldError
 
-BASE = """
-hostname = "mail.example.com"
-state = "state"
-domains = ["example.com"]
-[directory]
-users = "users"
-[[listener]]
-name = "mx"
-endpoint = "tcp:25"
-tls = "none"
-[[route]]
-transport = "mx"
-"""
+BASE = LEAST + '[[route]]\ntransport = "mx"\n'
 
 
 def config(*rules: str) -> Config:

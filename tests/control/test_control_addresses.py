@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 import pytest
+from least_configuration import LEAST
 from operators import NOW, ZONE, Office, ask
 
 from relaygw.cli.borrowed import address_parts
@@ -24,15 +25,6 @@ from relaygw.gateway.address_desk import AddressDesk
 from relaygw.interfaces import Services
 
 CONFIG = """\
-hostname = "mail.example.com"
-state = "state"
-domains = ["example.com"]
-[directory]
-users = "users"
-[[listener]]
-name = "mx"
-endpoint = "tcp:25"
-tls = "none"
 [[table]]
 name = "people"
 use = "inline"
@@ -92,7 +84,7 @@ def office(tmp_path: Path) -> Office:
     (tmp_path / "users").chmod(0o600)
     (tmp_path / "srs").write_text("a secret of twenty octets")
     (tmp_path / "srs").chmod(0o600)
-    config = parse(CONFIG, str(tmp_path / "relaygw.toml"))
+    config = parse(LEAST + CONFIG, str(tmp_path / "relaygw.toml"))
     office = Office(config=config)
     made = Services(
         hostname="mail.example.com",
@@ -254,7 +246,7 @@ def test_a_return_address_of_ours_leads_back(site: Any) -> None:
 
 def test_domains_of_aliases_and_returns_are_local(tmp_path: Path) -> None:
     """What leads nowhere after all must end here, and never be sent to a next hop that sends it back."""
-    text = CONFIG.replace('domain = "example.com"\nsecret', 'domain = "back.test"\nsecret')
+    text = LEAST + CONFIG.replace('domain = "example.com"\nsecret', 'domain = "back.test"\nsecret')
     config = parse(text, str(tmp_path / "relaygw.toml"))
     assert config.local_domains == ("example.com", "virtual.test", "back.test")
     routing = compile_routes(config.routes, config.local_domains, config.relay_domains)

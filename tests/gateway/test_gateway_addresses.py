@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from least_configuration import LEAST
 from twisted.logger import globalLogPublisher
 
 from relaygw.aliases import Aliases, NamedTable
@@ -31,17 +32,8 @@ from relaygw.gateway.addresses import (
 from relaygw.tables.entries import InlineTable
 from relaygw.testing.transport import ScriptedTransport
 
-TEXT = """\
-hostname = "mail.example.com"
-state = "state"
-domains = ["example.com"]
-relay_domains = ["relayed.test"]
-[directory]
-users = "users"
-[[listener]]
-name = "mx"
-endpoint = "tcp:25"
-tls = "none"
+ABOVE = 'relay_domains = ["relayed.test"]\n'
+BELOW = """\
 [[table]]
 name = "people"
 use = "inline"
@@ -77,7 +69,7 @@ ENTRIES = {
 
 
 def config() -> Config:
-    return parse(TEXT, "/folder/relaygw.toml")
+    return parse(ABOVE + LEAST + BELOW, "/folder/relaygw.toml")
 
 
 def made(settings: Config) -> Aliases:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from least_configuration import LEAST
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from relaygw.config.load import parse
@@ -11,20 +12,8 @@ from relaygw.gateway.welcome import lines, tell_reread
 
 
 def config(endpoint: str) -> Config:
-    text = f"""
-        hostname = "mail.example.com"
-        state = "state"
-        domains = ["example.com"]
-        [directory]
-        users = "users"
-        [[listener]]
-        name = "mx"
-        endpoint = "{endpoint}"
-        tls = "none"
-        [[route]]
-        transport = "mx"
-    """
-    return parse(text, "/nowhere/relaygw.toml")
+    least = LEAST.replace("tcp:25", endpoint)
+    return parse(f'{least}[[route]]\ntransport = "mx"\n', "/nowhere/relaygw.toml")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+from least_configuration import LEAST
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web.server import Site
@@ -32,16 +33,7 @@ from relaygw.spool.memory import MemorySpool
 
 NOW = 1_800_000_000.0
 
-CONFIG = """\
-hostname = "mail.example.com"
-state = "state"
-domains = ["example.com"]
-[directory]
-users = "users"
-[[listener]]
-name = "mx"
-endpoint = "tcp:25"
-tls = "none"
+_SPECIFIC = """\
 [[filter]]
 use = "spf"
 [[route]]
@@ -68,6 +60,7 @@ domain = "example.com"
 selector = "s1"
 private_key = "k.pem"
 """
+CONFIG = LEAST + _SPECIFIC
 
 ZONE = """\
 $TTL 300
