@@ -17,8 +17,7 @@ import attrs
 import cattrs
 
 from relaygw import keys
-from relaygw.config.schema import Config
-from relaygw.config.signing import DkimKeyConfig
+from relaygw.config.schema import Config, DkimKeyConfig
 from relaygw.core.dkim_rotation import Key, Ring, Times, to_keep, with_configured
 
 FOLDER, FILE = "dkim", "keys.json"

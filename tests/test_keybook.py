@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relaygw import keybook, keys
-from relaygw.config.schema import Config, QueueConfig, RetryConfig
-from relaygw.config.signing import DkimKeyConfig, KeyRotationConfig
+from relaygw.config.schema import Config, DkimKeyConfig, KeyRotationConfig, QueueConfig, RetryConfig
 from relaygw.core.dkim_rotation import Key, Ring, Stage, View
 from relaygw.keybook import BookError
 

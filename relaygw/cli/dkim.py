@@ -17,7 +17,7 @@ from relaygw.cli.newfiles import make_folder
 from relaygw.cli.records import DnsRecord, zone_line
 from relaygw.cli.workdir import SELECTOR, quoted
 from relaygw.config.problem import ConfigError
-from relaygw.config.signing import DkimKeyConfig
+from relaygw.config.schema import DkimKeyConfig
 from relaygw.control.shapes import Json
 from relaygw.core.dkim_rotation import Key, RotationError, add
 from relaygw.core.dkim_watch import alarms

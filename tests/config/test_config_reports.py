@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from relaygw.config.schema import DAY, HOUR, QueueConfig, ReportsConfig, RetryConfig
+from relaygw.config.schema import QueueConfig, ReportsConfig, RetryConfig
 from relaygw.config.structure import Reader
+from relaygw.config.units import DAY, HOUR
 
 
 def read(kind: type, table: dict[str, Any]) -> tuple[Any, list[str]]:

@@ -13,8 +13,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from relaygw import keys
-from relaygw.config.schema import Config
-from relaygw.config.signing import DkimKeyConfig, SigningRuleConfig
+from relaygw.config.schema import Config, DkimKeyConfig, SigningRuleConfig
 from relaygw.core.arc import Result, verify
 from relaygw.core.authres import compose
 from relaygw.core.content import BytesContent

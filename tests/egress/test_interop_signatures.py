@@ -15,7 +15,7 @@ from egress_support import MemoryReactor, Server, make_attempt, make_record, mak
 from varied_mail import KINDS, Maker
 
 from relaygw import keys
-from relaygw.config.signing import SigningRuleConfig
+from relaygw.config.schema import SigningRuleConfig
 from relaygw.core.content import BytesContent
 from relaygw.core.dkim_signature import body_hash, signed_fields
 from relaygw.core.envelope import Body

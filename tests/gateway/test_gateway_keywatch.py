@@ -11,8 +11,7 @@ from twisted.internet.defer import Deferred
 
 from relaygw import keybook, keys
 from relaygw.bridge import as_deferred
-from relaygw.config.schema import Config
-from relaygw.config.signing import DkimKeyConfig, KeyRotationConfig
+from relaygw.config.schema import Config, DkimKeyConfig, KeyRotationConfig
 from relaygw.core.dkim_record import empty
 from relaygw.core.dkim_rotation import Key, add
 from relaygw.core.events import Event, KeyAdvanced, KeyTrouble, TaskFailed

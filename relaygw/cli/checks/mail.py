@@ -8,8 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from relaygw import keybook, keys
 from relaygw.cli.checks.finding import Finding, error, warning
-from relaygw.config.schema import Config
-from relaygw.config.signing import DkimKeyConfig
+from relaygw.config.schema import Config, DkimKeyConfig
 from relaygw.core.dkim_rotation import Ring, Stage
 from relaygw.core.dkim_watch import alarms, next_step
 from relaygw.core.signing_table import AUTHOR

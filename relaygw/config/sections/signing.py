@@ -1,13 +1,9 @@
-"""The options of signing: keys, the table that says whose keys sign what, and the rotation of keys.
-
-Part of the schema (relaygw.config.schema), whose first lines say how values are written.
-"""
+"""[[dkim]], [[signing]], [key_rotation]: keys, whose keys sign what, and how keys replace each other."""
 
 import attrs
 
 from relaygw.config.kinds import Domain, Duration, DurationOrZero, FieldName, FilePath, Label
-
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+from relaygw.config.units import DAY, HOUR, MINUTE
 
 
 @attrs.frozen(kw_only=True)
