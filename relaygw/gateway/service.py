@@ -22,38 +22,35 @@ from relaygw import __version__
 from relaygw.bans import FILE, BanBook, policy_of
 from relaygw.bridge import as_deferred, deferred
 from relaygw.config.load import ConfigError, load
-from relaygw.config.paths import control_socket, history_directory, mail_directory, spool_directory
+from relaygw.config.paths import control_socket, history_directory
 from relaygw.config.schema import Config
 from relaygw.control.collaborators import Collaborators, Reread
 from relaygw.control.service import ControlService
 from relaygw.core.events import Reloaded, Started, Stopped, TaskFailed
 from relaygw.core.question import Answer, Question
 from relaygw.gateway.address_desk import AddressDesk, address_parts
-from relaygw.gateway.counts import Counts
-from relaygw.gateway.desk import Desk
-from relaygw.gateway.doors import Behind, Door
+from relaygw.gateway.doors import Door
 from relaygw.gateway.keywatch import KeyWatch
-from relaygw.gateway.load import LoadWatch
+from relaygw.gateway.lasting import (
+    make_behind,
+    make_counts,
+    make_desk,
+    make_lasting,
+    make_load_watch,
+    make_queue,
+    make_spool,
+)
 from relaygw.gateway.notify import notify
-from relaygw.gateway.parts import Lasting, Parts, PartsError, fresh_id, jitter, make_parts
+from relaygw.gateway.parts import Parts, PartsError, make_parts
 from relaygw.gateway.rehearsing import rehearse, signing
 from relaygw.gateway.state import own_state
 from relaygw.gateway.welcome import tell_reread, welcome
 from relaygw.ingress.pressure import Pressure
-from relaygw.ingress.quotas import LedgerFile
 from relaygw.interfaces import IResolver, SpoolError
 from relaygw.journal.journal import Journal
-from relaygw.mailbox.store import Store
-from relaygw.queue.parts import QueueSetup
-from relaygw.queue.service import QueueService
 from relaygw.queue.traffic import traffic_of
-from relaygw.secret import KeptSecret
-from relaygw.spool.memory import MemorySpool
 from relaygw.spool.sqlite import SqliteSpool
 from relaygw.tasks import Tasks, describe
-
-QUOTAS = "quotas.json"
-"""The file of the counts of quotas, in the state directory."""
 
 STORE_THREADS = 4
 """Threads for the files of mailboxes."""
@@ -80,66 +77,29 @@ class Gateway(MultiService):
         self._tasks = Tasks(self.journal.write)
         self._pool = ThreadPool(minthreads=0, maxthreads=STORE_THREADS, name="store")
         self.bans = BanBook(os.path.join(config.state, FILE), policy_of(config), reactor, self.journal.write)
-        self._lasting = Lasting(
-            reactor=reactor,
-            write_event=self.journal.write,
-            spawn=self._tasks.spawn,
-            store=Store(mail_directory(config), reactor, self._pool),
-            bans=self.bans,
-            secret=KeptSecret(os.path.join(config.state, "secret")),
+        self._lasting = make_lasting(
+            config, reactor, journal=self.journal, tasks=self._tasks, bans=self.bans, pool=self._pool
         )
         self._parts = make_parts(config, self._lasting)
         self._retired = [self._parts]
-        self.spool = _spool(config, reactor, self.journal)
-        self.queue = QueueService(
-            QueueSetup(
-                spool=self.spool,
-                transports=self._parts.transports,
-                routing=self._parts.routing,
-                config=config.queue,
-                clock=reactor,
-                write_event=self.journal.write,
-                hostname=config.hostname,
-                postmaster=config.postmaster,
-                random=jitter,
-                new_id=lambda: fresh_id(reactor.seconds()),
-                traffic=traffic_of(config),
-                reports=self._parts.reports,
-            )
-        )
-        self.desk = Desk(
-            config,
-            spool=self.spool,
-            operations=self.queue.operations,
-            reactor=reactor,
-            spawn=self._tasks.spawn,
-            write_event=self.journal.write,
-        )
+        self.spool = make_spool(config, self._lasting)
+        self.queue = make_queue(config, self._lasting, self._parts, self.spool)
+        self.desk = make_desk(config, self._lasting, self.spool, self.queue)
         control = attrs.evolve(config.control, socket=control_socket(config))
         self.control = ControlService(reactor, control, self._collaborators())
         self.pressure = Pressure(config.pressure, reactor.seconds, self.journal.write)
-        self._load = LoadWatch(
-            pressure=self.pressure,
-            path=spool_directory(config) if config.spool.kind != "memory" else config.state,
-            count=self.spool.count,
-            reactor=reactor,
-            pool=self._pool,
-            journal=self.journal.write,
-        )
-        counts = LedgerFile(os.path.join(config.state, QUOTAS), self.journal.write)
-        self._counts = Counts(counts, reactor, self._pool)
+        self._load = make_load_watch(config, self._lasting, self._pool, self.pressure, self.spool)
+        self._counts = make_counts(config, self._lasting, self._pool)
         self._keys = KeyWatch(
             parts=lambda: self._parts, reactor=reactor, pool=self._pool, write_event=self.journal.write
         )
-        self._behind = Behind(
+        self._behind = make_behind(
+            self._lasting,
             spool=self.spool,
-            offer=self.queue.offer,
-            lease=self.queue.lease,
-            write_event=self.journal.write,
-            spawn=self._tasks.spawn,
+            queue=self.queue,
+            desk=self.desk,
             pressure=self.pressure,
             ledger=self._counts.ledger,
-            holds=self.desk.holds,
         )
         self.doors = [self._door(name) for name in (each.name for each in config.listeners)]
         self._listening = MultiService()
@@ -341,12 +301,6 @@ def _patient(endpoint: str) -> str:
     return (
         f"{endpoint}:backlog={BACKLOG}" if kind in ("tcp", "tcp6", "unix") and "backlog=" not in endpoint else endpoint
     )
-
-
-def _spool(config: Config, reactor: Any, journal: Journal) -> Any:
-    if config.spool.kind == "memory":
-        return MemorySpool()
-    return SqliteSpool(spool_directory(config), reactor, inline_limit=config.spool.inline_limit, report=journal.write)
 
 
 def _waiting_for_restart(old: Config, new: Config, doors: Iterable[Door]) -> list[str]:
