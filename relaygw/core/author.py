@@ -12,8 +12,8 @@ import attrs
 from relaygw.core.address import AddressError, normalize_domain
 from relaygw.core.headers import named_fields
 
-MAX_VALUE = 20_000
-"""Octets of one From field that are read."""
+MAX_OCTETS = 20_000
+"""Octets of From fields that are read, of all together: it is done while others wait."""
 
 MAX_FIELDS = 100
 """From fields that are read; one is right."""
@@ -23,12 +23,14 @@ MAX_FIELDS = 100
 class Authors:
     """`domains` are all different, in order; `fields` is how many From fields there are.
 
-    `flaw` says why there may be no author, or another one than those found; "" where all is well formed.
+    `flaw` says why there may be no author, or another one than those found; "" where all is well formed. `unread`: there
+    is more than anybody honest writes, and somebody's name may stand in what was not read.
     """
 
     domains: tuple[str, ...] = ()
     fields: int = 0
     flaw: str = ""
+    unread: bool = False
 
 
 def read_authors(head: bytes) -> Authors:
@@ -36,9 +38,12 @@ def read_authors(head: bytes) -> Authors:
     found = [field.value for field in named_fields(head).get(b"from", ())]
     if not found:
         return Authors(flaw="there is no From field")
+    if len(found) > MAX_FIELDS or sum(map(len, found)) > MAX_OCTETS:
+        flaw = f"From has {sum(map(len, found))} octets in {len(found)} field{'' if len(found) == 1 else 's'}"
+        return Authors(fields=len(found), flaw=flaw, unread=True)
     domains: dict[str, None] = {}
     flaws = [] if len(found) == 1 else [f"{len(found)} From fields"]
-    for value in found[:MAX_FIELDS]:
+    for value in found:
         named, flaw = _domains(value)
         domains.update(dict.fromkeys(named))
         flaws += [flaw] if flaw else []
@@ -61,7 +66,7 @@ def _domains(value: bytes) -> tuple[list[str], str]:
         raw = [(plain[1] or plain[2]).decode("ascii")]
         flaw = ""
     else:
-        text = value[:MAX_VALUE].decode("utf-8", "replace")
+        text = value.decode("utf-8", "replace")
         raw, flaw = _Mailboxes(text).read()
         # Nothing where an address belongs: then what looks like one anywhere, as some program will show it.
         raw = raw or _named(text)

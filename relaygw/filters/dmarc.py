@@ -45,7 +45,7 @@ T = TypeVar("T")
 @attrs.frozen(kw_only=True)
 class DmarcOptions:
     """`actions` maps the case to an action, over the defaults: reject, quarantine and none are messages that fail, by
-    the policy to be applied; the others are pass, absent, unreadable, temperror and permerror.
+    the policy to be applied; the others are pass, absent, unreadable, crowded, temperror and permerror.
 
     Clients in `forwarders` and chains sealed by `sealers` may send on what fails. `timeout` is for all DNS questions of
     one evaluation. `keep` is for how long evaluations are kept for reports; with `record` false they are not. Clients

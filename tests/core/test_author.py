@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relaygw.core.author import Authors, read_authors
+from relaygw.core.author import MAX_FIELDS, MAX_OCTETS, Authors, read_authors
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,24 @@ def test_octets_that_are_no_text_hide_no_author() -> None:
 @pytest.mark.parametrize("junk", ["@ ", " ", "()", "@[", ". ", "@.", "\\(", '\\"'])
 @pytest.mark.parametrize("start", ["a@", "<a@", "a@.", ""])
 def test_a_hostile_field_takes_little_time(start: str, junk: str) -> None:
-    value = start + junk * (20_000 // len(junk)) + "("
+    value = start + junk * ((MAX_OCTETS - 10) // len(junk)) + "("
     started = time.process_time()
-    read_authors(b"From: " + value.encode() + b"\r\n")
+    assert not read_authors(b"From: " + value.encode() + b"\r\n").unread
     assert time.process_time() - started < 0.5
+
+
+def test_a_crowd_in_from_is_told_and_not_read() -> None:
+    """Somebody's name could stand behind whatever is the last that is read."""
+    room = MAX_OCTETS - len("<a@b.test>")
+    assert read_authors(b"From: " + b"x" * room + b"<a@b.test>\r\n").domains == ("b.test",)
+    found = read_authors(b"From: " + b"x" * (room + 1) + b"<a@b.test>\r\n")
+    assert (found.domains, found.unread, found.flaw) == ((), True, "From has 20001 octets in 1 field")
+    many = b"From: a@b.test\r\n" * MAX_FIELDS
+    assert read_authors(many).domains == ("b.test",)
+    assert read_authors(many + b"From: c@d.test\r\n").unread
+    started = time.process_time()
+    assert read_authors((b"From: " + b"x@y;" * 4900 + b"\r\n") * 50).unread
+    assert time.process_time() - started < 0.05
 
 
 def test_white_space_of_any_length_hides_no_author() -> None:

@@ -1,6 +1,7 @@
 """DMARC is evaluated as RFC 9989 says: golden cases from files, one folder entry per section, and any input survived.
 
-A case in tests/data/dmarc has an author (`from`, or `head` for the whole header section), what SPF and DKIM found
+A case in tests/data/dmarc has an author (`from`, or `head` for the whole header section, or `filled`: with 20,000 octets
+in the place of %s), what SPF and DKIM found
 ("result domain"), the TXT records of its zone, and what is expected; `asked` are all questions, in order.
 """
 
@@ -53,7 +54,8 @@ def signatures(texts: list[str]) -> dkim.Findings:
 
 
 def evaluated(entry: dict[str, Any], resolver: FixedResolver) -> Evaluation:
-    head = entry.get("head") or f"From: {entry['from']}"
+    filled = entry["filled"] % ("x" * 20_000) if "filled" in entry else ""
+    head = filled or entry.get("head") or f"From: {entry['from']}"
     authors = read_authors(head.replace("\n", "\r\n").encode() + b"\r\n")
     finding = spf_finding(entry["spf"]) if "spf" in entry else None
     return settle(evaluate(authors, finding, signatures(entry.get("dkim", []))), resolver.answer)
@@ -65,6 +67,7 @@ def test_case(entry: dict[str, Any]) -> None:
     found = evaluated(entry, resolver)
     told: dict[str, object] = {
         "result": found.result.value,
+        "case": case(found).value,
         "policy": found.policy.value,
         "published": found.published.value,
         "aligned": [f"{each.method} {each.domain}" for each in found.identifiers if each.aligned],
@@ -170,6 +173,7 @@ def failing(policy: str) -> Evaluation:
         (Evaluation(result=Result.PASS, policy=Policy.REJECT), Case.PASS, Action.PASS),
         (Evaluation(result=Result.NONE, author="example.com"), Case.ABSENT, Action.PASS),
         (Evaluation(result=Result.NONE), Case.UNREADABLE, Action.PASS),
+        (Evaluation(result=Result.PERMERROR, crowded=True), Case.CROWDED, Action.REJECT),
         (Evaluation(result=Result.TEMPERROR, author="example.com"), Case.TEMPERROR, Action.DEFER),
         (Evaluation(result=Result.PERMERROR, author="example.com"), Case.PERMERROR, Action.PASS),
     ],
@@ -188,3 +192,6 @@ def test_how_a_failure_is_told() -> None:
     assert refusal is not None
     assert (refusal.code, refusal.enhanced) == (550, "5.7.1")
     assert refusal.text == "DMARC: this message is not from example.com, whose policy is reject"
+    crowd = reply_for(Evaluation(result=Result.PERMERROR, reason="From names 9 domains", crowded=True), Action.REJECT)
+    assert crowd is not None
+    assert crowd.text == "DMARC: From names 9 domains, too many to tell who it is from"

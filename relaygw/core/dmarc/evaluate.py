@@ -16,18 +16,20 @@ from relaygw.core.dmarc.walk import Found, Walker, WalkFailed
 from relaygw.core.question import Inquiry
 
 MAX_AUTHORS = 8
-"""Domains of authors that are evaluated; who names more is told apart by nobody."""
+"""Domains of authors that are evaluated (RFC 9989 11.5); a message that names more is what the operator makes of it."""
 
 _TEMPERROR = "temperror"
 
 
 def evaluate(authors: Authors, spf_finding: spf.Finding | None, signatures: dkim.Findings) -> Inquiry[Evaluation]:
     """The evaluation of a message. `spf_finding` is that for the reverse-path, or for HELO where the path is null."""
+    if authors.unread:
+        return Evaluation(result=Result.PERMERROR, reason=authors.flaw, crowded=True)
     if not authors.domains:
         return Evaluation(result=Result.NONE, reason=authors.flaw or "From names no address")
     if len(authors.domains) > MAX_AUTHORS:
         reason = f"From names {len(authors.domains)} domains"
-        return Evaluation(result=Result.PERMERROR, author=authors.domains[0], reason=reason)
+        return Evaluation(result=Result.PERMERROR, author=authors.domains[0], reason=reason, crowded=True)
     walker = Walker()
     identifiers = list(_identifiers(spf_finding, signatures))
     found = []

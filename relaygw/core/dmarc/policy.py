@@ -25,6 +25,7 @@ class Case(Word):
     PASS = "pass"  # noqa: S105
     ABSENT = "absent"  # no policy applies
     UNREADABLE = "unreadable"  # no author, or none that can be told
+    CROWDED = "crowded"  # more in From than is looked at
     TEMPERROR = "temperror"
     PERMERROR = "permerror"
 
@@ -36,6 +37,8 @@ DEFAULT_ACTIONS: Mapping[Case, Action] = {
     Case.PASS: Action.PASS,
     Case.ABSENT: Action.PASS,
     Case.UNREADABLE: Action.PASS,
+    # RFC 9989 11.5: a crowd of authors may be there to switch DMARC off for one of them; honest mail has none.
+    Case.CROWDED: Action.REJECT,
     Case.TEMPERROR: Action.DEFER,
     Case.PERMERROR: Action.PASS,
 }
@@ -44,6 +47,8 @@ DEFAULT_ACTIONS: Mapping[Case, Action] = {
 
 def case(evaluation: Evaluation) -> Case:
     """Which line of the table is meant."""
+    if evaluation.crowded:
+        return Case.CROWDED
     if evaluation.result is Result.FAIL:
         return {Policy.REJECT: Case.REJECT, Policy.QUARANTINE: Case.QUARANTINE}.get(evaluation.policy, Case.NONE)
     if evaluation.result is Result.NONE:
@@ -85,6 +90,8 @@ def reply_for(evaluation: Evaluation, action: Action) -> Reply | None:
 def _text(evaluation: Evaluation) -> str:
     if evaluation.result is Result.FAIL:
         return f"DMARC: this message is not from {evaluation.author}, whose policy is {evaluation.policy.value}"
+    if evaluation.crowded:
+        return f"DMARC: {evaluation.reason}, too many to tell who it is from"
     if evaluation.result is Result.TEMPERROR:
         return f"DMARC: the policy of {evaluation.author} cannot be checked now"
     return f"DMARC: {evaluation.result.value} for {evaluation.author or 'a message without an author'}"

@@ -38,6 +38,7 @@ class Evaluation:
     `tag` (p, sp or np) is `published`; `policy` is what is to be applied to a message that fails, t= considered.
 
     `reason` says in our words why the result is not pass. `queries` is how many names were asked for records.
+    `crowded`: From holds more than is looked at, so that whose name it bears cannot be told.
     """
 
     result: Result
@@ -51,6 +52,7 @@ class Evaluation:
     identifiers: tuple[Identifier, ...] = ()
     reason: str = ""
     queries: int = 0
+    crowded: bool = False
 
     def passed(self, method: str) -> bool:
         """Whether this method ("spf", "dkim") gave an aligned pass: what aggregate reports want to know."""
