@@ -1,24 +1,21 @@
 """`relaygw check` finds what would not work or is not safe; in what init writes, only the certificate."""
 
 import datetime
-import json
 import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from operators import message
+from verbs import Run, fill, init
 
 from relaygw.cli.certificate import self_signed
 from relaygw.cli.checks import ports, relaying
 from relaygw.cli.checks.files import secrets
 from relaygw.cli.checks.finding import Finding
-from relaygw.cli.direct import run_now
 from relaygw.cli.main import main
 from relaygw.config.load import load
-from relaygw.spool.sqlite import SqliteSpool
 from relaygw.testing.gateway import free_offset
 
 Check = Callable[[], tuple[int, list[dict[str, str]]]]
@@ -27,30 +24,19 @@ Check = Callable[[], tuple[int, list[dict[str, str]]]]
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("check") / "d"
-    offset = str(free_offset())
-    assert (
-        main(["init", str(folder), "--domain", "example.com", "--user", "alice:secret", "--port-offset", offset]) == 0
-    )
-    return folder
+    return init(folder, "--user", "alice:secret", "--port-offset", str(free_offset()))
 
 
 @pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Path:
-    shutil.copytree(written, tmp_path / "d")
-    return tmp_path / "d"
-
-
-@pytest.fixture
-def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> Check:
+def check(run: Run) -> Check:
     """Exit code, and the findings but for the certificate's being self-signed."""
 
-    def run() -> tuple[int, list[dict[str, str]]]:
-        status = main(["--config", str(folder / "relaygw.toml"), "--json", "check"])
-        document: Any = json.loads(capsys.readouterr().out)
+    def findings() -> tuple[int, list[dict[str, str]]]:
+        status, document, _ = run("check")
         assert document["ok"] == (status == 0)
         return status, [each for each in document["findings"] if "self-signed" not in each["message"]]
 
-    return run
+    return findings
 
 
 def edit(folder: Path, old: str, new: str) -> None:
@@ -242,12 +228,7 @@ def test_a_domain_that_nobody_signs_for(check: Check, folder: Path) -> None:
 
 
 def test_a_spool_that_does_not_open(check: Check, folder: Path) -> None:
-    spool = SqliteSpool(str(folder / "state" / "spool"), None)
-    spool.open()
-    sink = spool.sink()
-    sink.write(b"x")
-    run_now(spool.commit(message("0a"), sink, b"", 0.0))
-    run_now(spool.close())
+    fill(folder, message("0a"))
     assert check() == (0, [])
     (folder / "state" / "spool" / "spool.sqlite").write_bytes(b"this is no database" * 1000)
     assert only(check, 1)["path"] == "spool"

@@ -1,15 +1,13 @@
 """`relaygw check` on certificates by chain and name, on client certificates, and on users without SCRAM keys."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from certificates import Issued, issue
+from verbs import Run, init
 
-from relaygw.cli.main import main
 from relaygw.tables.userfile import add_user
 from relaygw.testing.gateway import free_offset
 
@@ -20,25 +18,15 @@ Check = Callable[[], list[tuple[str, str, str]]]
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("logins") / "d"
-    options = ["--domain", "example.com", "--hostname", HOST, "--user", "alice:x", "--port-offset", str(free_offset())]
-    assert main(["init", str(folder), *options]) == 0
-    return folder
+    return init(folder, "--hostname", HOST, "--user", "alice:x", "--port-offset", str(free_offset()))
 
 
 @pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Path:
-    shutil.copytree(written, tmp_path / "d")
-    return tmp_path / "d"
+def check(run: Run) -> Check:
+    def findings() -> list[tuple[str, str, str]]:
+        return [(each["level"], each["path"], each["message"]) for each in run("check")[1]["findings"]]
 
-
-@pytest.fixture
-def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> Check:
-    def run() -> list[tuple[str, str, str]]:
-        main(["--config", str(folder / "relaygw.toml"), "--json", "check"])
-        document: Any = json.loads(capsys.readouterr().out)
-        return [(each["level"], each["path"], each["message"]) for each in document["findings"]]
-
-    return run
+    return findings
 
 
 def install(folder: Path, leaf: Issued, *chain: Issued) -> None:

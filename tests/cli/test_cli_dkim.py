@@ -2,48 +2,33 @@
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+from verbs import Run, init
 
 from relaygw import keybook, keys
 from relaygw.cli.main import main
 from relaygw.config.load import load
 from relaygw.core.dkim_rotation import Ring
 
-Run = Callable[..., tuple[int, Any, str]]
 DAY = 86400.0
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dkim") / "d"
-    assert main(["init", str(folder), "--domain", "example.com", "--smarthost", "127.0.0.1:25"]) == 0
-    return folder
+    return init(tmp_path_factory.mktemp("dkim") / "d", "--smarthost", "127.0.0.1:25")
 
 
 @pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Path:
-    shutil.copytree(written, tmp_path / "d")
-    return tmp_path / "d"
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `relaygw dkim` with --json: exit code, document, what people read on standard error."""
-
-    def run_verb(*arguments: str) -> tuple[int, Any, str]:
-        capsys.readouterr()
-        status = main(["--config", str(folder / "relaygw.toml"), "--json", "dkim", *arguments])
-        told = capsys.readouterr()
-        return status, json.loads(told.out), told.err
-
-    return run_verb
+def run(run: Run) -> Run:
+    """All of it is about `relaygw dkim`."""
+    return partial(run, "dkim")
 
 
 @pytest.fixture

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from verbs import Run, init
 
 from relaygw.cli.direct import run_now
 from relaygw.cli.dns import ask
@@ -20,26 +22,19 @@ from relaygw.core.sts import Mode, StsPolicy
 from relaygw.dns import FixedResolver
 from relaygw.testing.name_servers import resolve_by, root, serve
 
-Run = Callable[..., tuple[int, Any, str]]
 CHECKS = {"address", "ptr", "mx", "spf", "dkim", "dmarc", "mta-sts", "tlsrpt", "tlsa"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dns") / "d"
-    options = ["--domain", "example.com", "--domain", "example.net", "--hostname", "mail.example.com"]
-    assert main(["init", str(folder), *options]) == 0
-    return folder
+    return init(folder, "--domain", "example.net", "--hostname", "mail.example.com")
 
 
 @pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run_verb(*arguments: str) -> tuple[int, Any, str]:
-        status = main(["--config", str(folder / "relaygw.toml"), "--json", "dns", "check", *arguments])
-        told = capsys.readouterr()
-        return status, json.loads(told.out), told.err
-
-    return run_verb
+def run(run: Run) -> Run:
+    """All of it is about `relaygw dns check`."""
+    return partial(run, "dns", "check")
 
 
 @pytest.fixture

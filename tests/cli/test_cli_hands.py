@@ -3,36 +3,24 @@ rules, the spool, and what would become of a message."""
 
 import contextlib
 import io
-import json
 import os
 import pty
-import shutil
 import sqlite3
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from operators import message
+from verbs import DATA, Run, fill, init
 
-from relaygw.cli.direct import run_now
 from relaygw.cli.main import main
-from relaygw.config.load import load
-from relaygw.core.record import Record
-from relaygw.spool.sqlite import SqliteSpool
-
-Run = Callable[..., tuple[int, Any, str]]
-DATA = b"From: a@example.com\r\nSubject: x\r\n\r\nbody\r\n"
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hands") / "d"
-    options = ["--domain", "example.com", "--user", "alice:secret", "--smarthost", "127.0.0.1:25"]
-    assert main(["init", str(folder), *options]) == 0
+    folder = init(tmp_path_factory.mktemp("hands") / "d", "--user", "alice:secret", "--smarthost", "127.0.0.1:25")
     fill(
         folder,
         message("0a", "a@example.com", "b@world.example", "c@partner.example", reply="try later"),
@@ -42,54 +30,26 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def fill(folder: Path, *records: Record) -> None:
-    config = load(folder / "relaygw.toml")
-    assert config.spool.path is not None
-    spool = SqliteSpool(config.spool.path, None)
-    spool.open()
-    for record in records:
-        sink = spool.sink()
-        sink.write(DATA)
-        placed = attrs.evolve(record, arrived=time.time() - 90, size=len(DATA))
-        run_now(spool.commit(placed, sink, b"", 0.0))
-    run_now(spool.close())
-
-
-@pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Path:
-    shutil.copytree(written, tmp_path / "d")
-    return tmp_path / "d"
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run_verb(*arguments: str, json_: bool = True) -> tuple[int, Any, str]:
-        options = ["--json"] if json_ else []
-        status = main(["--config", str(folder / "relaygw.toml"), *options, *arguments])
-        told = capsys.readouterr()
-        return status, json.loads(told.out) if json_ else told.out, told.err
-
-    return run_verb
-
-
 def ids(run: Run, *arguments: str) -> list[str]:
     return [each["id"] for each in run("queue", "list", *arguments)[1]]
 
 
-def test_a_dry_run_changes_nothing(run: Run) -> None:
+def test_a_dry_run_changes_nothing(run: Run, text: Callable[..., str]) -> None:
     status, document, _ = run("queue", "remove", "--recipient", "world.example", "--dry-run")
     assert (status, document["messages"], document["recipients"]) == (0, 2, 2)
-    text = run("queue", "bounce", "--all", "--dry-run", json_=False)[1]
-    assert text == "3 messages with 4 recipients that wait would be meant; nothing was changed.\n"
+    assert (
+        text("queue", "bounce", "--all", "--dry-run")
+        == "3 messages with 4 recipients that wait would be meant; nothing was changed.\n"
+    )
     assert ids(run) == ["0a", "0b", "0c"]
 
 
-def test_a_removal_of_some_recipients_and_the_way_back(run: Run) -> None:
+def test_a_removal_of_some_recipients_and_the_way_back(run: Run, text: Callable[..., str]) -> None:
     run("queue", "remove", "--recipient", "world.example", "--reason", "oops")
     assert ids(run) == ["0a", "0b"]
     status, listed, _ = run("queue", "undo", "--list")
     assert (status, [each["id"] for each in listed]) == (0, ["0a", "0c"])
-    assert "REMOVED RECIPIENTS" in run("queue", "undo", "--list", json_=False)[1]
+    assert "REMOVED RECIPIENTS" in text("queue", "undo", "--list")
     assert run("queue", "undo", "zz")[0] == 1
     assert "`relaygw queue undo 0c` brings it back" in run("queue", "show", "0c")[2]
     status, document, _ = run("queue", "undo", "--removed-within", "1h")
@@ -113,10 +73,10 @@ def test_purge_is_for_good(run: Run) -> None:
     assert run("queue", "undo", "0c")[0] == 1
 
 
-def test_another_way_and_back(run: Run) -> None:
+def test_another_way_and_back(run: Run, text: Callable[..., str]) -> None:
     _, document, _ = run("queue", "reroute", "--sender", "example.com", "--to", "127.0.0.1:2525", "mx.example.net")
     assert document["messages"][0]["message"] == "rerouted to 127.0.0.1:2525, mx.example.net: 2 recipients"
-    assert "rerouted to 127.0.0.1:2525" in run("queue", "show", "--sender", "example.com", json_=False)[1]
+    assert "rerouted to 127.0.0.1:2525" in text("queue", "show", "--sender", "example.com")
     assert "It is rerouted to 127.0.0.1:2525" in run("queue", "why", "--recipient", "partner.example")[1][0]["why"]
     assert run("queue", "reroute", "0a", "--back")[0] == 0
     assert run("queue", "reroute", "0a")[0] == 2
@@ -154,13 +114,13 @@ def test_who_sits_at_a_terminal_is_asked_before_a_mass_change(folder: Path, run:
     assert ids(run) == ["0a", "0b", "0c"]
 
 
-def test_rules_are_kept_for_the_next_start(run: Run) -> None:
+def test_rules_are_kept_for_the_next_start(run: Run, text: Callable[..., str]) -> None:
     assert run("hold", "list")[1] == {"rules": []}
     assert run("hold", "add", "mine")[0] == 2
     status, document, _ = run("hold", "add", "mine", "--sender", "list.example", "--larger-than", "1K", "--for", "2h")
     assert (status, document["rules"][0]["match"]) == (0, {"sender": ["list.example"], "larger_than": "1K"})
     assert [each["name"] for each in run("hold", "list")[1]["rules"]] == ["mine"]
-    assert "sender=list.example" in run("hold", "list", json_=False)[1]
+    assert "sender=list.example" in text("hold", "list")
     assert run("hold", "remove", "mine")[0] == 0
     assert run("hold", "remove", "mine")[0] == 1
 

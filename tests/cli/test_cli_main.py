@@ -106,11 +106,12 @@ def test_values_are_words_to_people() -> None:
 
 
 def test_tables_align_and_what_is_not_printable_stays_harmless() -> None:
-    assert table(
-        ("A", "N"), [("x", 1), ("long\x1b[2J", 22)]
-    ) == "A               N\nx               1\nlong\\x1b[2J    22".replace(
-        "A               N", "A             N"
-    ).replace("x               1", "x             1").replace("long\\x1b[2J    22", "long\\x1b[2J  22")
+    told = table(("A", "N"), [("x", 1), ("long\x1b[2J", 22)])
+    assert told.splitlines() == [
+        "A             N",
+        "x             1",
+        "long\\x1b[2J  22",
+    ]
 
 
 @given(st.recursive(st.text() | st.characters(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))

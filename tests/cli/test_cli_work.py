@@ -3,77 +3,27 @@
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import attrs
 import pytest
 from operators import message
+from verbs import Run, fill, init
 
 from relaygw import keys
 from relaygw.cli.direct import as_owner, run_now, write_event
-from relaygw.cli.main import main
 from relaygw.config.load import load
 from relaygw.core.events import Accepted
-from relaygw.core.record import Record
 from relaygw.spool.sqlite import SqliteSpool
 from relaygw.tables.passwords import verify_password
 from relaygw.tables.userfile import read_users
 
-Run = Callable[..., tuple[int, Any, str]]
-
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("work") / "d"
-    options = ["--domain", "example.com", "--user", "alice:secret", "--smarthost", "127.0.0.1:25"]
-    assert main(["init", str(folder), *options]) == 0
-    return folder
-
-
-@pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Path:
-    shutil.copytree(written, tmp_path / "d")
-    return tmp_path / "d"
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a verb with --json: exit code, document, what people read on standard error."""
-
-    def run_verb(*arguments: str) -> tuple[int, Any, str]:
-        status = main(["--config", str(folder / "relaygw.toml"), "--json", *arguments])
-        told = capsys.readouterr()
-        return status, json.loads(told.out), told.err
-
-    return run_verb
-
-
-@pytest.fixture
-def text(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def run_verb(*arguments: str) -> str:
-        main(["--config", str(folder / "relaygw.toml"), *arguments])
-        return capsys.readouterr().out
-
-    return run_verb
-
-
-def fill(folder: Path, *records: Record) -> None:
-    """Put records into the spool as the service would have left them."""
-    config = load(folder / "relaygw.toml")
-    assert config.spool.path is not None
-    spool = SqliteSpool(config.spool.path, None)
-    spool.open()
-    for record in records:
-        sink = spool.sink()
-        sink.write(b"Subject: x\r\n\r\nbody\r\n")
-        run_now(spool.commit(attrs.evolve(record, arrived=time.time() - 90), sink, b"", 0.0))
-    run_now(spool.close())
+    return init(tmp_path_factory.mktemp("work") / "d", "--user", "alice:secret", "--smarthost", "127.0.0.1:25")
 
 
 def test_dkim_records_have_the_contracts_shape(run: Run) -> None:
