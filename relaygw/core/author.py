@@ -23,8 +23,8 @@ MAX_FIELDS = 100
 class Authors:
     """`domains` are all different, in order; `fields` is how many From fields there are.
 
-    `flaw` says why there may be no author, or another one than those found; "" where all is well formed. `unread`: there
-    is more than anybody honest writes, and somebody's name may stand in what was not read.
+    `flaw` says why there may be no author, or another one than those found; "" where all is well formed. `unread`:
+    there is more than anybody honest writes, and somebody's name may stand in what was not read.
     """
 
     domains: tuple[str, ...] = ()

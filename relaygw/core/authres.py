@@ -7,6 +7,7 @@ strict about nothing: whatever another reader might take for our authserv-id cou
 import re
 from collections.abc import Iterable
 
+from relaygw.core.address import AddressError, normalize_domain
 from relaygw.core.headers import Field, fields
 from relaygw.core.verdict import AuthResult
 
@@ -75,12 +76,24 @@ def claimed(head: bytes, authserv_ids: Iterable[str]) -> list[Field]:
 
     They came from outside, so they are forged; where such fields may be removed, these are the ones (RFC 8601 5).
     """
-    ours = {_comparable(name) for name in authserv_ids}
-    return [
-        field
-        for field in fields(head)
-        if field.name.lower() == FIELD_NAME and _comparable(authserv_id(field.value)) in ours | {""}
-    ]
+    ours = {_comparable(name) for name in authserv_ids} | {""}
+    found, odd = [], 0
+    for field in fields(head):
+        if field.name.lower() == FIELD_NAME:
+            plain = _PLAIN.match(value := field.value)
+            odd += plain is None
+            if plain is not None:
+                readings = [plain[1].decode("ascii")]
+            else:
+                readings = _readings(value) if odd <= _MAX_ODD else [""]
+            if not ours.isdisjoint(map(_comparable, readings)):
+                found.append(field)
+    return found
+
+
+_PLAIN = re.compile(rb"([A-Za-z0-9._-]+)(?:[ \t]+[0-9]+)?[ \t]*(?:;|\Z)")
+_MAX_ODD = 50
+"""Fields that do not simply begin with an id, and are read with care; after so many, none that can be read is left."""
 
 
 def without_claimed(head: bytes, authserv_ids: Iterable[str]) -> tuple[bytes, list[Field]]:
@@ -98,7 +111,32 @@ def without_claimed(head: bytes, authserv_ids: Iterable[str]) -> tuple[bytes, li
 
 
 def _comparable(name: str) -> str:
-    return name.strip().rstrip(".").lower()
+    """In lower case, U-labels as A-labels (RFC 8601 2.3 has ids that are no domains, too)."""
+    name = name.strip().rstrip(".\u3002\uff0e\uff61").lower()
+    if name.isascii() or len(name) > _MAX_ID:
+        return name
+    try:
+        return normalize_domain(name)
+    except AddressError:
+        return name
+
+
+def _readings(value: bytes) -> list[str]:
+    """The id as it is meant to be read; and as somebody reads it who takes all up to the semicolon, but for comments,
+    quotes and white space, wherever these stand."""
+    text = value.decode("utf-8", "replace")
+    start = _after_space(text)
+    rest = text[start : start + _MAX_ID]
+    for _ in range(3):
+        rest = _FLAT_COMMENT.sub("", rest)
+    squeezed = _VERSION.sub("", rest.partition(";")[0]).translate(_MARKS)
+    return [_id_at(text, start), *filter(None, [squeezed])]
+
+
+_MAX_ID = 1000
+_FLAT_COMMENT = re.compile(r"\([^()]*+\)")
+_VERSION = re.compile(r"\s+[0-9]{1,9}\s*\Z")  # RFC 8601 2.2: authres-version
+_MARKS = str.maketrans("", "", '"\\ \t\r\n')
 
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -108,7 +146,10 @@ _BARE = re.compile(r"[^\s\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+")  # what RFC 2045 5
 def authserv_id(value: bytes) -> str:
     """The authserv-id that the value of an Authentication-Results field begins with, "" where none can be read."""
     text = value.decode("utf-8", "replace")
-    start = _after_comments(text)
+    return _id_at(text, _after_space(text))
+
+
+def _id_at(text: str, start: int) -> str:
     quoted = _QUOTED.match(text, start)
     if quoted is not None:
         return re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL)
@@ -116,18 +157,17 @@ def authserv_id(value: bytes) -> str:
     return bare[0] if bare is not None else ""
 
 
-def _after_comments(text: str) -> int:
-    """Where the white space and the comments (RFC 5322 3.2.2, they nest) at the start of a text end."""
-    depth = place = 0
-    while place < len(text):
-        character = text[place]
-        if character == "\\" and depth:
-            place += 1
-        elif character == "(":
-            depth += 1
-        elif character == ")" and depth:
-            depth -= 1
-        elif not depth and not character.isspace():
-            break
-        place += 1
-    return place
+def _after_space(text: str) -> int:
+    """Where white space and comments at the beginning end."""
+    found = _SPACE.match(text)
+    return found.end() if found is not None else 0
+
+
+def _comment(depth: int) -> str:
+    """A comment that holds others (RFC 5322 3.2.2) up to this depth; deeper, it is none that can be read."""
+    within = rf"|{_comment(depth - 1)}" if depth else ""
+    return rf"\((?:[^()\\]|\\.{within})*+\)"
+
+
+_SPACE = re.compile(rf"(?:\s|{_comment(8)})*+", re.DOTALL)
+"""White space and comments. Nothing of it is tried twice: a header section may be full of them."""

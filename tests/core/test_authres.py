@@ -1,6 +1,7 @@
 """Authentication-Results: our field holds what it is given and nothing else, and forged ones do not hide."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -120,6 +121,14 @@ def test_our_own_field_is_found_again(name: str, results: list[AuthResult]) -> N
         b"Authentication-Results: mx.example.org\0; none\r\n",
         b"Authentication-Results: mx.example.org\r\n",
         b"Authentication-Results: mx.example.org;\n\tnone\n",
+        # To the letter these are another's id, or none; whoever drops comments, quotes or folds first reads ours.
+        b"Authentication-Results: mx.(x)example.org; none\r\n",
+        b"Authentication-Results: mx.(x (y) z)example.org 1; none\r\n",
+        b"Authentication-Results: mx.exam\r\n ple.org; none\r\n",
+        b'Authentication-Results: "mx".example.org; none\r\n',
+        b'Authentication-Results: mx."example".org (x;y) 1; none\r\n',
+        "Authentication-Results: \u200bmx.example.org; none\r\n".encode(),
+        "Authentication-Results: \uff4d\uff58\u3002example.org\u3002; none\r\n".encode(),
         # Nothing of these can be told; somebody may read ours out of them.
         b"Authentication-Results: ; spf=pass\r\n",
         b"Authentication-Results:\r\n",
@@ -131,6 +140,28 @@ def test_a_field_that_claims_to_be_ours_is_found(field: bytes) -> None:
     head = b"From: a@b\r\n" + field + b"To: c@d\r\n"
     [found] = claimed(head, ["other.example", "mx.example.org"])
     assert found.raw == field
+
+
+@pytest.mark.parametrize("ours", ["xn--bcher-kva.example", "b\u00fccher.example"])
+@pytest.mark.parametrize("theirs", ["xn--bcher-kva.example", "b\u00fccher.example", "BU\u0308CHER.example."])
+def test_u_labels_and_a_labels_are_the_same_id(ours: str, theirs: str) -> None:
+    """RFC 8601 2.3, 5: who reads the field may compare either."""
+    assert claimed(f"Authentication-Results: {theirs}; spf=pass\r\n".encode(), [ours])
+
+
+def test_of_many_fields_that_are_oddly_written_none_is_left() -> None:
+    odd = b'Authentication-Results: "other".example; none\r\n'
+    assert claimed(odd * 50, ["mx.example.org"]) == []
+    assert len(claimed(odd * 51, ["mx.example.org"])) == 1
+    assert claimed(b"Authentication-Results: other.example; none\r\n" * 100, ["mx.example.org"]) == []
+
+
+@pytest.mark.parametrize("junk", [b"(", b"()", b"(())", b"(a", b"((a)", b'"', b"(\\", b" ", b"\xc3\xbc"])
+def test_a_hostile_field_takes_little_time(junk: bytes) -> None:
+    started = time.process_time()
+    for value in (junk * 200_000, b"mx." + junk * 200_000):
+        claimed(b"Authentication-Results: " + value + b"\r\n", ["mx.example.org"])
+    assert time.process_time() - started < 0.1
 
 
 @pytest.mark.parametrize(

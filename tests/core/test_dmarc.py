@@ -1,8 +1,8 @@
 """DMARC is evaluated as RFC 9989 says: golden cases from files, one folder entry per section, and any input survived.
 
-A case in tests/data/dmarc has an author (`from`, or `head` for the whole header section, or `filled`: with 20,000 octets
-in the place of %s), what SPF and DKIM found
-("result domain"), the TXT records of its zone, and what is expected; `asked` are all questions, in order.
+A case in tests/data/dmarc has an author (`from`, or `head` for the whole header section, or `filled`: with 20,000
+octets in the place of %s), what SPF and DKIM found ("result domain"), the TXT records of its zone, and
+what is expected; `asked` are all questions, in order.
 """
 
 import tomllib
