@@ -1,16 +1,14 @@
 """Certificates: what cannot be used is named at start, what changes on disk is followed, broken renewals are not."""
 
-import contextlib
-import datetime
 import os
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from certificates import issue
+from cryptography.hazmat.primitives import serialization
+from handshakes import Handle, shake
 from OpenSSL import SSL
 
 from relaygw.channel import channel
@@ -20,52 +18,8 @@ from relaygw.tls import ServerTls, TlsError, make_context
 
 def write_certificate(folder: Path, name: str = "gateway.test") -> TlsConfig:
     """A self-signed certificate and its key, as files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return TlsConfig(certificate=str(folder / "cert.pem"), private_key=str(folder / "key.pem"))
-
-
-@attrs.frozen
-class Handle:
-    connection: SSL.Connection
-
-    def getHandle(self) -> SSL.Connection:
-        return self.connection
-
-
-def shake(tls: ServerTls, server_name: str = "", **client_options: Any) -> tuple[SSL.Connection, SSL.Connection]:
-    """A handshake in memory: (server, client)."""
-    server = tls.context_factory.serverConnectionForTLS(None)  # type: ignore[arg-type]  # not used
-    context = SSL.Context(SSL.TLS_METHOD)
-    if "maximum" in client_options:
-        context.set_max_proto_version(client_options["maximum"])
-    client = SSL.Connection(context, None)
-    if server_name:
-        client.set_tlsext_host_name(server_name.encode())
-    server.set_accept_state()
-    client.set_connect_state()
-    for _ in range(4):
-        for side, other in ((client, server), (server, client)):
-            with contextlib.suppress(SSL.WantReadError):
-                side.do_handshake()
-            with contextlib.suppress(SSL.WantReadError):
-                other.bio_write(side.bio_read(65_536))
-    return server, client
+    pair = issue(name).write(folder, "cert")
+    return TlsConfig(certificate=pair.certificate, private_key=pair.private_key)
 
 
 def test_a_handshake_and_what_it_agreed_on(tmp_path: Path) -> None:
@@ -102,11 +56,11 @@ def encrypted(path: Path) -> None:
     ("spoil", "file", "words"),
     [
         (lambda path: path.unlink(), "cert.pem", "No such file"),
-        (lambda path: path.unlink(), "key.pem", "No such file"),
+        (lambda path: path.unlink(), "cert.key", "No such file"),
         (lambda path: path.write_text("nothing"), "cert.pem", "no PEM certificate"),
-        (lambda path: path.write_text("nothing"), "key.pem", "no PEM private key"),
-        (lambda path: path.write_bytes(path.read_bytes()[:150]), "key.pem", "no PEM private key"),
-        (encrypted, "key.pem", "encrypted"),
+        (lambda path: path.write_text("nothing"), "cert.key", "no PEM private key"),
+        (lambda path: path.write_bytes(path.read_bytes()[:150]), "cert.key", "no PEM private key"),
+        (encrypted, "cert.key", "encrypted"),
     ],
 )
 def test_files_that_cannot_be_used_are_named(tmp_path: Path, spoil: Any, file: str, words: str) -> None:

@@ -1,6 +1,5 @@
 """Certificates by SNI, clients' certificates, and channel bindings, with handshakes in memory."""
 
-import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 from certificates import Issued, issue
+from handshakes import Handle, agree, shake
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 
@@ -16,46 +16,6 @@ from relaygw.channel import Channel
 from relaygw.config.schema import TlsConfig
 from relaygw.core.certificates import CertificateLogin, login_of
 from relaygw.tls import ServerTls, TlsError
-
-
-@attrs.frozen
-class Handle:
-    connection: SSL.Connection
-
-    def getHandle(self) -> SSL.Connection:
-        return self.connection
-
-
-def shake(
-    tls: ServerTls, name: str = "", certificate: Issued | None = None, chain: tuple[Issued, ...] = (), maximum: int = 0
-) -> tuple[SSL.Connection, SSL.Connection]:
-    """A handshake: (server, client). Raises SSL.Error where one side refuses."""
-    server = tls.context_factory.serverConnectionForTLS(None)  # type: ignore[arg-type]  # not used
-    server.set_app_data(tls)  # as Twisted does, with something of its own
-    context = SSL.Context(SSL.TLS_METHOD)
-    if maximum:
-        context.set_max_proto_version(maximum)
-    if certificate is not None:
-        context.use_certificate(certificate.certificate)
-        context.use_privatekey(certificate.key)
-        for each in chain:
-            context.add_extra_chain_cert(each.certificate)
-    client = SSL.Connection(context, None)
-    if name:
-        client.set_tlsext_host_name(name.encode())
-    run(server, client)
-    return server, client
-
-
-def run(server: SSL.Connection, client: SSL.Connection) -> None:
-    server.set_accept_state()
-    client.set_connect_state()
-    for _ in range(4):
-        for side, other in ((client, server), (server, client)):
-            with contextlib.suppress(SSL.WantReadError):
-                side.do_handshake()
-            with contextlib.suppress(SSL.WantReadError):
-                other.bio_write(side.bio_read(65_536))
 
 
 def seen(client: SSL.Connection) -> str:
@@ -158,7 +118,7 @@ def test_a_resumed_session_of_an_asking_listener_is_no_way_around_the_certificat
     again = SSL.Connection(client.get_context(), None)
     again.set_session(session)
     server = tls.context_factory.serverConnectionForTLS(None)  # type: ignore[arg-type]  # not used
-    run(server, again)
+    agree(server, again)
     found = Channel(Handle(server)).certificate
     assert found is not None
     assert found.verified, "a full handshake was made, in which the certificate was looked at"

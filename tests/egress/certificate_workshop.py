@@ -1,6 +1,5 @@
 """Authorities and certificates for the tests of egress, and handshakes in memory with them."""
 
-import contextlib
 import datetime
 import ipaddress
 from pathlib import Path
@@ -10,6 +9,7 @@ import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from handshakes import agree
 from OpenSSL import SSL
 
 from relaygw.egress.tls import ClientCreator
@@ -96,12 +96,5 @@ def shake_hands(creator: ClientCreator, context: SSL.Context) -> SSL.Connection:
     client = creator.clientConnectionForTLS(None)  # type: ignore[arg-type]  # it looks at no protocol
     client.set_app_data(creator)  # as Twisted does, with something of its own
     server = SSL.Connection(context, None)
-    client.set_connect_state()
-    server.set_accept_state()
-    for _ in range(10):
-        for mine, other in ((client, server), (server, client)):
-            with contextlib.suppress(SSL.WantReadError):
-                mine.do_handshake()
-            with contextlib.suppress(SSL.WantReadError):
-                other.bio_write(mine.bio_read(65536))
+    agree(server, client)
     return client

@@ -150,6 +150,22 @@ class Server:
         return self._answer("end", b"250 2.0.0 queued\r\n")
 
 
+class ChunkServer(Server):
+    """A Server that takes BDAT as well; each piece is one of its messages."""
+
+    def _command(self) -> bytes | None:
+        line, found, rest = self._buffer.partition(b"\r\n")
+        if not found or not line.startswith(b"BDAT "):
+            return super()._command()
+        size = int(line.split()[1])
+        if len(rest) < size:
+            return None
+        self.commands.append(line.decode())
+        self.messages.append(rest[:size])
+        self._buffer = rest[size:]
+        return self._answer("bdat", b"250 2.0.0 queued\r\n")
+
+
 class Wire:
     """The transport between a protocol of ours and a Server; `pump` carries the bytes."""
 

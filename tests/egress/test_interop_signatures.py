@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import dkim
 import pytest
-from egress_support import MemoryReactor, Server, make_attempt, make_record, make_services, result, run
+from egress_support import ChunkServer, MemoryReactor, Server, make_attempt, make_record, make_services, result, run
 from varied_mail import KINDS, Maker
 
 from relaygw import keys
@@ -136,22 +136,6 @@ def test_they_notice_what_was_changed(tmp_path: Path, peer: Callable[[str], str]
     changed += [message + b"More\r\n" for message in messages]
     everywhere = list(range(len(changed)))
     assert (fails_opendkim(program, tmp_path, changed), fails_dkimpy(changed)) == (everywhere, everywhere)
-
-
-class ChunkServer(Server):
-    """A Server that takes BDAT as well, and puts the chunks together."""
-
-    def _command(self) -> bytes | None:
-        line, found, rest = self._buffer.partition(b"\r\n")
-        if not found or not line.startswith(b"BDAT "):
-            return super()._command()
-        size = int(line.split()[1])
-        if len(rest) < size:
-            return None
-        self.commands.append(line.decode())
-        self.messages.append(rest[:size])
-        self._buffer = rest[size:]
-        return b"250 2.0.0 taken\r\n"
 
 
 @attrs.define

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from egress_support import (
     CLOSE,
+    ChunkServer,
     MemoryReactor,
     Server,
     converse,
@@ -31,22 +32,6 @@ from relaygw.egress.suitability import another_may
 
 BINARY = ("PIPELINING", "SIZE 0", "8BITMIME", "CHUNKING", "BINARYMIME")
 OCTETS = b"Subject: x\r\n\r\n" + bytes(range(256)) + b"\n.\n\r\n.\r\nQUIT\r\n\r"
-
-
-class ChunkServer(Server):
-    """A Server that takes BDAT as well."""
-
-    def _command(self) -> bytes | None:
-        line, found, rest = self._buffer.partition(b"\r\n")
-        if not found or not line.startswith(b"BDAT "):
-            return super()._command()
-        size = int(line.split()[1])
-        if len(rest) < size:
-            return None
-        self.commands.append(line.decode())
-        self.messages.append(rest[:size])
-        self._buffer = rest[size:]
-        return self._answer("bdat", b"250 2.0.0 queued\r\n")
 
 
 def binary(*recipients: str, **facts: Any) -> Record:

@@ -40,12 +40,10 @@ def test_mail_and_logins_by_ldap_and_temporary_answers_without_it(tmp_path: Path
         (gateway.folder / "reader").chmod(0o600)
         with gateway:
             _while_it_answers(gateway)
-            slapd.process.kill()
-            slapd.process.wait()
+            slapd.kill()
             _while_it_is_down(gateway)
     finally:
-        slapd.process.kill()
-        slapd.process.wait()
+        slapd.kill()
 
 
 def _while_it_answers(gateway: Gateway) -> None:

@@ -1,7 +1,5 @@
 """People in a real OpenLDAP server: found by search, proven by bind, and never lost to a fault."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import pytest
 from certificates import Issued, issue
 from mailboxes import services_for
-from slapd import Slapd, spawn, start
+from slapd import Slapd, serving, spawn
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet import reactor
@@ -38,29 +36,12 @@ class SlapdTests(TestCase):
 
     @pytest.fixture(autouse=True)
     def _serve(self, peer: Callable[[str], str], authority: Issued) -> Iterator[None]:
-        program = peer("slapd")
-        self.folder = Path(tempfile.mkdtemp())
-        self.slapd = start(program, self.folder, authority)
-        self.program = program
-        (self.folder / "reader").write_text("reading\n")
-        try:
+        self.program = peer("slapd")
+        with serving(self.program, authority) as (self.slapd, self.folder):
             yield
-        finally:
-            self.slapd.process.kill()
-            self.slapd.process.wait()
-            shutil.rmtree(self.folder)
 
     def directory(self, **options: Any) -> LdapDirectory:
-        given = {
-            "servers": [self.slapd.ldap],
-            "base": "dc=example,dc=com",
-            "authorities": str(self.folder / "authority.pem"),
-            "bind_dn": "cn=reader,dc=example,dc=com",
-            "bind_password_file": str(self.folder / "reader"),
-            "timeout": 3.0,
-            **options,
-        }
-        made = LdapDirectory(given, services_for(self.folder, reactor))
+        made = LdapDirectory(self.slapd.options(self.folder) | options, services_for(self.folder, reactor))
         self.addCleanup(made.close)
         assert IDirectory.providedBy(made)
         return made
@@ -154,8 +135,7 @@ class SlapdTests(TestCase):
             directory = self.directory()
             assert await directory.named("alice") is not None
             port = self.slapd.ldap.rpartition(":")[2]
-            self.slapd.process.kill()
-            self.slapd.process.wait()
+            self.slapd.kill()
             with pytest.raises(LdapFailure):
                 await directory.named("alice")
             self.slapd.process = spawn(self.program, self.folder, f"ldap://127.0.0.1:{port}/")

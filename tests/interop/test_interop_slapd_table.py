@@ -1,7 +1,5 @@
 """A table that is a real OpenLDAP server: what it finds, what strangers cannot ask, that a fault is never a "no"."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import pytest
 from certificates import issue
 from mailboxes import directory_for, services_for
-from slapd import Slapd, start
+from slapd import Slapd, serving
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
@@ -35,28 +33,12 @@ class SlapdTableTests(TestCase):
 
     @pytest.fixture(autouse=True)
     def _serve(self, peer: Callable[[str], str]) -> Iterator[None]:
-        self.folder = Path(tempfile.mkdtemp())
-        self.slapd = start(peer("slapd"), self.folder, issue("Test Authority", authority=True))
-        (self.folder / "reader").write_text("reading\n")
-        try:
+        with serving(peer("slapd"), issue("Test Authority", authority=True)) as (self.slapd, self.folder):
             yield
-        finally:
-            self.slapd.process.kill()
-            self.slapd.process.wait()
-            shutil.rmtree(self.folder)
 
     def table(self, **options: Any) -> Any:
-        given = {
-            "servers": [self.slapd.ldap],
-            "base": "dc=example,dc=com",
-            "authorities": str(self.folder / "authority.pem"),
-            "bind_dn": "cn=reader,dc=example,dc=com",
-            "bind_password_file": str(self.folder / "reader"),
-            "timeout": 3.0,
-            "key_filter": "(mail={key})",
-            "attributes": ["uid"],
-        }
-        made = LdapTable(given | options, services_for(self.folder, reactor))
+        about = {"key_filter": "(mail={key})", "attributes": ["uid"]}
+        made = LdapTable(self.slapd.options(self.folder) | about | options, services_for(self.folder, reactor))
         self.addCleanup(made.close)
         assert verifyObject(ITable, made)
         assert not IEntries.providedBy(made)
@@ -101,7 +83,7 @@ class SlapdTableTests(TestCase):
             (self.folder / "other").write_text("not the password")
             with pytest.raises(LdapFailure):
                 await resolve(self.table(bind_password_file=str(self.folder / "other")).lookup("a.smith@example.com"))
-            self.slapd.process.kill()
+            self.slapd.kill()
             with pytest.raises(LdapFailure):
                 await resolve(self.table().lookup("a.smith@example.com"))
 

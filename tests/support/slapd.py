@@ -1,7 +1,10 @@
 """A real OpenLDAP server on the loopback, with three people in it and TLS by an authority of the test's own."""
 
+import contextlib
 import socket
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +77,33 @@ class Slapd:
     process: Any
     ldap: str
     ldaps: str
+
+    def options(self, folder: Path) -> dict[str, Any]:
+        """What a directory or a table has to be told to ask it, as the reader."""
+        (folder / "reader").write_text("reading\n")
+        return {
+            "servers": [self.ldap],
+            "base": "dc=example,dc=com",
+            "authorities": str(folder / "authority.pem"),
+            "bind_dn": "cn=reader,dc=example,dc=com",
+            "bind_password_file": str(folder / "reader"),
+            "timeout": 3.0,
+        }
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def serving(program: str, authority: Issued) -> Iterator[tuple[Slapd, Path]]:
+    """A server in a folder of its own with a short name, and that folder."""
+    with tempfile.TemporaryDirectory() as name:
+        slapd = start(program, Path(name), authority)
+        try:
+            yield slapd, Path(name)
+        finally:
+            slapd.kill()
 
 
 def start(program: str, folder: Path, authority: Issued, name: str = "localhost") -> Slapd:
