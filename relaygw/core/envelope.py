@@ -29,12 +29,14 @@ class Recipient:
     """One forward-path. `notify` empty means the default, FAILURE and DELAY (RFC 3461 4.1); `orcpt` is decoded.
 
     `expanded`: others of the envelope stand in its place, and it is kept to be reported only (relaygw.core.expansion).
+    `listed`: those are members of a list with an owner, and for the sender it has arrived there.
     """
 
     address: Address
     notify: frozenset[Notify] = frozenset()
     orcpt: str = ""
     expanded: bool = False
+    listed: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -306,8 +306,8 @@ def _standing(record: Record, state: RecipientState) -> Kind | None:
             return Kind.DOUBLE if record.origin is Origin.REPORT else Kind.FAILURE
         case Progress.WAITING:
             return Kind.DELAY
-        case Progress.EXPANDED:
-            return Kind.EXPANSION
+        case Progress.EXPANDED:  # RFC 3461 5.2.7.1: what a list takes to hand it to its members is delivered
+            return Kind.SUCCESS if state.recipient.listed else Kind.EXPANSION
         case Progress.REMOVED:
             return None
 

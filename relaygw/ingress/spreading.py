@@ -45,7 +45,7 @@ def _places(
     if not members:
         return expand(recipient, others)
     # For the sender a list is where his message arrives (RFC 3461 5.2.7.1): its members are none of his.
-    kept = (attrs.evolve(recipient, expanded=True),) if Notify.SUCCESS in recipient.notify else ()
+    kept = (attrs.evolve(recipient, expanded=True, listed=True),) if Notify.SUCCESS in recipient.notify else ()
     return kept + tuple(each for each in expand(recipient, others) if not each.expanded)
 
 

@@ -79,6 +79,8 @@ def _recipient(recipient: Recipient) -> _Fields:
         told["orcpt"] = recipient.orcpt
     if recipient.expanded:
         told["expanded"] = True
+    if recipient.listed:
+        told["listed"] = True
     return told
 
 
@@ -175,6 +177,7 @@ def _read_recipient(told: Mapping[str, Any]) -> Recipient:
         notify=frozenset([_NOTIFY[word] for word in told["notify"]]) if "notify" in told else frozenset(),
         orcpt=_text(told.get("orcpt", "")),
         expanded=bool(told.get("expanded", False)),
+        listed=bool(told.get("listed", False)),
     )
 
 

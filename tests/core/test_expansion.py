@@ -3,6 +3,8 @@
 import pytest
 
 from relaygw.core.address import parse_address
+from relaygw.core.content import BytesContent
+from relaygw.core.dsn import Reporter, make_report
 from relaygw.core.envelope import Envelope, Notify, Recipient
 from relaygw.core.expansion import expand
 from relaygw.core.lifecycle import Kind, begin, fold
@@ -60,3 +62,15 @@ def test_the_report_of_the_expansion_comes_with_the_first_outcome_and_once() -> 
     assert (report.kind, [state.address for state in report.recipients]) == (Kind.EXPANSION, [TEAM])
     last = fold(step.record, [(2, taken)], now=2.0, schedule=SCHEDULE, random=0.0)
     assert (last.reports, last.record.finished) == ((), True)
+
+
+def test_what_a_list_with_an_owner_takes_is_told_as_delivered() -> None:
+    """RFC 3461 5.2.7.1: final delivery of the sender's message, whatever becomes of its members' copies."""
+    kept = Recipient(address=TEAM, notify=ALL, expanded=True, listed=True)
+    record = begin(queue_id="q1", envelope=Envelope(sender=ONE, recipients=(kept,)), now=0.0)
+    assert not record.finished
+    (report,) = fold(record, [], now=1.0, schedule=SCHEDULE, random=0.0).reports
+    assert report.kind is Kind.SUCCESS
+    by = Reporter(hostname="mail.here.test", postmaster="postmaster@here.test")
+    _, data = make_report(report, record, BytesContent(b"\r\n"), queue_id="r1", now=1.0, retry_until=9.0, by=by)
+    assert b"\r\nAction: delivered\r\nStatus: 2.0.0\r\n" in data

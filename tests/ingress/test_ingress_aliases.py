@@ -155,7 +155,7 @@ def test_dsn_parameters_go_to_one_and_a_success_is_told_for_the_alias_of_several
     assert (one.address, one.notify, one.orcpt) == (
         Address("only", "far.test"), frozenset({Notify.SUCCESS}), "rfc822;first@c.test",
     )  # fmt: skip
-    assert (str(info.address), info.expanded) == ("info@here.test", True)
+    assert (str(info.address), info.expanded, info.listed) == ("info@here.test", True, False)
     assert {(each.notify, each.orcpt) for each in members} == {(frozenset({Notify.DELAY}), "rfc822;info@here.test")}
 
 
@@ -171,7 +171,8 @@ def test_members_of_a_list_get_it_from_its_owner_in_a_message_of_its_own() -> No
     assert len(contents) == 3
     assert len(set(contents)) == 1
     own = next(record for record in rig.records() if record.envelope.sender == Address("a", "b.test"))
-    assert own.envelope.recipients[1].expanded
+    told = own.envelope.recipients[1]
+    assert (told.expanded, told.listed) == (True, True)
     ids = {record.queue_id for record in rig.records()}
     assert {event.list_id for event in rig.said(Expanded)} | {own.queue_id} == ids
     assert len(rig.offered) == len(rig.said(Accepted)) == 3
