@@ -23,13 +23,14 @@ from relaygw.config.schema import ListenerConfig, MailboxConfig
 from relaygw.core.events import Connected, Disconnected, Event, MailboxOpened, Secured, TaskFailed
 from relaygw.mailbox.maildrop import Maildrop, NoSuchNumber, open_maildrop
 from relaygw.mailbox.outlet import Lost, Outlet
+from relaygw.mailbox.pop3_authorization import Authorization
 from relaygw.mailbox.pop3_commands import AUTHORIZATION, COMMANDS, TRANSACTION, Refuse
 from relaygw.mailbox.pop3_replies import CutOff, Replies
 from relaygw.mailbox.pop3_text import MAX_COMMAND, CommandLines, TooLong
 from relaygw.mailbox.pop3_transaction import Transaction
 from relaygw.mailbox.store import Store
 from relaygw.mailbox.values import MaildropLocked, NoSuchMessage
-from relaygw.sasl import MAX_RESPONSE, Authenticated, Authenticator, Challenge, Exchange, Refusal, Step
+from relaygw.sasl import MAX_RESPONSE, Authenticated, Authenticator
 from relaygw.tasks import describe
 from relaygw.tls import ServerTls
 
@@ -44,14 +45,6 @@ _TURN = 100
 
 _CLOSING = 30.0
 """Seconds a peer has to take the last reply and close, before the connection is cut."""
-
-_REFUSALS = {
-    Refusal.CANCELLED: "authentication cancelled",
-    Refusal.MALFORMED: "malformed authentication response",
-    Refusal.CREDENTIALS: "[AUTH] wrong user name or password",
-    Refusal.UNAVAILABLE: "[SYS/TEMP] cannot check passwords now, try again later",
-    Refusal.EXHAUSTED: "[AUTH] too many failed logins",
-}
 
 
 @attrs.frozen(kw_only=True)
@@ -94,10 +87,7 @@ class Pop3Server(pop3.POP3):
         self._began = shared.clock.seconds()
         self._logins = shared.authenticator.logins(session, client)
         self._lines = CommandLines()
-        self._exchange: Exchange | None = None
-        self._user = b""
         self._drop: Maildrop | None = None
-        self._transaction: Transaction | None = None
         self._logout: Callable[[], None] | None = None
         self._commands = 0
         self._busy = False
@@ -114,6 +104,17 @@ class Pop3Server(pop3.POP3):
         self._outlet = Outlet(self.transport)
         self._replies = Replies(self.transport, self._writable, self._shared.store)
         listener = self._shared.listener
+        self._authorization = Authorization(
+            logins=self._logins,
+            listener=listener,
+            replies=self._replies,
+            offers_tls=self._shared.tls is not None,
+            secure=lambda: bool(ISSLTransport.providedBy(self.transport)),
+            begin_tls=self._begin_tls,
+            enter=self._enter,
+            finish=self._finish,
+        )
+        self._stage: Authorization | Transaction = self._authorization
         self._event(Connected(session=self._session, listener=listener.name, client=self.client, port=self._port))
         if self.refusal:
             self._replies.say(f"-ERR {self.refusal}")
@@ -184,7 +185,7 @@ class Pop3Server(pop3.POP3):
 
     @property
     def _limit(self) -> int:
-        return MAX_COMMAND if self._exchange is None else MAX_RESPONSE + 2
+        return MAX_COMMAND if self._authorization.exchange is None else MAX_RESPONSE + 2
 
     def _read_on(self) -> None:
         if self._paused and len(self._lines) <= MAX_UNREAD:
@@ -201,10 +202,11 @@ class Pop3Server(pop3.POP3):
     async def _answer(self, line: bytes | TooLong) -> None:
         """Exactly one reply, whatever happens."""
         try:
+            exchange = self._authorization.exchange
             if isinstance(line, TooLong):
-                self._exchange = None
+                self._authorization.exchange = None
                 raise Refuse("line too long")
-            await (self._command(line) if self._exchange is None else self._respond(self._exchange, line))
+            await (self._command(line) if exchange is None else self._authorization.respond(exchange, line))
         except (Refuse, NoSuchNumber) as refused:
             self._replies.say(f"-ERR {refused}")
         except NoSuchMessage:
@@ -236,62 +238,10 @@ class Pop3Server(pop3.POP3):
             arguments = rest.split()
             if len(arguments) not in command.arguments:
                 raise Refuse("wrong number of arguments")
-        handler = self if AUTHORIZATION in command.states else self._transaction
+        handler = self if len(command.states) > 1 else self._stage  # what may be said in both states is of neither
         await getattr(handler, f"do_{name}")(*arguments)
 
-    # --- authorization ---
-
-    @property
-    def _secure(self) -> bool:
-        return bool(ISSLTransport.providedBy(self.transport))
-
-    @property
-    def _may_login(self) -> bool:
-        allowed = self._shared.listener.auth or "tls"
-        return allowed == "always" or (allowed == "tls" and self._secure)
-
-    def _require_login_allowed(self) -> None:
-        if not self._may_login:
-            raise Refuse("no login here" if self._shared.listener.auth == "never" else "STLS must come first")
-
-    async def do_USER(self, user: bytes) -> None:
-        self._require_login_allowed()
-        if not user:
-            raise Refuse("no user name")
-        self._user = user
-        self._replies.say("+OK send PASS")
-
-    async def do_PASS(self, password: bytes) -> None:
-        self._require_login_allowed()
-        if not self._user:
-            raise Refuse("USER must come first")
-        user, self._user = self._user, b""
-        await self._step(await self._logins.password(user, password, "PASS"))
-
-    async def do_AUTH(self, mechanism: bytes | None = None, initial: bytes | None = None) -> None:
-        self._require_login_allowed()
-        if mechanism is None:
-            await self._replies.list("mechanisms follow", (name.encode("ascii") for name in self._logins.mechanisms))
-            return
-        exchange = self._logins.begin(mechanism.decode("ascii", "replace"))
-        if exchange is None:
-            raise Refuse("unknown mechanism")
-        await self._step(await exchange.start(initial), exchange)
-
-    async def _respond(self, exchange: Exchange, line: bytes) -> None:
-        self._exchange = None
-        await self._step(await exchange.respond(line), exchange)
-
-    async def _step(self, step: Step, exchange: Exchange | None = None) -> None:
-        if isinstance(step, Challenge):
-            self._exchange = exchange
-            self.transport.write(b"+ " + step.data + b"\r\n")
-        elif isinstance(step, Authenticated):
-            await self._enter(step)
-        else:
-            self._replies.say(f"-ERR {_REFUSALS[step.kind]}")
-            if step.kind is Refusal.EXHAUSTED:
-                self._finish("too many failed logins")
+    # --- from one state to the next ---
 
     async def _enter(self, login: Authenticated) -> None:
         """From AUTHORIZATION to TRANSACTION; stays where it is when the maildrop cannot be had."""
@@ -303,20 +253,17 @@ class Pop3Server(pop3.POP3):
             raise
         self._logout = login.logout
         self.state = TRANSACTION
-        self._transaction = Transaction(drop, self._replies)
+        self._stage = Transaction(drop, self._replies)
         self._event(MailboxOpened(session=self._session, protocol="pop3", login=account.name, client=self.client))
         self._replies.say("+OK {} messages ({} octets)".format(*drop.totals()))
 
-    async def do_STLS(self) -> None:
+    def _begin_tls(self) -> None:
         """RFC 2595 4. What came in clear behind the command is an attack or a fault, and never read as a command."""
-        if self._shared.tls is None or self._secure:
-            raise Refuse("TLS is active already" if self._secure else "no TLS here")
-        if len(self._lines):
+        if len(self._lines) or self._shared.tls is None:
             self._replies.say("-ERR something came behind STLS")
             self._finish("STLS with trailing bytes")
             return
         self._replies.say("+OK begin TLS")
-        self._user = b""
         self.transport.startTLS(self._shared.tls.context_factory)
 
     # --- both states ---
@@ -339,14 +286,9 @@ class Pop3Server(pop3.POP3):
 
     def listCapabilities(self) -> list[bytes]:
         """RFC 2449 6, in the words of its registry."""
-        capabilities = [b"TOP", b"UIDL", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING", b"EXPIRE NEVER"]
-        if self.state == AUTHORIZATION:
-            if self._may_login:
-                mechanisms = " ".join(self._logins.mechanisms).encode("ascii")
-                capabilities += [b"USER", b"SASL " + mechanisms]
-            if self._shared.tls is not None and not self._secure:
-                capabilities.append(b"STLS")
-        return [*capabilities, b"IMPLEMENTATION relaygw"]
+        everywhere = (b"TOP", b"UIDL", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING", b"EXPIRE NEVER")
+        here = self._authorization.capabilities() if self.state == AUTHORIZATION else ()
+        return [*everywhere, *here, b"IMPLEMENTATION relaygw"]
 
     # --- the end ---
 

@@ -26,6 +26,10 @@ class Replies:
     def say(self, line: str) -> None:
         self.transport.write(line.encode("utf-8") + b"\r\n")
 
+    def challenge(self, data: bytes) -> None:
+        """What an exchange asks of the client (RFC 5034 4)."""
+        self.transport.write(b"+ " + data + b"\r\n")
+
     async def list(self, heading: str, lines: Iterator[bytes]) -> None:
         """A multi-line reply of lines that never begin with a dot."""
         self.say(f"+OK {heading}")
