@@ -1,11 +1,14 @@
 """SPF records and macro strings: what parses, what does not, and what macros expand to (RFC 7208 4.5, 5, 7, 12)."""
 
+import time
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relaygw.core.spf.macro import (
     MAX_NAME,
+    NAME_END,
     MacroString,
     SpfSyntaxError,
     fit_name,
@@ -186,9 +189,22 @@ def test_any_macro_string_expands_or_is_one_named_error(
         macro = parse_macro_string(text, explanation=explanation)
     except SpfSyntaxError:
         return
-    expanded = macro.expand({**VALUES, **given_values})
-    assert isinstance(expanded, str)
+    values = {**VALUES, **given_values}
+    expanded = macro.expand(values)
     assert macro.letters <= set(VALUES)
+    assert macro.expand(values, 20)[:20] == expanded[:20]
+    assert fit_name(macro.expand_end(values, NAME_END)) == fit_name(expanded)
+
+
+def test_of_an_expansion_of_millions_only_what_is_wanted_is_made() -> None:
+    """A record of 16 KB can ask for 4 MB, and five of them for one message."""
+    macro = parse_macro_string("%{S}" * 4000)
+    values = {**VALUES, "s": "x" * 250 + "@example.com"}
+    started = time.process_time()
+    for _ in range(100):
+        assert len(macro.expand(values, 400)) < 1000
+        assert len(macro.expand_end(values, NAME_END)) < 1000
+    assert time.process_time() - started < 0.1
 
 
 @given(st.text(max_size=600))

@@ -12,7 +12,7 @@ import attrs
 
 from relaygw.core.address import Address
 from relaygw.core.question import Answer, AnswerStatus, Exchange, Inquiry, Question
-from relaygw.core.spf.macro import MacroString, SpfSyntaxError, fit_name, is_name, parse_macro_string
+from relaygw.core.spf.macro import NAME_END, MacroString, SpfSyntaxError, fit_name, is_name, parse_macro_string
 from relaygw.core.spf.record import MAX_RECORD, Directive, Record, parse_record, select
 from relaygw.core.spf.result import Finding, Identity, Result
 
@@ -296,7 +296,7 @@ class _Evaluation:
         self.personal = self.personal or not letters.isdisjoint(_PERSONAL)
         if not self._subject.local.isascii() and letters & {"s", "l"}:
             return ""  # RFC 8616 4: such a term does not match anything
-        return fit_name(spec.expand((yield from self._values(letters, domain))))
+        return fit_name(spec.expand_end((yield from self._values(letters, domain)), NAME_END))
 
     def _values(self, letters: frozenset[str], domain: str) -> Inquiry[dict[str, str]]:
         """What the macro letters stand for (RFC 7208 7.2)."""
@@ -331,7 +331,7 @@ class _Evaluation:
         except SpfSyntaxError:
             return ""
         self.personal = self.personal or not parsed.letters.isdisjoint(_PERSONAL)
-        return _printable(parsed.expand((yield from self._values(parsed.letters, domain))))
+        return _printable(parsed.expand((yield from self._values(parsed.letters, domain)), MAX_EXPLANATION))
 
 
 def _address_type(client: IPAddress) -> str:

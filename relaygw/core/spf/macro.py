@@ -4,13 +4,16 @@ Parsing gives a MacroString or one SpfSyntaxError; expansion always gives a text
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 import attrs
 
 MAX_NAME = 253
 """Octets of a domain name without its final dot (RFC 7208 7.3)."""
+
+NAME_END = MAX_NAME + 2
+"""Characters of an expansion that `fit_name` has to see: one more than fit, and a final dot."""
 
 _VISIBLE = re.compile(r"[\x21-\x24\x26-\x7e]+")
 _VISIBLE_OR_SPACE = re.compile(r"[\x20-\x24\x26-\x7e]+")
@@ -59,8 +62,25 @@ class MacroString:
         """The macro letters that must be known to expand this, in lower case."""
         return frozenset(part.letter for part in self.parts if isinstance(part, Macro))
 
-    def expand(self, values: Mapping[str, str]) -> str:
-        return "".join(part if isinstance(part, str) else part.expand(values[part.letter]) for part in self.parts)
+    def expand(self, values: Mapping[str, str], enough: int | None = None) -> str:
+        """The text, or so much of it from its beginning that there are `enough` characters."""
+        return "".join(_expanded(self.parts, values, enough))
+
+    def expand_end(self, values: Mapping[str, str], enough: int) -> str:
+        """The text, or so much of its end that there are `enough` characters."""
+        return "".join(reversed(_expanded(reversed(self.parts), values, enough)))
+
+
+def _expanded(parts: Iterable[str | Macro], values: Mapping[str, str], enough: int | None) -> list[str]:
+    """One by one, as an expansion can have millions of characters of which few are wanted."""
+    found, left = [], enough
+    for part in parts:
+        found.append(part if isinstance(part, str) else part.expand(values[part.letter]))
+        if left is not None:
+            left -= len(found[-1])
+            if left <= 0:
+                break
+    return found
 
 
 def parse_macro_string(text: str, *, explanation: bool = False) -> MacroString:
