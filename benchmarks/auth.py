@@ -14,7 +14,6 @@ column is relaygw : peer. Needs root, for Postfix.
 
 import argparse
 import base64
-import json
 import re
 import statistics
 import sys
@@ -26,8 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import costs
 import names
 import rig
+import tables
 from catcher import Make, prove
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
@@ -134,10 +135,10 @@ def measure(make: Make, sink: rig.Sink, files: dict[str, Path], messages: int) -
         rig.source(server.port, messages=200, sessions=SESSIONS, file=files["2 KB"], sender=SENDER)
         time.sleep(2)
         for case, file in files.items():
-            count, cpu = _count(case, messages), rig.cpu_seconds(server.roots)
+            count, cpu = _count(case, messages), costs.cpu_seconds(server.roots)
             seconds = rig.source(server.port, messages=count, sessions=SESSIONS, file=file, sender=SENDER)
             time.sleep(1)  # what is done after the last 250 is part of the price
-            yield case, count / seconds, (rig.cpu_seconds(server.roots) - cpu) * 1000 / count
+            yield case, count / seconds, (costs.cpu_seconds(server.roots) - cpu) * 1000 / count
 
 
 def measure_delivery(make: Make, sink: rig.Sink, files: dict[str, Path], messages: int) -> Iterator[tuple[str, float]]:
@@ -232,17 +233,7 @@ def main() -> None:
                     print(f"round {number + 1}: {name}: {told}", file=sys.stderr)
         finally:
             sink.stop()
-    tell(rows(ours.figures, theirs.figures), options)
-
-
-def tell(found: list[dict[str, Any]], options: argparse.Namespace) -> None:
-    if options.json:
-        print(json.dumps({"rounds": options.rounds, "peer": PEER, "rows": found}, indent=2))
-        return
-    print(f"{'':34}{'relaygw':>12}{PEER:>36}{'ratio':>9}")
-    for row in found:
-        ours = f"{row['relaygw']:9.2f} {row['unit']:3}"
-        print(f"{row['figure']:34}{ours}{row['peer']:32.2f} {row['unit']:3}{row['ratio']:9.2f}")
+    tables.tell(rows(ours.figures, theirs.figures), PEER, options)
 
 
 if __name__ == "__main__":

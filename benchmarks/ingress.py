@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import costs
 import rig
 
 CASES = {
@@ -65,10 +66,10 @@ def aiosmtpd(_: int) -> Iterator[rig.Server]:
 
 def _accept(server: rig.Server, size: int, sessions: int, messages: int) -> tuple[float, float]:
     """Messages per second until the client has read every 250, and CPU milliseconds per message."""
-    cpu = rig.cpu_seconds(server.roots)
+    cpu = costs.cpu_seconds(server.roots)
     seconds = rig.source(server.port, messages=messages, size=size, sessions=sessions)
     time.sleep(0.3)
-    return messages / seconds, (rig.cpu_seconds(server.roots) - cpu) * 1000 / messages
+    return messages / seconds, (costs.cpu_seconds(server.roots) - cpu) * 1000 / messages
 
 
 def _latency(server: rig.Server, rate: float) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import costs
 import filling
 import rig
 
@@ -41,33 +42,8 @@ class Row:
         return self.relaygw / self.peer if self.peer else None
 
 
-class Peak:
-    """The highest PSS seen while a block runs."""
-
-    def __init__(self, roots: list[int]) -> None:
-        self.roots, self.megabytes, self._end = roots, 0.0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def _watch(self) -> None:
-        while not self._end.wait(0.25):
-            self.megabytes = max(self.megabytes, rig.pss_megabytes(self.roots))
-
-    def __enter__(self) -> "Peak":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-
-def many_sessions(text: str) -> str:
-    """One client may have as many connections as the benchmark wants."""
-    return text.replace('name = "mx"\n', 'name = "mx"\nmax_connections_per_client = 1000\n', 1)
-
-
 def ours(port: int) -> AbstractContextManager[rig.Server]:
-    return rig.relaygw(port, change=many_sessions)
+    return rig.relaygw(port, change=rig.many_sessions)
 
 
 def theirs(port: int) -> AbstractContextManager[rig.Server]:
@@ -117,12 +93,12 @@ def _pass_through(
     try:
         with make(sink.port) as server:
             _warm(server, sink, sessions)
-            target, began, cpu = sink.messages + messages, time.monotonic(), rig.cpu_seconds(server.roots)
+            target, began, cpu = sink.messages + messages, time.monotonic(), costs.cpu_seconds(server.roots)
             accepted = rig.source(server.port, messages=messages, size=SIZE, sessions=sessions)
             _wait(sink, target, 300, server)
             delivered = time.monotonic() - began
             time.sleep(0.5)  # what is done after the last delivery is part of the price
-            cpu = rig.cpu_seconds(server.roots) - cpu
+            cpu = costs.cpu_seconds(server.roots) - cpu
         return {
             "accepted": messages / accepted,
             "delivered": messages / delivered,
@@ -148,7 +124,7 @@ def _syncs(
             _warm(server, sink, sessions)
             some = max(messages // 5, 50)
             return rig.syncs(server, lambda: _and_wait(server, sink, some, sessions)) / some
-    with rig.relaygw(sink.port, change=many_sessions, traced=True) as server:
+    with rig.relaygw(sink.port, change=rig.many_sessions, traced=True) as server:
         _warm(server, sink, sessions)
         before = rig.syncs_so_far(server)
         _and_wait(server, sink, messages, sessions)
@@ -196,14 +172,14 @@ def _take_and_drain(
     make: Callable[[int], AbstractContextManager[rig.Server]], flush: Callable[[rig.Server], object], messages: int
 ) -> dict[str, float]:
     port = rig.free_port()
-    with make(port) as server, Peak(server.roots) as peak:
-        cpu = rig.cpu_seconds(server.roots)
+    with make(port) as server, costs.Peak(server.roots) as peak:
+        cpu = costs.cpu_seconds(server.roots)
         accepted = rig.source(server.port, messages=messages, size=SIZE, sessions=20)
         time.sleep(2.0)  # first attempts end
-        taken = rig.cpu_seconds(server.roots) - cpu
+        taken = costs.cpu_seconds(server.roots) - cpu
         sink = rig.Sink(port)
         try:
-            cpu, began = rig.cpu_seconds(server.roots), time.monotonic()
+            cpu, began = costs.cpu_seconds(server.roots), time.monotonic()
             ordering = threading.Thread(target=flush, args=(server,))
             ordering.start()
             _wait(sink, 1, 120, server)
@@ -216,7 +192,7 @@ def _take_and_drain(
                 "CPU a message taken": taken * 1000 / messages,
                 "memory": peak.megabytes,
                 "drained": messages / drained,
-                "CPU a message drained": (rig.cpu_seconds(server.roots) - cpu) * 1000 / messages,
+                "CPU a message drained": (costs.cpu_seconds(server.roots) - cpu) * 1000 / messages,
                 "first after the order": first,
             }
         finally:
@@ -251,7 +227,7 @@ def letter(options: argparse.Namespace) -> list[Row]:
         filling.fill(str(server_folder / "state" / "spool"), given)
 
     try:
-        with rig.relaygw(sink.port, change=many_sessions, before=fill) as server:
+        with rig.relaygw(sink.port, change=rig.many_sessions, before=fill) as server:
             began = time.time()
             journal = server.folder / "state" / "journal.jsonl"
             at_start = _delivered(journal, "letter@dest.test", 120) - began
@@ -323,10 +299,10 @@ def deep(options: argparse.Namespace) -> list[Row]:
         for _ in range(options.rounds):
             empty.append(_accept(server, sink, options.messages))
     with _deep_gateway(number) as (server, sink):
-        start, memory = server.seconds, rig.pss_megabytes(server.roots)
+        start, memory = server.seconds, costs.pss_megabytes(server.roots)
         for _ in range(options.rounds):
             full.append(_accept(server, sink, options.messages))
-        after = rig.pss_megabytes(server.roots)
+        after = costs.pss_megabytes(server.roots)
         listing = _timed(server, "queue", "list", "--limit", "100")
         by_sender = _timed(server, "queue", "list", "--sender", "nobody@example.test", "--limit", "100")
         status = _timed(server, "status")
@@ -367,7 +343,7 @@ def _deep_gateway(messages: int) -> Iterator[tuple[rig.Server, rig.Sink]]:
 
     sink = rig.Sink()
     try:
-        with rig.relaygw(sink.port, change=many_sessions, before=fill) as server:
+        with rig.relaygw(sink.port, change=rig.many_sessions, before=fill) as server:
             time.sleep(2.0)
             yield server, sink
     finally:

@@ -15,7 +15,6 @@ import re
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -24,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import costs
 import names
 import rig
+import tables
 from catcher import Make, prove
 
 _ZONE = """\
@@ -52,35 +53,15 @@ class Figures:
     syncs: float = 0.0
 
 
-class Peak:
-    """The highest PSS seen while a block runs, sampled four times a second."""
-
-    def __init__(self, roots: list[int]) -> None:
-        self.roots, self.megabytes, self._end = roots, 0.0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def _watch(self) -> None:
-        while not self._end.wait(0.25):
-            self.megabytes = max(self.megabytes, rig.pss_megabytes(self.roots))
-
-    def __enter__(self) -> "Peak":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-
 def _throughput(server: rig.Server, sink: rig.Sink, size: int, sessions: int, messages: int) -> tuple[float, float]:
     """Delivered messages per second, and CPU milliseconds per message."""
-    target, cpu, started = sink.messages + messages, rig.cpu_seconds(server.roots), time.monotonic()
+    target, cpu, started = sink.messages + messages, costs.cpu_seconds(server.roots), time.monotonic()
     rig.source(server.port, messages=messages, size=size, sessions=sessions)
     if not sink.wait(target, 300):
         sys.exit(f"{server.name}: only {sink.messages} of {target} messages came out")
     seconds = time.monotonic() - started
     time.sleep(0.5)  # what is done after the last delivery is part of the price
-    return messages / seconds, (rig.cpu_seconds(server.roots) - cpu) * 1000 / messages
+    return messages / seconds, (costs.cpu_seconds(server.roots) - cpu) * 1000 / messages
 
 
 def _latency(server: rig.Server, sink: rig.Sink, seconds: float) -> tuple[float, float]:
@@ -103,7 +84,7 @@ def _measure(context: AbstractContextManager[rig.Server], sink: rig.Sink, figure
         rig.source(server.port, messages=100, size=2048, sessions=10)
         sink.wait(sink.messages + 1, 10)
         time.sleep(1)
-        with Peak(server.roots) as peak:
+        with costs.Peak(server.roots) as peak:
             for case, (size, sessions) in CASES.items():
                 count = messages if size < 10_000 else messages // 3
                 rate, cpu = _throughput(server, sink, size, sessions, count)
@@ -186,14 +167,7 @@ def main() -> None:
                     print(f"round {number + 1}: {name}: {rates}, p99 {figures.p99[-1]:.1f} ms", file=sys.stderr)
     finally:
         sink.stop()
-    rows = table(ours, theirs)
-    if options.json:
-        print(json.dumps({"rounds": options.rounds, "peer": name, "rows": rows}, indent=2))
-        return
-    print(f"{'':38}{'relaygw':>12}{name:>36}{'ratio':>9}")
-    for row in rows:
-        ours_text = f"{row['relaygw']:9.2f} {row['unit']:3}"
-        print(f"{row['figure']:38}{ours_text}{row['peer']:32.2f} {row['unit']:3}{row['ratio']:9.2f}")
+    tables.tell(table(ours, theirs), name, options)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,9 @@
-"""The bench: real processes on loopback, and what they cost. Every server under test offers the same four things:
-start, an address to send to, the processes that belong to it, stop.
-
-CPU is user + system time of all of a server's processes, their ended children included; memory is the
-proportional set size (PSS), which counts shared pages once. Needs root (Postfix wants it) and Linux's /proc.
+"""The bench: real processes on loopback. Every server under test offers the same four things: start, an address to
+send to, the processes that belong to it (costs.py reads what they cost), stop. Needs root: Postfix wants it.
 """
 
 import contextlib
 import os
-import random
 import re
 import shutil
 import signal
@@ -22,11 +18,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import attrs
+import costs
+
+from relaygw.testing.gateway import free_offset
 
 SENDER = "sender@example.test"
 RECIPIENT = "rcpt@dest.test"
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/lib/postfix/sbin"])
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 def program(name: str) -> str:
@@ -55,45 +53,6 @@ def wait_for_port(port: int, seconds: float = 30.0) -> None:
                 return
         time.sleep(0.05)
     sys.exit(f"nothing greets on port {port} after {seconds:.0f} s")
-
-
-def descendants(root: int) -> list[int]:
-    """The process and everything below it."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                stat = (entry / "stat").read_text()
-                parent = int(stat.rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
-    found, todo = [], [root]
-    while todo:
-        pid = todo.pop()
-        found.append(pid)
-        todo.extend(children.get(pid, ()))
-    return found
-
-
-def cpu_seconds(roots: list[int]) -> float:
-    """User and system seconds so far of these processes, what is below them, and their ended children."""
-    total = 0
-    for root in roots:
-        for pid in descendants(root):
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                total += sum(int(field) for field in fields[11:15])
-    return total / _TICK
-
-
-def pss_megabytes(roots: list[int]) -> float:
-    """Proportional set size of these processes and what is below them."""
-    total = 0
-    for root in roots:
-        for pid in descendants(root):
-            with contextlib.suppress(OSError):
-                match = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)
-                total += int(match[1]) if match else 0
-    return total / 1024
 
 
 class Sink:
@@ -419,7 +378,7 @@ def relaygw(
         folder = Path(name) / "demo"
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(Path(__file__).parent)}
         binaries = Path(sys.executable).parent
-        offset = free_port_offset()
+        offset = free_offset()
         subprocess.run(
             [str(binaries / "relaygw"), "init", str(folder), "--domain", "example.test", "--hostname",
              "bench.example.test", "--smarthost", f"127.0.0.1:{sink_port}", "--trust", "127.0.0.0/8",
@@ -440,7 +399,7 @@ def relaygw(
             wait_for_port(25 + offset)
             yield Server("relaygw", 25 + offset, [process.pid], None, folder, time.monotonic() - began)
         finally:
-            os.kill(descendants(process.pid)[-1 if traced else 0], signal.SIGTERM)
+            os.kill(costs.descendants(process.pid)[-1 if traced else 0], signal.SIGTERM)
             try:
                 process.wait(60)
             except subprocess.TimeoutExpired:
@@ -458,27 +417,13 @@ def holding_relaygw(_: int) -> AbstractContextManager[Server]:
     return relaygw(1, change=_hold_all)
 
 
+def many_sessions(text: str) -> str:
+    """One client may have as many connections as the benchmark wants."""
+    return text.replace('name = "mx"\n', 'name = "mx"\nmax_connections_per_client = 1000\n', 1)
+
+
 def _hold_all(text: str) -> str:
-    changed = text.replace('name = "mx"\n', 'name = "mx"\nmax_connections_per_client = 1000\n', 1)
-    return f'{changed}\n[[filter]]\nuse = "holding:HoldAll"\n'
-
-
-def free_port_offset() -> int:
-    """An offset at which all of the standard mail ports (and the console's) are free, another each time: two
-    benchmarks that start at once would find the same."""
-    for offset in random.sample(range(12000, 31000, 1100), 17):
-        if all(_free(port + offset) for port in (25, 587, 465, 143, 993, 110, 995, 8080)):
-            return offset
-    sys.exit("no free range of ports")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+    return f'{many_sessions(text)}\n[[filter]]\nuse = "holding:HoldAll"\n'
 
 
 def source(
@@ -513,7 +458,7 @@ def syncs_so_far(server: Server) -> int:
 def syncs(server: Server, run: object) -> int:
     """How many fsync and fdatasync calls the server's processes make while `run()` runs, counted by strace."""
     assert callable(run)
-    pids = [pid for root in server.roots for pid in descendants(root)]
+    pids = [pid for root in server.roots for pid in costs.descendants(root)]
     with tempfile.NamedTemporaryFile("r") as trace:
         tracer = subprocess.Popen(
             [program("strace"), "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", trace.name]
