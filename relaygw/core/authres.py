@@ -169,5 +169,8 @@ def _comment(depth: int) -> str:
     return rf"\((?:[^()\\]|\\.{within})*+\)"
 
 
-_SPACE = re.compile(rf"(?:\s|{_comment(8)})*+", re.DOTALL)
+COMMENT = _comment(8)
+"""A pattern; it wants re.DOTALL."""
+
+_SPACE = re.compile(rf"(?:\s|{COMMENT})*+", re.DOTALL)
 """White space and comments. Nothing of it is tried twice: a header section may be full of them."""

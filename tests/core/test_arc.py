@@ -212,6 +212,15 @@ def test_broken(make: Callable[[], bytes], reason: str) -> None:
     assert (found.result, found.reason) == (Result.FAIL, reason)
 
 
+@pytest.mark.parametrize("opening", [b"i=1;", b" i = 01 ;", b"(a (b;)) i=(c)1 (d;) ;", b"\r\n\ti\r\n =1;"])
+def test_an_instance_may_stand_among_comments(opening: bytes) -> None:
+    """RFC 8617 4.2.1, 4.1.1: comments and folds everywhere, one or two digits; what was found begins behind it."""
+    message = LONG[1].replace(b"ARC-Authentication-Results: i=1;", b"ARC-Authentication-Results:" + opening)
+    found = check(message)
+    assert found.reason == "the seal of instance 1: the signature did not verify"
+    assert found.seals[0].results.startswith("mx.hop1.example;")
+
+
 def test_an_older_message_signature_need_not_hold() -> None:
     """RFC 8617 5.2, step 4: only the newest must; a hop may have changed the message before it sealed."""
     message = changed(b"A test", b"[list] A test", 1)()
@@ -293,6 +302,11 @@ PASSED = "mx; dmarc=pass (p=none) header.from=example.com; spf=fail"
         (findings("mx; dmarc=pass"), [".example"], ""),
         (findings('mx; spf=pass reason="; dmarc=pass header.from=example.com"'), [".example"], ""),
         (findings("mx (; dmarc=pass header.from=example.com); spf=pass"), [".example"], ""),
+        (findings("mx (a (b) ; dmarc=pass header.from=example.com ); spf=pass"), [".example"], ""),
+        (findings("mx " + "( ; dmarc=pass header.from=example.com " * 9 + ")" * 9 + "; spf=pass"), [".example"], ""),
+        (findings("mx " + "( ; dmarc=pass header.from=example.com " * 10 + ")" * 10 + "; spf=pass"), [".example"], ""),
+        (findings('mx; spf=pass (x" ; dmarc=pass header.from=example.com ; y"'), [".example"], ""),
+        (findings('mx (a (b) "c"); dmarc=pass (".") header.from=example.com'), [".example"], "hop1.example"),
         (findings("mx; dmarc=passed header.from=example.com"), [".example"], ""),
         (Findings(result=Result.FAIL, seals=findings(PASSED).seals), [".example"], ""),
     ],

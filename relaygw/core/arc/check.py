@@ -63,12 +63,11 @@ def _wanted(claim: Claim) -> Wanted:
 
 
 def _seal(each: Set) -> Seal:
-    text = each.results.value.decode("utf-8", "replace")
     return Seal(
         instance=each.instance,
         domain=each.seal.domain,
         selector=each.seal.selector,
-        results=text.partition(";")[2].strip(),
+        results=each.said,
     )
 
 

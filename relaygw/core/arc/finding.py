@@ -4,6 +4,7 @@ import re
 
 import attrs
 
+from relaygw.core.authres import COMMENT
 from relaygw.core.permission import Domains
 from relaygw.core.verdict import AuthResult
 from relaygw.core.words import Word
@@ -65,14 +66,18 @@ def vouched(findings: Findings, trusted: Domains, author: str) -> str:
     return ""
 
 
-_NOISE = re.compile(r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)')
+_NOISE = re.compile(rf'"(?:[^"\\]|\\.)*+"|{COMMENT}', re.DOTALL)
+_BROKEN = re.compile(r'["()\\]')
 _AUTHOR = re.compile(r"\sheader\.from\s*=\s*(?:[^\s;@]*@)?([^\s;]+)", re.IGNORECASE)
 _DMARC_PASS = re.compile(r"\s*dmarc\s*(?:/\s*1\s*)?=\s*pass(?:\s|\Z)", re.IGNORECASE)
 
 
 def _passed(results: str, author: str) -> bool:
     """Whether a field's results say dmarc=pass for this author's domain."""
-    for resinfo in _NOISE.sub(" ", results).split(";"):
+    plain = _NOISE.sub(" ", results)
+    if _BROKEN.search(plain):  # where a comment or a quoted string ends cannot be told: it may hold a peer's words
+        return False
+    for resinfo in plain.split(";"):
         if _DMARC_PASS.match(resinfo):
             named = _AUTHOR.search(resinfo)
             return named is not None and named[1].lower().rstrip(".") == author

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from relaygw.core.authres import COMMENT
 from relaygw.core.dkim.claim import Claim, Reader, Unreadable
 from relaygw.core.dkim.head import Head
 from relaygw.core.headers import Field
@@ -12,8 +13,9 @@ from relaygw.core.headers import Field
 RESULTS, SIGNATURE, SEAL = b"arc-authentication-results", b"arc-message-signature", b"arc-seal"
 MAX_SETS = 50  # RFC 8617 4.2.1
 
-_INSTANCE = re.compile(rb"[ \t\r\n]*i[ \t\r\n]*=[ \t\r\n]*([1-9][0-9]{0,2})[ \t\r\n]*;")
-_NUMBER = re.compile(r"[1-9][0-9]{0,2}\Z")
+_SPACE = r"(?:[ \t\r\n]|" + COMMENT + r")*+"
+_OPENING = re.compile(rf"{_SPACE}i{_SPACE}={_SPACE}([0-9]{{1,2}}){_SPACE};", re.DOTALL)  # RFC 8617 4.2.1
+_NUMBER = re.compile(r"[0-9]{1,2}\Z")
 
 
 class BrokenChain(Exception):
@@ -22,13 +24,15 @@ class BrokenChain(Exception):
 
 @attrs.frozen(kw_only=True)
 class Set:
-    """One hop: `signature` and `seal` as claims (of a seal only its own tags count), `status` its cv=."""
+    """One hop: `signature` and `seal` as claims (of a seal only its own tags count), `status` its cv=, `said` what its
+    results are, after the instance."""
 
     instance: int
     results: Field
     signature: Claim
     seal: Claim
     status: str
+    said: str = ""
 
 
 def read_sets(head: Head) -> tuple[Set, ...]:
@@ -60,7 +64,7 @@ def _by_instance(name: bytes, fields: Sequence[Field]) -> dict[int, Field]:
 
 def _instance(name: bytes, field: Field) -> int:
     if name == RESULTS:
-        found = _INSTANCE.match(field.raw, field.raw.index(b":") + 1)
+        found = _OPENING.match(field.value.decode("utf-8", "replace"))
         number = int(found[1]) if found is not None else 0
     else:
         text = _reader(name, field).get("i") or ""
@@ -90,6 +94,7 @@ def _set(instance: int, placed: Mapping[bytes, Mapping[int, Field]]) -> Set:
             signature=_signature(signature),
             seal=_seal(seal),
             status=status,
+            said=_OPENING.sub("", results.value.decode("utf-8", "replace"), count=1).strip(),
         )
     except Unreadable as error:
         raise BrokenChain(f"instance {instance}: {error.reason}") from None
