@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from io import FileIO
 
 import attrs
@@ -23,8 +23,14 @@ _LETTERS = {flag.value: flag for flag in Flag}
 _ABANDONED = 36 * 3600.0
 """Seconds after which a file in `tmp` is left over from a crash (the format's own figure)."""
 
+_LISTINGS = 5
+"""Listings in a row of a directory that changes while it is read."""
+
 IN_MEMORY = CHUNK
 """Octets up to which a content is read at once."""
+
+Listing = Mapping[str, Set[str]]
+"""The names of files by place, "new" and "cur"."""
 
 
 @attrs.frozen
@@ -211,6 +217,19 @@ def _changed(path: str) -> int:
         return os.stat(path).st_mtime_ns
     except FileNotFoundError:
         return 0
+
+
+def list_all(maildir: str) -> tuple[Listing, tuple[int, int] | None]:
+    """The names by place, and the stamp they belong to; None where the directories never stood still.
+
+    `new` before `cur`: what moves meanwhile is then seen twice rather than not at all.
+    """
+    for _ in range(_LISTINGS):
+        before = stamp(maildir)
+        names = {place: list_names(os.path.join(maildir, place)) for place in (NEW, CUR)}
+        if stamp(maildir) == before:
+            return names, before
+    return names, None
 
 
 def sweep(maildir: str, now: float) -> None:

@@ -16,14 +16,14 @@ import attrs
 
 from relaygw.mailbox import maildir
 from relaygw.mailbox.index import FolderRow, Index
-from relaygw.mailbox.maildir import CUR, NEW, Measured, Name, StoredContent, Written, parse_name
+from relaygw.mailbox.maildir import CUR, NEW, Listing, Measured, Name, StoredContent, Written, parse_name
 from relaygw.mailbox.message import Message, flags_of, from_row, to_row
+from relaygw.mailbox.shelf import Shelf
 from relaygw.mailbox.values import (
     INBOX,
     Cached,
     Change,
     Entry,
-    Flag,
     FlagMode,
     Flags,
     FolderStatus,
@@ -38,8 +38,8 @@ T = TypeVar("T")
 _SETTLED = 2.0
 """Seconds after which a directory's time can be trusted to show a change: the coarsest clock of a file system."""
 
-_SCANS = 5
-"""Listings in a row of a directory that changes while it is read."""
+_CHASES = 5
+"""How often in a row a file is looked for that another program moves."""
 
 
 class FolderState:
@@ -53,13 +53,12 @@ class FolderState:
         self.deleted = False
         self._index = index
         self._clock = clock
-        self._messages: dict[int, Message] = {}
-        self._names: dict[str, dict[str, int]] = {NEW: {}, CUR: {}}
-        self._bases: dict[str, int] = {}
+        self._shelf = Shelf()
+        self._messages: Mapping[int, Message] = self._shelf.messages
         self._changes: list[Change] = []
         self._stamp: tuple[int, int] | None = None
         for row in index.messages(self.row.id):
-            self._put(from_row(row))
+            self._shelf.put(from_row(row))
 
     # --- what the reactor side takes between two jobs ---
 
@@ -73,7 +72,7 @@ class FolderState:
 
     def snapshot(self) -> tuple[Entry, ...]:
         self.stale = False
-        return tuple(message.entry for message in self._messages.values())
+        return self._shelf.entries()
 
     def take_changes(self) -> tuple[Change, ...]:
         changes, self._changes = tuple(self._changes), []
@@ -90,44 +89,27 @@ class FolderState:
         if self.row.name != INBOX and not maildir.is_maildir(self.path):
             self.vanish()
             raise NoSuchFolder("the folder is gone")
-        listing, stamp = self._list()
+        listing, stamp = maildir.list_all(self.path)
         self._follow(listing)
         quiet_since = max(stamp) / 1e9 if stamp else float("inf")
         self._stamp = stamp if self._clock() - quiet_since > _SETTLED else None
 
-    def _list(self) -> tuple[dict[str, set[str]], tuple[int, int] | None]:
-        """The file names by place, and the stamp they belong to; None where the directories never stood still.
-
-        `new` before `cur`: what moves meanwhile is then seen twice rather than not at all.
-        """
-        for _ in range(_SCANS):
-            stamp = maildir.stamp(self.path)
-            listing = {place: maildir.list_names(os.path.join(self.path, place)) for place in (NEW, CUR)}
-            if maildir.stamp(self.path) == stamp:
-                return listing, stamp
-        return listing, None
-
-    def _follow(self, listing: dict[str, set[str]]) -> None:
-        lost = self._lost(listing)
+    def _follow(self, listing: Listing) -> None:
+        lost = self._shelf.missing(listing)
         renamed: list[Message] = []
         strangers: dict[str, tuple[str, str]] = {}
-        for place in (NEW, CUR):
-            for text in listing[place] - self._names[place].keys():
-                uid = self._bases.get(parse_name(text).base)
-                if uid is None:
-                    strangers[parse_name(text).base] = (place, text)
-                elif uid in lost:
-                    lost.discard(uid)
-                    renamed.append(self._renamed(self._messages[uid], place, text))
+        for place, text, uid in self._shelf.unfamiliar(listing):
+            if uid is None:
+                strangers[parse_name(text).base] = (place, text)
+            elif uid in lost:
+                lost.discard(uid)
+                renamed.append(self._renamed(self._messages[uid], place, text))
         if lost:
             # A name may be missed when it is renamed while the directory is read: gone is what is missing twice.
-            again, _ = self._list()
+            again, _ = maildir.list_all(self.path)
             bases = {parse_name(text).base for names in again.values() for text in names}
             lost = {uid for uid in lost if parse_name(self._messages[uid].name).base not in bases}
         self._commit(renamed=renamed, added=self._adopt(strangers.values()), gone=sorted(lost))
-
-    def _lost(self, listing: dict[str, set[str]]) -> set[int]:
-        return {names[text] for place, names in self._names.items() for text in names.keys() - listing[place]}
 
     def _adopt(self, files: Iterable[tuple[str, str]]) -> list[Message]:
         """New messages for files without a uid, oldest first."""
@@ -166,13 +148,8 @@ class FolderState:
     # --- operations ---
 
     def status(self) -> FolderStatus:
-        entries = [message.entry for message in self._messages.values()]
-        return FolderStatus(
-            messages=len(entries),
-            unseen=sum(Flag.SEEN not in entry.flags for entry in entries),
-            recent=sum(entry.recent for entry in entries),
-            deleted=sum(Flag.DELETED in entry.flags for entry in entries),
-            size=sum(entry.size for entry in entries),
+        return FolderStatus.of(
+            self._shelf.entries(),
             uid_next=self.row.uid_next,
             uid_validity=self.row.validity,
             highest_modseq=self.modseq,
@@ -257,8 +234,8 @@ class FolderState:
             entry = message.entry
             evolved = attrs.evolve(
                 entry,
-                flags=_combined(mode, entry.flags, flags),
-                keywords=_combined(mode, entry.keywords, keywords),
+                flags=mode.combined(entry.flags, flags),
+                keywords=mode.combined(entry.keywords, keywords),
                 modseq=self.row.modseq + 1,
             )
             if evolved.flags == entry.flags:
@@ -274,7 +251,7 @@ class FolderState:
         self.refresh()
         renamed: list[Message] = []
         with self._careful():
-            for uid in list(self._names[NEW].values()):
+            for uid in self._shelf.uids_in(NEW):
                 message = self.on_file(uid, partial(self._to_cur, uid))
                 if message is not None:
                     renamed.append(message)
@@ -361,7 +338,7 @@ class FolderState:
 
     def on_file(self, uid: int, action: Callable[[str], T]) -> T | None:
         """Do something with a message's file, wherever another program has moved it; None: the message is gone."""
-        for _ in range(_SCANS):
+        for _ in range(_CHASES):
             message = self._messages.get(uid)
             if message is None:
                 return None
@@ -399,9 +376,9 @@ class FolderState:
         self.row = row
         self.stale = True
         for uid in gone:
-            self._remove(uid)
+            self._shelf.remove(uid)
         for message in (*added, *changed, *renamed):
-            self._put(message)
+            self._shelf.put(message)
         change = Change(
             added=tuple(message.entry for message in added),
             changed=tuple(message.entry for message in (*changed, *told)),
@@ -411,27 +388,7 @@ class FolderState:
         if not change.empty:
             self._changes.append(change)
 
-    def _put(self, message: Message) -> None:
-        uid = message.entry.uid
-        old = self._messages.get(uid)
-        if old is not None:
-            self._names[old.place].pop(old.name, None)
-        self._messages[uid] = message
-        self._names[message.place][message.name] = uid
-        self._bases[parse_name(message.name).base] = uid
-
-    def _remove(self, uid: int) -> None:
-        message = self._messages.pop(uid)
-        self._names[message.place].pop(message.name, None)
-        self._bases.pop(parse_name(message.name).base, None)
-
 
 def _unlink(path: str) -> bool:
     os.unlink(path)
     return True
-
-
-def _combined(mode: FlagMode, old: frozenset[T], given: frozenset[T]) -> frozenset[T]:
-    if mode is FlagMode.ADD:
-        return old | given
-    return old - given if mode is FlagMode.REMOVE else given

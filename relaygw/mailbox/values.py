@@ -1,9 +1,12 @@
 """What the mail store hands out: frozen values and its errors. Knows nothing of files or SQLite."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import attrs
+
+T = TypeVar("T")
 
 DELIMITER = "/"
 """Between the parts of a folder's name, in this API and on the wire of IMAP4."""
@@ -32,6 +35,12 @@ class FlagMode(enum.Enum):
     REPLACE = "replace"
     ADD = "add"
     REMOVE = "remove"
+
+    def combined(self, old: frozenset[T], given: frozenset[T]) -> frozenset[T]:
+        """Flags or keywords of a message, after these were given."""
+        if self is FlagMode.ADD:
+            return old | given
+        return old - given if self is FlagMode.REMOVE else given
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +94,20 @@ class FolderStatus:
     uid_next: int
     uid_validity: int
     highest_modseq: int
+
+    @classmethod
+    def of(cls, entries: Collection[Entry], *, uid_next: int, uid_validity: int, highest_modseq: int) -> "FolderStatus":
+        """That of a folder with these messages."""
+        return cls(
+            messages=len(entries),
+            unseen=sum(Flag.SEEN not in entry.flags for entry in entries),
+            recent=sum(entry.recent for entry in entries),
+            deleted=sum(Flag.DELETED in entry.flags for entry in entries),
+            size=sum(entry.size for entry in entries),
+            uid_next=uid_next,
+            uid_validity=uid_validity,
+            highest_modseq=highest_modseq,
+        )
 
 
 @attrs.frozen(kw_only=True)
