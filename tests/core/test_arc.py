@@ -212,7 +212,7 @@ def test_broken(make: Callable[[], bytes], reason: str) -> None:
     assert (found.result, found.reason) == (Result.FAIL, reason)
 
 
-@pytest.mark.parametrize("opening", [b"i=1;", b" i = 01 ;", b"(a (b;)) i=(c)1 (d;) ;", b"\r\n\ti\r\n =1;"])
+@pytest.mark.parametrize("opening", [b" i = 01 ;", b"(a (b;)) i=(c)1 (d;) ;", b"\r\n\ti\r\n =1;"])
 def test_an_instance_may_stand_among_comments(opening: bytes) -> None:
     """RFC 8617 4.2.1, 4.1.1: comments and folds everywhere, one or two digits; what was found begins behind it."""
     message = LONG[1].replace(b"ARC-Authentication-Results: i=1;", b"ARC-Authentication-Results:" + opening)

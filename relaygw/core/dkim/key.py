@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from relaygw.core.tags import TagError, decode_base64, parse_tags, words
+from relaygw.core.tags import TagError, compact, decode_base64, parse_tags, words
 
 MAX_RECORD = 8 * 1024
 """Octets of a record that is read; a key of 8192 bits needs less than 1500."""
@@ -90,7 +90,8 @@ def _public(kind: str, text: str) -> RSAPublicKey | Ed25519PublicKey:
     if kind not in ("rsa", "ed25519"):
         raise UnusableKey(f"keys of kind {kind[:40]!r} are not known")
     try:
-        octets = decode_base64(text)
+        text = compact(text)
+        octets = decode_base64(text + "=" * (-len(text) % 4))  # RFC 6376 2.10: the padding may be left out
     except TagError:
         raise UnusableKey("the key is not base64") from None
     return _rsa(octets) if kind == "rsa" else _ed25519(octets)
