@@ -1,6 +1,6 @@
 """Whether the message an APPEND is about to bring is wanted: decided before the client sends it (RFC 3501 6.3.11)."""
 
-from relaygw.mailbox.imap.commands import ALLOWED, Append
+from relaygw.mailbox.imap.commands import ALLOWED, Append, State
 from relaygw.mailbox.imap.lines import Offered
 from relaygw.mailbox.imap.parser import BadCommand, parse_command
 from relaygw.mailbox.imap.session import Completion, Session, bad, no, refusal
@@ -27,6 +27,11 @@ async def judge_offer(session: Session, offered: Offered) -> Completion | Upload
         return bad(error.reason)
     except (StoreError, OSError) as error:
         return refusal(error)
+
+
+def bearable(session: Session, size: int) -> bool:
+    """Whether we read through a message that is not wanted, to get at what follows (RFC 7888 4)."""
+    return session.state is not State.UNAUTHENTICATED and size <= 2 * session.settings.max_append
 
 
 def _read_ahead(offered: Offered) -> object:

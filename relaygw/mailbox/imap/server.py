@@ -19,10 +19,11 @@ from zope.interface import implementer
 from relaygw.channel import Channel, channel
 from relaygw.core.events import Connected, Disconnected, Secured, TaskFailed
 from relaygw.mailbox.imap.access import capabilities
+from relaygw.mailbox.imap.awaited import AwaitedLine
 from relaygw.mailbox.imap.commands import State
 from relaygw.mailbox.imap.dispatch import perform
 from relaygw.mailbox.imap.lines import Collected, CommandReader, Continue, Offered, Skipped
-from relaygw.mailbox.imap.offers import judge_offer
+from relaygw.mailbox.imap.offers import bearable, judge_offer
 from relaygw.mailbox.imap.output import Output
 from relaygw.mailbox.imap.parser import BadCommand, parse_command, parse_tag
 from relaygw.mailbox.imap.patience import CLOSING, LOGIN_ALL, LOGIN_COMMAND, STALLED, Patience
@@ -54,9 +55,8 @@ class ImapServer(IMAP4Server):
         self._reader = CommandReader()
         self._output = Output(self._pump)
         self._upload: Upload | None = None
-        self._line: Deferred[bytes | None] | None = None
-        self._line_limit = 0
-        self._idling = self._busy = self._pumping = self._later = False
+        self._awaited = AwaitedLine(settings.clock)
+        self._busy = self._pumping = self._later = False
         self._over = self._lost = self._ended = False
         self._tls_next = False
         self._paused = False
@@ -74,7 +74,7 @@ class ImapServer(IMAP4Server):
         peer = self.peer or self.transport.getPeer()
         client = str(getattr(peer, "host", ""))
         self.session = Session(settings, self, self._identity, client)
-        self.session.on_news = self._news
+        self.session.on_news = self._awaited.news
         settings.journal(
             Connected(
                 session=self._identity,
@@ -126,7 +126,7 @@ class ImapServer(IMAP4Server):
             if call.active():
                 call.cancel()
         self._output.lose()
-        self._give_line(Gone())
+        self._awaited.lose()
         if not self._busy:
             self._end()
 
@@ -147,7 +147,7 @@ class ImapServer(IMAP4Server):
             self._later = True
             self._calls = [call for call in self._calls if call.active()]
             self._calls.append(self._clock.callLater(0, self._pump_later))
-        if not self._busy or self._line is not None:
+        if not self._busy or self._awaited.open:
             self._output.flush()
         self._flow()
         self._arm()
@@ -160,9 +160,11 @@ class ImapServer(IMAP4Server):
         """Whether there was something to do."""
         if self._over:
             return False
-        if self._line is not None:
-            line = self._reader.line(self._line_limit)
-            return line is not None and self._give_line(line)
+        if self._awaited.open:
+            line = self._reader.line(self._awaited.limit)
+            if line is not None:
+                self._awaited.give(line)
+            return line is not None
         if self._busy or self._output.blocked:
             return False
         event = self._reader.next()
@@ -199,7 +201,7 @@ class ImapServer(IMAP4Server):
             self._finished()
 
     def _finished(self) -> None:
-        self._busy = self._idling = False
+        self._busy = self._awaited.idling = False
         if self._lost:
             self._end()
         else:
@@ -230,15 +232,11 @@ class ImapServer(IMAP4Server):
                 self.send(b"+ Go ahead\r\n")
             return
         self._complete(parse_tag(offered.texts[0]), judged)
-        if offered.waits or self._bearable(offered.size):
+        if offered.waits or bearable(self.session, offered.size):
             self._reader.skip()
         else:
             self.send(b"* BYE Nobody wants to hear all of this\r\n")
             self._close("too large")
-
-    def _bearable(self, size: int) -> bool:
-        """Whether we read through a message that is not wanted, to get at what follows (RFC 7888 4)."""
-        return self.session.state is not State.UNAUTHENTICATED and size <= 2 * self._settings.max_append
 
     def _complete(self, tag: bytes, completion: Completion) -> None:
         """The command's last line, and what follows from it."""
@@ -292,8 +290,8 @@ class ImapServer(IMAP4Server):
         return line
 
     async def read_line_or_news(self, limit: int, patience: float) -> bytes | None:
-        self._idling = True
-        wake = self._clock.callLater(patience, self._give_line, None)
+        self._awaited.idling = True
+        wake = self._clock.callLater(patience, self._awaited.give, None)
         try:
             return await self._await_line(limit)
         finally:
@@ -303,25 +301,9 @@ class ImapServer(IMAP4Server):
     async def _await_line(self, limit: int) -> bytes | None:
         if self._over:
             raise Gone
-        waiting: Deferred[bytes | None] = Deferred()
-        self._line, self._line_limit = waiting, limit
+        waiting = self._awaited.ask(limit)
         self._pump()
         return await waiting
-
-    def _give_line(self, line: bytes | None | Gone) -> bool:
-        waiting, self._line = self._line, None
-        if waiting is not None:
-            if isinstance(line, Gone):
-                waiting.errback(line)
-            else:
-                waiting.callback(line)
-        return True
-
-    def _news(self) -> None:
-        """From within the store's own work: the session is woken when that is done."""
-        if self._idling and self._line is not None:
-            waiting = self._line
-            self._clock.callLater(0, lambda: self._give_line(None) if self._line is waiting else None)
 
     def start_tls(self) -> None:
         self._tls_next = True
@@ -351,7 +333,7 @@ class ImapServer(IMAP4Server):
         period: float | None = self._settings.mailbox.idle_timeout
         if self._output.blocked:
             period = STALLED
-        elif self._busy and self._line is None and not self._idling:
+        elif self._busy and not (self._awaited.open or self._awaited.idling):
             period = None
         elif self.session.state is State.UNAUTHENTICATED:
             period = LOGIN_COMMAND
@@ -380,7 +362,7 @@ class ImapServer(IMAP4Server):
             self._paused = False
             self.transport.resumeProducing()
         self._output.detach()
-        self._give_line(Gone())
+        self._awaited.lose()
         self._calls.append(self._clock.callLater(CLOSING, self.transport.abortConnection))
         self.transport.loseConnection()
 
