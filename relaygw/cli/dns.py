@@ -33,6 +33,7 @@ from relaygw.core.dns_check import (
     inquiries,
     is_served,
 )
+from relaygw.core.patterns import is_among
 from relaygw.core.session import Role
 from relaygw.core.sts import StsPolicy
 from relaygw.dns import consult
@@ -146,8 +147,7 @@ def make_site(
 
 def _taken(config: Config, domain: str) -> bool:
     """Whether mail for the domain is taken from anyone."""
-    listed = (*config.local_domains, *config.relay_domains)
-    return domain in listed or any(each.startswith(".") and domain.endswith(each) for each in listed)
+    return is_among(domain, (*config.local_domains, *config.relay_domains))
 
 
 def _hosts(route: RouteConfig) -> Iterable[str]:

@@ -57,6 +57,11 @@ class Patterns:
         return not (self.addresses or self.domains or self.suffixes or self.null)
 
 
+def is_among(domain: str, listed: Iterable[str]) -> bool:
+    """Whether a domain, in lower case, is one of these or below one of those that begin with a dot."""
+    return any(domain.endswith(each) if each.startswith(".") else domain == each for each in listed)
+
+
 def _key(address: Address) -> str:
     return f"{address.local.casefold()}@{address.domain}"
 

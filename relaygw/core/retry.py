@@ -10,7 +10,7 @@ from typing import Protocol
 import attrs
 
 from relaygw.core.outcome import Outcome
-from relaygw.core.patterns import Patterns, compile_patterns
+from relaygw.core.patterns import Patterns, compile_patterns, is_among
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.trouble import Trouble, greylist_wait, trouble_of
 
@@ -103,7 +103,7 @@ class RetryRule:
             and (self.recipient is None or self.recipient.match(state.address) != "")
             and (self.sender is None or self.sender.match(record.envelope.sender) != "")
             and (not self.login or record.login in self.login)
-            and (not self.host or _below_any(outcome.host.lower(), self.host))
+            and (not self.host or is_among(outcome.host.lower(), self.host))
         )
 
 
@@ -167,7 +167,3 @@ def _provided(base: Schedule) -> tuple[RetryRule, ...]:
             trouble=frozenset({Trouble.FULL}),
         ),
     )
-
-
-def _below_any(name: str, patterns: Iterable[str]) -> bool:
-    return any(name == pattern or (pattern.startswith(".") and name.endswith(pattern)) for pattern in patterns)

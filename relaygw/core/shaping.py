@@ -13,6 +13,7 @@ from typing import Protocol
 import attrs
 
 from relaygw.core.health import Care
+from relaygw.core.patterns import is_among
 
 Destination = tuple[str, str]
 """The transport's name, and what the transport counts concurrency by."""
@@ -78,13 +79,13 @@ class Providers:
 
     def of_domain(self, domain: str) -> str:
         """The provider that has the domain by name, "" for none."""
-        return next((entry.name for entry in self.entries if _below_any(domain, entry.domain)), "")
+        return next((entry.name for entry in self.entries if is_among(domain, entry.domain)), "")
 
     def site(self, hosts: Iterable[str]) -> str:
         """The name of the destination these mail exchangers are: their provider's, or their own in order."""
         names = sorted({host.lower().rstrip(".") for host in hosts})
         for entry in self.entries:
-            if entry.mx and names and all(_below_any(name, entry.mx) for name in names):
+            if entry.mx and names and all(is_among(name, entry.mx) for name in names):
                 return entry.name
         site = ",".join(names)
         if len(site) <= MAX_NAME:
@@ -148,8 +149,3 @@ def _bare(entry: Entry) -> bool:
 def _last(layers: Sequence[Entry], name: str, default: int) -> int:
     said = (getattr(entry, name) for entry in reversed(layers))
     return next((value for value in said if value is not None), default)
-
-
-def _below_any(name: str, patterns: Iterable[str]) -> bool:
-    """Whether the name is one of these, or below one that begins with a dot."""
-    return any(name == pattern or (pattern.startswith(".") and name.endswith(pattern)) for pattern in patterns)

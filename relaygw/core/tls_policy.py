@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import attrs
 
+from relaygw.core.patterns import is_among
+
 
 @attrs.frozen(kw_only=True)
 class TlsRule:
@@ -31,5 +33,4 @@ def rule_for(rules: Iterable[TlsRule], domain: str, host: str) -> TlsRule | None
 
 
 def _among(name: str, patterns: tuple[str, ...]) -> bool:
-    bare = name.lower().removesuffix(".")
-    return any(bare.endswith(each) if each.startswith(".") else bare == each for each in patterns)
+    return is_among(name.lower().removesuffix("."), patterns)

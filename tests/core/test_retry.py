@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relaygw.core.retry import JITTER, Schedule, next_due
+from relaygw.core.retry import Schedule, next_due
 
 SCHEDULE = Schedule(waits=(60.0, 120.0, 240.0), expire=1000.0, expire_reports=500.0, delay_warnings=(300.0,))
 
@@ -15,9 +15,9 @@ def test_waits_come_in_turn_and_the_last_repeats(attempts: int, wait: float) -> 
 
 
 @given(st.integers(1, 50), st.floats(0, 1, exclude_max=True))
-def test_jitter_lengthens_by_a_part_at_most(attempts: int, random: float) -> None:
+def test_jitter_lengthens_by_a_tenth_at_most(attempts: int, random: float) -> None:
     least = SCHEDULE.wait(attempts, 0.0)
-    assert least <= SCHEDULE.wait(attempts, random) <= least * (1 + JITTER)
+    assert least <= SCHEDULE.wait(attempts, random) <= least * 1.1
 
 
 def test_without_waits_the_expiry_is_the_next_attempt() -> None:
@@ -32,6 +32,13 @@ def test_reports_expire_sooner_and_never_later_than_mail() -> None:
 
 def test_no_delay_warning_is_never() -> None:
     assert Schedule(waits=(), expire=1.0, expire_reports=1.0, delay_warnings=()).warning(5.0) == float("inf")
+
+
+def test_the_first_warning_and_then_the_next_that_is_still_to_come() -> None:
+    """Whatever the order they are written in; the moment at which one was sent is over."""
+    schedule = Schedule(waits=(), expire=1.0, expire_reports=1.0, delay_warnings=(300.0, 100.0, 200.0))
+    assert [schedule.warning(10.0, warned) for warned in (None, 109.0, 110.0, 210.0)] == [110.0, 110.0, 210.0, 310.0]
+    assert schedule.warning(10.0, 310.0) == float("inf")
 
 
 def test_the_next_attempt_falls_on_the_first_moment_in_between() -> None:

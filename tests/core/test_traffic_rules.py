@@ -1,20 +1,22 @@
 """What replies mean: kinds of trouble, greylisting times, rules and their patterns, and layers of shaping."""
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relaygw.config.schema import ReplyConfig
 from relaygw.core.address import Address
 from relaygw.core.envelope import Envelope
 from relaygw.core.health import Care, Health
 from relaygw.core.judgement import judge
-from relaygw.core.outcome import Outcome, deferred, failed, from_reply
+from relaygw.core.outcome import Outcome, Status, deferred, failed, from_reply
 from relaygw.core.owner import owner_of
 from relaygw.core.providers import PROVIDERS, RULES
 from relaygw.core.record import Record
 from relaygw.core.remote_rules import Action, RemoteRules, ReplyRule, compile_rules
 from relaygw.core.reply import Reply
-from relaygw.core.shaping import Provided, compile_providers, compile_shaping
+from relaygw.core.shaping import MAX_NAME, Provided, Shape, compile_providers, compile_shaping
 from relaygw.core.trouble import GREY_WAIT, MAX_TEXT, Trouble, greylist_wait, trouble_of
 
 BOB = Address("bob", "example.com")
@@ -110,6 +112,59 @@ def test_our_own_rules_are_written_as_they_are_matched() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("limit*again", "the limit; try again", True),
+        ("again*again", "try again and again", True),
+        ("again*again", "try again", False),
+        ("aba*ab", "abab", False),
+    ],
+)
+def test_what_stands_around_a_star_is_found_one_behind_the_other(pattern: str, text: str, found: bool) -> None:
+    rule = ReplyRule(name="", action=Action.REST, text=(pattern,))
+    assert rule.matches("d", said(421, "4.7.0", text)) is found
+
+
+def test_a_star_alone_stands_for_any_enhanced_code() -> None:
+    assert ReplyRule(name="", action=Action.REST, enhanced=("*",)).matches("d", said(421, "4.7.0", "x"))
+
+
+@pytest.mark.parametrize(
+    ("action", "outcome", "status"),
+    [
+        ("fail", said(421, "4.7.0", "no"), Status.FAILED),
+        ("fail", said(550, "5.7.0", "no"), Status.FAILED),
+        ("defer", said(550, "5.7.0", "no"), Status.DEFERRED),
+        ("defer", said(421, "4.7.0", "no"), Status.DEFERRED),
+        *((word, said(421, "4.7.0", "no"), Status.DEFERRED) for word in ("rest", "slow", "retry")),
+        *((word, said(550, "5.7.0", "no"), Status.FAILED) for word in ("rest", "slow", "retry")),
+    ],
+)
+def test_a_refusal_that_is_none_and_a_deferral_that_is_none(action: str, outcome: Outcome, status: Status) -> None:
+    """The next hop's words stay its own."""
+    rules = compile_rules([ReplyConfig(action=action)], ())  # type: ignore[arg-type]  # the configuration's word
+    (found,) = judge("d", ((0, outcome),), rules).outcomes
+    assert found == (0, attrs.evolve(outcome, status=status))
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        (ReplyConfig(name="mine", code=("421",)), "mine"),
+        (ReplyConfig(), "rest on any reply"),
+        (
+            ReplyConfig(action="slow", code=("421",), enhanced=("4.7.*",), text=("Too Fast",)),
+            "slow on 421 or 4.7.* or Too Fast",
+        ),
+    ],
+)
+def test_a_rule_without_a_name_is_told_by_what_it_looks_for(entry: ReplyConfig, name: str) -> None:
+    rule = compile_rules([entry], ()).rule("d", said(421, "4.7.1", "You are TOO FAST"))
+    assert rule is not None
+    assert rule.name == name
+
+
+@pytest.mark.parametrize(
     ("outcomes", "answered", "unreachable"),
     [
         ([], False, False),
@@ -147,6 +202,59 @@ def test_layers_lie_above_each_other() -> None:
     assert (google.care.most, google.care.initial, google.messages_per_connection) == (3, 3, 100)
     assert google.layers == ("all", "google", "google")
     assert (host.care.most, host.messages_per_minute, host.recipients_per_message) == (8, 0, 1)
+
+
+def test_an_entry_that_repeats_the_name_of_a_provider_adds_to_it_alone() -> None:
+    """Whether the provider is known by its mail exchangers or by its domains."""
+    shaping = compile_shaping(
+        (
+            Provided(name="by mx", mx=(".mx.example",), connections=5),
+            Provided(name="by domain", domain=("d.example",), connections=6),
+            Provided(name="by domain", messages_per_connection=7),
+            Provided(name="by mx", recipients_per_message=8),
+        ),
+        (),
+        Care(),
+    )
+    found = {name: shaping.shape(name) for name in ("by mx", "by domain", "other")}
+    assert {name: shape.layers for name, shape in found.items()} == {
+        "by mx": ("by mx", "by mx"),
+        "by domain": ("by domain", "by domain"),
+        "other": (),
+    }
+    assert (found["by mx"].care.most, found["by mx"].recipients_per_message) == (5, 8)
+    assert (found["by domain"].care.most, found["by domain"].messages_per_connection) == (6, 7)
+    assert found["other"] == Shape(care=Care())
+
+
+@pytest.mark.parametrize(
+    ("hosts", "site"),
+    [
+        ([], ""),
+        (["MX.Example."], "mx.example"),
+        (["b.example", "a.example", "A.example."], "a.example,b.example"),
+        (["in.mx.example", "in2.mx.example"], "by mx"),
+        (["in.mx.example", "other.example"], "in.mx.example,other.example"),
+        (["mx.example"], "mx.example"),
+        (["inmx.example"], "inmx.example"),
+        (["d.example"], "d.example"),
+    ],
+)
+def test_the_hosts_of_a_provider_are_one_site_and_all_others_are_named_by_themselves(
+    hosts: list[str], site: str
+) -> None:
+    ours = Provided(name="by domain", domain=("d.example",)), Provided(name="by mx", mx=(".mx.example",))
+    providers = compile_providers((), (*ours, Provided(name="all"), Provided(name="one", destination=("d.example",))))
+    assert providers.site(hosts) == site
+
+
+def test_a_site_of_many_hosts_has_a_name_of_bounded_length_and_its_own() -> None:
+    most, more, other = ("h" * (MAX_NAME - 1 + extra) + last for extra, last in ((0, "x"), (1, "x"), (1, "y")))
+    providers = compile_providers((), ())
+    assert providers.site([most]) == most
+    names = [providers.site([host]) for host in (more, other)]
+    assert [len(name) for name in names] == [MAX_NAME - 1] * 2
+    assert len(set(names)) == 2
 
 
 @given(st.lists(st.from_regex(r"[a-z]{1,5}\.(google\.com|example)", fullmatch=True), max_size=12))
