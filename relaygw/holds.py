@@ -16,6 +16,8 @@ import attrs
 from relaygw.config.problem import Path, spell
 from relaygw.config.schema import Config, HoldConfig
 from relaygw.config.structure import Reader
+from relaygw.core.address import Address
+from relaygw.core.content import Content
 from relaygw.core.events import Event, RuleChanged, TaskFailed
 from relaygw.core.header_match import HeaderMatchError
 from relaygw.core.holds import HoldRule, HoldTable, Places, compile_hold, make_table
@@ -65,7 +67,7 @@ class HoldBook:
         self._write_event = write_event
         self._places = places
         self._kept: dict[str, Kept] = {}
-        self._table = HoldTable()
+        self._table = self._placed = HoldTable()
         self._config = config
         self._compile()
 
@@ -95,7 +97,7 @@ class HoldBook:
     def _again(self, kept: Kept) -> Kept:
         """Compiled anew: the domains may be others. What could be read before stays as it was where it cannot now."""
         with contextlib.suppress(HoldError):
-            return attrs.evolve(kept, rule=self._read(kept.given, kept.until)[1])
+            return attrs.evolve(kept, rule=self._read(kept.given, kept.until, kept.since)[1])
         return kept
 
     def _compile(self) -> None:
@@ -104,11 +106,27 @@ class HoldBook:
         self._table = make_table(
             [*own, *(compile_hold(number, each, groups) for number, each in enumerate(self._config.holds, 1))]
         )
+        self._placed = make_table([rule for rule in self._table.rules if rule.destinations])
         self.active = bool(self._table.rules)
 
     def judge(self, record: Record, head: bytes) -> HoldRule | None:
         """The rule that holds this message; None where none does, or it is held already."""
         return None if record.held else self._table.judge(record, head, self._places)
+
+    def judge_destination(
+        self, record: Record, content: Content, recipient: Address, destination: str
+    ) -> HoldRule | None:
+        """The same, by the rules on destinations alone, when it is found out where mail for a recipient's domain goes:
+        nobody may have known it when the message came."""
+        if not self._placed.rules or record.held or record.released:
+            return None
+        names = (destination, *destination.split(","))
+        return self._placed.judge(
+            record,
+            content.head if self._placed.headers else b"",
+            lambda _, state: names if state.address.domain == recipient.domain else (),
+            late=True,
+        )
 
     # What operators do
 
@@ -132,7 +150,7 @@ class HoldBook:
         since, until = self._now(), float("inf")
         if seconds is not None:
             until = since + float(seconds)
-        config, made = self._read(given, until)
+        config, made = self._read(given, until, since)
         strange = set(config.match.listener) - {each.name for each in self._config.listeners}
         if strange:
             raise HoldError(f'match.listener: no listener is named "{min(strange)}"')
@@ -174,7 +192,7 @@ class HoldBook:
 
     # The file
 
-    def _read(self, given: Any, until: float) -> tuple[HoldConfig, HoldRule]:
+    def _read(self, given: Any, until: float, since: float) -> tuple[HoldConfig, HoldRule]:
         faults: list[str] = []
 
         def tell(place: Path, message: str, hint: str) -> None:
@@ -186,7 +204,7 @@ class HoldBook:
         if faults:
             raise HoldError("; ".join(faults))
         try:
-            return config, compile_hold(1, config, self._groups(), until)
+            return config, compile_hold(1, config, self._groups(), until, since)
         except (PatternError, HeaderMatchError) as error:
             raise HoldError(str(error)) from None
 
@@ -200,8 +218,9 @@ class HoldBook:
         try:
             for row in rows["rules"]:
                 until = float("inf") if row["until"] is None else float(row["until"])
-                config, rule = self._read(row["rule"], until)
-                found[config.name] = Kept(given=row["rule"], since=float(row["since"]), until=until, rule=rule)
+                since = float(row["since"])
+                config, rule = self._read(row["rule"], until, since)
+                found[config.name] = Kept(given=row["rule"], since=since, until=until, rule=rule)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{self._path} does not hold rules: {error}") from None
         return found

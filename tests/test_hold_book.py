@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from relaygw.config.load import parse
 from relaygw.config.schema import Config
 from relaygw.core.address import parse_address
+from relaygw.core.content import BytesContent
 from relaygw.core.envelope import Envelope, Recipient
 from relaygw.core.events import Event, RuleChanged, TaskFailed
 from relaygw.core.lifecycle import begin
@@ -192,3 +193,36 @@ def test_a_new_configuration_keeps_what_operators_made(desk: Desk) -> None:
     text = BASE.replace('domains = ["example.com"]', 'domains = ["new.example"]')
     book.reconfigure(parse(text, "/etc/relaygw/relaygw.toml"))
     assert book.judge(message("a@new.example"), b"") is not None
+
+
+def test_a_destination_found_out_late_is_judged_by_rules_on_destinations_alone_and_once(desk: Desk) -> None:
+    desk.config = config(
+        'name = "all-of-eve"\nmatch = { login = ["eve"] }',
+        'name = "there"\nmatch = { destination = ["mx1.there.example"] }',
+        'name = "subject"\nmatch = { destination = ["else"], header = { Subject = "x*" } }',
+    )
+    book = desk.book()
+    content = BytesContent(b"Subject: xy\r\n\r\n")
+
+    def judged(record: Record, place: str, to: str = "bob@example.net") -> str:
+        rule = book.judge_destination(record, content, parse_address(to), place)
+        return rule.name if rule is not None else ""
+
+    both = "mx1.there.example,mx2.there.example"
+    assert judged(message(login="eve"), both) == "there"
+    assert judged(message(login="eve"), "mx2.there.example") == ""
+    assert judged(message(), "else") == "subject"
+    assert judged(message(released=True), both) == ""
+    assert judged(message(held="by hand"), both) == ""
+    assert judged(message("a@one.example", "b@two.example"), both, "c@three.example") == ""
+
+
+def test_a_rule_made_since_holds_nothing_that_came_before_it(desk: Desk) -> None:
+    desk.clock.advance(1000.0)
+    book = desk.book()
+    book.add({"name": "there", "match": {"destination": ["there"]}})
+    to, content = parse_address("bob@example.net"), BytesContent(b"")
+    earlier = attrs.evolve(message(), arrived=999.0)
+    for each in (book, desk.book()):
+        assert each.judge_destination(earlier, content, to, "there") is None
+        assert each.judge_destination(message(), content, to, "there") is not None

@@ -315,7 +315,7 @@ class Purged(Event):
 
 @attrs.frozen(kw_only=True)
 class HeldByRule(Event):
-    """A rule held the message, or put it into quarantine, as it was accepted."""
+    """A rule held the message, or put it into quarantine, as it was accepted, or when it was known where it goes."""
 
     rule: str
     reason: str

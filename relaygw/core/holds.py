@@ -7,7 +7,10 @@ from typing import Protocol
 
 import attrs
 
+from relaygw.core.address import Address
+from relaygw.core.events import HeldByRule
 from relaygw.core.header_match import NO_LOOK, HeaderLook, HeaderMatchError, look_for
+from relaygw.core.outcome import Outcome, deferred
 from relaygw.core.patterns import PatternError
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.routing import Entry, Groups, Match, Rule, make_rule, matches
@@ -38,13 +41,14 @@ class HoldEntry(Protocol):
 
 @attrs.frozen(kw_only=True)
 class HoldRule:
-    """One rule. `until` is when it ends (infinity: never)."""
+    """One rule. `since` is when it was made (0: the configuration has it), `until` when it ends (infinity: never)."""
 
     name: str
     reason: str
     quarantine: bool
     conditions: Rule
     destinations: frozenset[str] = frozenset()
+    since: float = 0.0
     until: float = float("inf")
 
     @property
@@ -52,6 +56,20 @@ class HoldRule:
         """For what a message is held."""
         said = f"rule {self.name}" + (f": {self.reason}" if self.reason else "")
         return f"quarantine: {said}" if self.quarantine else said
+
+    def event(self, record: Record) -> HeldByRule:
+        """That it holds this message."""
+        return HeldByRule(
+            session=record.session_id,
+            queue_id=record.queue_id,
+            rule=self.name,
+            reason=self.reason,
+            quarantined=self.quarantine,
+        )
+
+    def outcome(self, recipient: Address) -> Outcome:
+        """What an attempt comes to that it ends before it has begun."""
+        return attrs.evolve(deferred(recipient, "4.7.0", self.words), holds=True, quarantines=self.quarantine)
 
 
 @attrs.frozen(kw_only=True)
@@ -61,11 +79,11 @@ class HoldTable:
     rules: tuple[HoldRule, ...] = ()
     headers: HeaderLook = NO_LOOK
 
-    def judge(self, record: Record, head: bytes, places: Places) -> HoldRule | None:
-        """The rule that holds the message; None where none does."""
+    def judge(self, record: Record, head: bytes, places: Places, *, late: bool = False) -> HoldRule | None:
+        """The rule that holds the message; None where none does. `late`: it came before, perhaps before the rule."""
         found = self.headers.find(head) if self.headers else frozenset()
         for rule in self.rules:
-            if record.arrived >= rule.until:
+            if record.arrived >= rule.until or (late and record.arrived < rule.since):
                 continue
             for state in record.recipients:
                 if matches(rule.conditions, record, state.address, found) and (
@@ -85,7 +103,9 @@ class _AsRoute:
     parameters: dict[str, object] = attrs.field(factory=dict)
 
 
-def compile_hold(number: int, entry: HoldEntry, groups: Groups, until: float = float("inf")) -> HoldRule:
+def compile_hold(
+    number: int, entry: HoldEntry, groups: Groups, until: float = float("inf"), since: float = 0.0
+) -> HoldRule:
     """The rule; raises PatternError or HeaderMatchError for a pattern that is none."""
     as_route: Entry = _AsRoute(match=entry.match, name=entry.name)
     return HoldRule(
@@ -94,6 +114,7 @@ def compile_hold(number: int, entry: HoldEntry, groups: Groups, until: float = f
         quarantine=entry.action == "quarantine",
         conditions=make_rule(number, as_route, groups),
         destinations=frozenset(entry.match.destination),
+        since=since,
         until=until,
     )
 

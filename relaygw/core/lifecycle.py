@@ -175,7 +175,8 @@ def fold(
         states[position] = after
         changes.append((before, after))
         if outcome.holds and after.progress is Progress.WAITING and not record.held:
-            record = attrs.evolve(record, held=outcome.reply.text)
+            quarantined = record.quarantined or outcome.quarantines
+            record = attrs.evolve(record, held=outcome.reply.text, quarantined=quarantined)
     for late in postponed:
         before = states[late.position]
         if before.progress is Progress.WAITING:
@@ -332,7 +333,8 @@ def operate(record: Record, order: Order, *, now: float, busy: Set[int] = frozen
         case Verb.HOLD:
             step = Step(record=attrs.evolve(record, held=order.reason or "held by an operator"))
         case Verb.RELEASE:
-            step = Step(record=attrs.evolve(record, held="", quarantined=False))
+            released = record.released or bool(record.held)
+            step = Step(record=attrs.evolve(record, held="", quarantined=False, released=released))
         case Verb.RETRY:
             step = _each(record, order, now, busy, lambda state: attrs.evolve(state, due=now))
         case Verb.REROUTE:

@@ -21,7 +21,8 @@ class Outcome:
     `host` is the next hop's name, `address` its IP; "" where none was reached. `tls` such as "TLSv1.3", "" in clear.
     `uncertain` marks a lost answer after the end of data: the next hop may have taken the message (RFC 1047).
     `relayed_dsn` tells that the next hop took over the DSN duty (RFC 3461 5.2.2). `holds` (deferred): the message is
-    held for this reason until an operator releases it. `final`: who took it keeps mailboxes (LMTP, RFC 2033 1).
+    held for this reason until an operator releases it, and with `quarantines` put into quarantine. `final`: who took it
+    keeps mailboxes (LMTP, RFC 2033 1).
     """
 
     recipient: Address
@@ -35,6 +36,7 @@ class Outcome:
     relayed_dsn: bool = False
     holds: bool = False
     final: bool = False
+    quarantines: bool = False
 
 
 def deferred(recipient: Address, enhanced: str, text: str) -> Outcome:

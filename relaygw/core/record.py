@@ -72,7 +72,7 @@ class Record:
     `held` is the reason nothing is attempted, "" when free. `message_id` is the Message-ID field's value or "".
     `header_from` is the domain of the From field in lower case, or "" (DKIM signing is chosen by it).
     `size` counts all octets of the content, our fields on top included. `findings` is what filters found out about the
-    sender when it came, each as "dmarc=fail".
+    sender when it came, each as "dmarc=fail". `released`: somebody released it, and no rule holds it again.
     """
 
     queue_id: str
@@ -91,6 +91,7 @@ class Record:
     held: str = ""
     quarantined: bool = False
     findings: tuple[str, ...] = ()
+    released: bool = False
 
     @property
     def waiting(self) -> tuple[RecipientState, ...]:

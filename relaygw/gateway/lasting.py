@@ -81,7 +81,7 @@ def make_queue(config: Config, lasting: Lasting, parts: Parts, spool: ISpool) ->
 
 def make_desk(config: Config, lasting: Lasting, spool: ISpool, queue: QueueService) -> Desk:
     """What operators have beside the queue."""
-    return Desk(
+    desk = Desk(
         config,
         spool=spool,
         operations=queue.operations,
@@ -89,6 +89,8 @@ def make_desk(config: Config, lasting: Lasting, spool: ISpool, queue: QueueServi
         spawn=lasting.spawn,
         write_event=lasting.write_event,
     )
+    queue.hold_by(desk.holds.judge_destination)
+    return desk
 
 
 def make_load_watch(config: Config, lasting: Lasting, pool: ThreadPool, pressure: Pressure, spool: ISpool) -> LoadWatch:

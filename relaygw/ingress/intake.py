@@ -13,7 +13,7 @@ from relaygw.core.address import Address
 from relaygw.core.authres import compose as authentication_results
 from relaygw.core.content import Content
 from relaygw.core.envelope import Envelope, path
-from relaygw.core.events import Accepted, Discarded, Expanded, HeldByRule, TaskFailed
+from relaygw.core.events import Accepted, Discarded, Expanded, TaskFailed
 from relaygw.core.facts import Facts, read_facts
 from relaygw.core.holds import HoldRule
 from relaygw.core.lifecycle import begin
@@ -183,14 +183,14 @@ async def commit(house: House, message: Message, sink: ISink) -> Reply:
         _tell_expansions(house, message)
     house.journal(_accepted(record))
     if message.ruling is not None:
-        house.journal(_held_by_rule(record, message.ruling))
+        house.journal(message.ruling.event(record))
     if message.held is not None and house.quotas is not None:
         _attempt(house, record, "report a quota", partial(house.quotas.report, record, message.held))
     if not record.held:  # where it is not taken the record is safe: the queue finds it when the lease ends
         _attempt(house, record, "offer", partial(house.offer, record, content))
     for other, its_content in lists:
         if message.ruling is not None:
-            house.journal(_held_by_rule(other, message.ruling))
+            house.journal(message.ruling.event(other))
         if not other.held and house.now() < lease:  # beyond that the queue may have found it by itself
             _attempt(house, other, "offer", partial(house.offer, other, its_content))
     return Reply(250, "2.0.0", f"Ok, queued as {record.queue_id}")
@@ -252,16 +252,6 @@ def _accepted(record: Record) -> Accepted:
         client=record.client,
         login=record.login,
         listener=record.listener,
-    )
-
-
-def _held_by_rule(record: Record, rule: HoldRule) -> HeldByRule:
-    return HeldByRule(
-        session=record.session_id,
-        queue_id=record.queue_id,
-        rule=rule.name,
-        reason=rule.reason,
-        quarantined=rule.quarantine,
     )
 
 

@@ -12,17 +12,23 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from relaygw.bridge import as_deferred
+from relaygw.core.address import Address
+from relaygw.core.content import Content
 from relaygw.core.events import Event, TaskFailed, Throttled
+from relaygw.core.holds import HoldRule
 from relaygw.core.judgement import Advice, Judgement, judge
 from relaygw.core.lanes import Lanes
 from relaygw.core.outcome import Outcome, Status, deferred
-from relaygw.core.record import Progress, RecipientState
+from relaygw.core.record import Progress, RecipientState, Record
 from relaygw.core.remote_rules import Action, RemoteRules
 from relaygw.core.reply import Reply
 from relaygw.core.shaping import Destination
 from relaygw.interfaces import Attempt, ILocator, ITransport
 from relaygw.queue.work import Active, Delivery, Group, Result
 from relaygw.tasks import describe
+
+JudgeDestination = Callable[[Record, Content, Address, str], HoldRule | None]
+"""The rule that holds a message because it goes there, as it turns out at an attempt for the recipient."""
 
 GRACE = 10.0
 """Seconds a cancelled attempt may take to end and tell what it knows; then it is given up."""
@@ -54,6 +60,7 @@ class Deliveries:
         self._unused = unused
         self._timer: IDelayedCall | None = None
         self._retired: list[ITransport] = []
+        self.judge_destination: JudgeDestination = lambda record, content, recipient, destination: None
         self.timeout = timeout
         self._clock = clock
         self._write_event = write_event
@@ -172,6 +179,8 @@ class Deliveries:
         """Go over to the lane of the destination that is now known; True where it waits there, or must not start."""
         if place == delivery.lane:
             return False
+        if self._is_held_there(delivery, place):
+            return True
         now = self._clock.seconds()
         self._ready.extend(self.lanes.leave(delivery.lane, delivery.owner, now))
         self.lanes.forget(delivery.lane)
@@ -181,6 +190,17 @@ class Deliveries:
             return True
         if self.lanes.enter(place, delivery.owner, delivery, now):
             self._ready.append(delivery)
+        return True
+
+    def _is_held_there(self, delivery: Delivery, place: Destination) -> bool:
+        """Whether a rule holds what goes to the destination that is now known: then it ends here."""
+        active, positions = delivery.active, delivery.group.positions
+        record = active.record
+        rule = self.judge_destination(record, active.content, record.recipients[positions[0]].address, place[1])
+        if rule is None or self._closing:
+            return False
+        self._write_event(rule.event(record))
+        self._end(delivery, tuple((at, rule.outcome(record.recipients[at].address)) for at in positions))
         return True
 
     def _overdue(self, delivery: Delivery) -> None:

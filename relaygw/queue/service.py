@@ -22,6 +22,7 @@ from relaygw.core.routing import Routing
 from relaygw.core.shaping import Destination
 from relaygw.interfaces import ITransport
 from relaygw.queue.claims import LEASE
+from relaygw.queue.deliveries import JudgeDestination
 from relaygw.queue.parts import Callbacks, QueueSetup, make_parts
 from relaygw.queue.plan import NO_ROUTE, Plan, booked
 from relaygw.queue.reports import Reports
@@ -94,6 +95,10 @@ class QueueService(Service):
         if reports is not None:
             self._settler.reports = self.operations.reports = reports
         self._deliveries.wake()
+
+    def hold_by(self, judge: JudgeDestination) -> None:
+        """Hold what `judge` names a rule for when it turns out where it is to go."""
+        self._deliveries.judge_destination = judge
 
     @property
     def counts(self) -> Mapping[str, int]:

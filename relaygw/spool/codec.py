@@ -21,7 +21,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _Fields = dict[str, Any]
 _RECORD_TEXTS = ("session_id", "client", "hello", "listener", "login", "message_id", "header_from", "held")
 _OUTCOME_TEXTS = ("host", "address", "tls")
-_OUTCOME_FLAGS = ("remote", "uncertain", "relayed_dsn", "holds", "final")
+_OUTCOME_FLAGS = ("remote", "uncertain", "relayed_dsn", "holds", "final", "quarantines")
 
 
 class CodecError(ValueError):
@@ -45,6 +45,8 @@ def encode_record(record: Record) -> str:
         told["origin"] = record.origin.value
     if record.quarantined:
         told["quarantined"] = True
+    if record.released:
+        told["released"] = True
     if record.findings:
         told["findings"] = record.findings
     original = record.envelope.recipients
@@ -147,6 +149,7 @@ def _read_record(told: Mapping[str, Any]) -> Record:
         size=int(told["size"]),
         origin=_ORIGINS[told.get("origin", "received")],
         quarantined=bool(told.get("quarantined", False)),
+        released=bool(told.get("released", False)),
         findings=tuple(map(_text, told.get("findings", ()))),
         **{name: _text(told[name]) for name in _RECORD_TEXTS if name in told},
     )

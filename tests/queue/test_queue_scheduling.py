@@ -15,13 +15,14 @@ from zope.interface import implementer
 from relaygw.config.schema import QueueConfig, ReplyConfig, RetryConfig, RouteConfig, ShapingConfig
 from relaygw.core.address import Address
 from relaygw.core.content import Content
-from relaygw.core.events import Attempted, Reported, Throttled
+from relaygw.core.events import Attempted, HeldByRule, Reported, Throttled
+from relaygw.core.holds import HoldRule
 from relaygw.core.lifecycle import Order, Verb
 from relaygw.core.outcome import Outcome, Status, deferred, from_reply
 from relaygw.core.owner import owner_of
 from relaygw.core.record import Progress, Record, Route
 from relaygw.core.reply import Reply
-from relaygw.core.routing import compile_routes
+from relaygw.core.routing import compile_routes, make_rule
 from relaygw.core.selection import Selection
 from relaygw.interfaces import Attempt, Found, ILocator, ITransport
 from relaygw.queue.claims import LEASE, RENEWED, Claims
@@ -30,6 +31,8 @@ from relaygw.queue.service import CROWD
 from relaygw.queue.traffic import make_traffic
 from relaygw.spool.memory import MemorySpool
 from relaygw.testing.transport import ManualTransport, ScriptedTransport, delivered, in_turn
+
+ANY = make_rule(1, RouteConfig(transport=""), {})
 
 
 def unreachable(recipient: Address) -> Outcome:
@@ -622,6 +625,29 @@ class TestSites:
         stored = kit.stored(record)
         assert stored is not None
         assert (stored.recipients[0].attempts, stored.due) == (0, START + 300.0)
+
+    def test_a_rule_on_a_destination_holds_what_turns_out_to_go_there_once(self) -> None:
+        transport = Located()
+        kit = make_kit(transport)
+        rule = HoldRule(name="r", reason="why", quarantine=True, conditions=ANY, destinations=frozenset({"provider"}))
+        kit.queue.hold_by(lambda record, content, to, place: None if record.released or place != "provider" else rule)
+        record, other = kit.send("x@a.example"), kit.send("x@b.example")
+        transport.found("provider")
+        transport.found("elsewhere")
+        assert [str(pending.attempt.recipients[0].address) for pending in transport.pending] == ["x@b.example"]
+        stored = kit.stored(record)
+        assert stored is not None
+        assert (stored.held, stored.quarantined) == ("quarantine: rule r: why", True)
+        assert [(event.queue_id, event.rule) for event in kit.told(HeldByRule)] == [(record.queue_id, "r")]
+        assert [standing.running for standing in kit.queue.operations.destinations("elsewhere")] == [1]
+        transport.sites.clear()  # as after a start
+        assert run(kit.queue.operations.order(record.queue_id, Order(verb=Verb.RELEASE))).done
+        kit.clock.advance(1.0)
+        transport.found("provider")
+        assert transport.started == 2
+        for pending in list(transport.pending):
+            pending.finish()
+        assert (kit.stored(record), kit.stored(other)) == (None, None)
 
     def test_a_stop_while_searching_leaves_the_message_as_it_was(self) -> None:
         transport = Located()
