@@ -97,7 +97,7 @@ def meant(asked: Asked) -> Meant:
             header_from=patterns(texts(asked, "header_from")),
             findings=frozenset(each.lower() for each in texts(asked, "finding")),
             larger_than=octets(asked, "larger_than"),
-            smaller_than=octets(asked, "smaller_than"),
+            smaller_than=_some_octets(asked, "smaller_than"),
             destinations=frozenset(texts(asked, "destination")),
         )
     except PatternError as error:
@@ -185,6 +185,14 @@ def octets(asked: Asked, name: str) -> int:
         return size(int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value)
     except (ValueError, OverflowError):
         raise BadRequest(f'{name}: a size such as "256K", "50M" or a number of octets is wanted') from None
+
+
+def _some_octets(asked: Asked, name: str) -> int:
+    """As `octets`; what can choose nothing must not choose everything."""
+    found = octets(asked, name)
+    if not found and asked.get(name) not in (None, ""):
+        raise BadRequest(f"{name}: nothing has less than 0 octets")
+    return found
 
 
 def _message_id(text: str) -> str:

@@ -73,6 +73,9 @@ def compile_patterns(texts: Iterable[str], groups: dict[str, Collection[str]]) -
     suffixes: list[str] = []
     null = False
     for text in texts:
+        if text.startswith("*"):  # allowed in a local part, and never meant as that
+            domain = text.lstrip("*").removeprefix("@").removeprefix(".") or "example.com"
+            raise PatternError(f"{text!r} is not a pattern: a domain is {domain!r}, and all below it {'.' + domain!r}")
         if text == "<>":
             null = True
         elif text in groups:

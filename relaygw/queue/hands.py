@@ -114,7 +114,10 @@ class QueueHands:
     def names(self, record: Record, state: RecipientState) -> Collection[str]:
         """The names of a recipient's destination: its own, and those of its hosts."""
         found = self._places(attrs.evolve(record, recipients=(state,)))
-        return [name for _, place in found for name in (place, *place.split(","))]
+        names = [name for _, place in found for name in (place, *place.split(","))]
+        if state.last is not None and state.last.host and state.detour is None and state.address.domain in names:
+            names.append(state.last.host)  # where a domain's mail goes is not known after a start: it was tried there
+        return names
 
     def destinations(self) -> Sequence[Standing]:
         """All destinations of which something is known, and what waits for them here."""

@@ -61,6 +61,8 @@ def test_more_conditions(site: Site, query: str, expected: list[str]) -> None:
     [
         ("GET", "/queue?as=poem", {}, "as: one of summary, details, why"),
         ("GET", "/queue?larger_than=big", {}, "larger_than: a size"),
+        ("GET", "/queue?smaller_than=0", {}, "smaller_than: nothing has less"),
+        ("POST", "/queue/remove", {"smaller_than": "0K"}, "smaller_than: nothing has less"),
         ("GET", "/queue?destination=x", {}, "only while the service runs"),
         ("POST", "/queue/reroute", {"id": ["0a"]}, "say where to"),
         ("POST", "/queue/reroute", {"id": ["0a"], "to": ["x.example"], "back": True}, "say where to"),

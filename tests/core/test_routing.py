@@ -235,7 +235,9 @@ class TestProblems:
         routes = (RouteConfig(transport="a", name="default", match=MatchConfig(login=("x",))), DEFAULT)
         assert problems(routes) == ("route 2 (default) has the same name as route 1 (default)",)
 
-    @pytest.mark.parametrize("pattern", ["", "@example.com", "*.example.com", "exa mple.com", ".", "a@b@c", "bob@"])
+    @pytest.mark.parametrize(
+        "pattern", ["", "@example.com", "*.example.com", "*@example.com", "*", "exa mple.com", ".", "a@b@c", "bob@"]
+    )
     def test_wrong_patterns_are_named_with_their_route(self, pattern: str) -> None:
         (problem,) = problems((RouteConfig(transport="a", match=MatchConfig(recipient=(pattern,))), DEFAULT))
         assert problem.startswith("route 1 (a): ")

@@ -4,7 +4,7 @@ import attrs
 from queue_kit import DEFAULTS, busy, make_kit, make_record, run
 
 from relaygw.core.lifecycle import Order, Verb
-from relaygw.core.record import Record
+from relaygw.core.record import Detour, Record
 from relaygw.core.selection import Selection, patterns
 from relaygw.interfaces import Settlement, SpoolError
 from relaygw.queue.operations import Amount
@@ -66,6 +66,16 @@ def test_a_destination_is_a_condition_of_the_running_queue() -> None:
     assert run(kit.queue.operations.count(chosen)) == Amount(messages=1, recipients=1)
     run(kit.queue.operations.order_all(chosen, Order(verb=Verb.REMOVE)))
     assert [str(state.address) for state in kit.stored(sent).waiting] == ["bob@example.com"]  # type: ignore[union-attr]
+
+
+def test_after_a_start_a_message_waits_for_the_host_that_it_was_tried_at_unless_it_is_rerouted() -> None:
+    """Where mail for a domain goes is found out anew then, at the next attempt."""
+    kit = make_kit(ScriptedTransport(lambda _, recipient: busy(recipient)))
+    kit.send("bob@example.com")
+    tried = Selection(destinations=frozenset({"mx.example"}))
+    assert run(kit.queue.operations.count(tried)) == Amount(messages=1, recipients=1)
+    run(kit.queue.operations.order_all(tried, Order(verb=Verb.REROUTE, to=Detour(hosts=("other.example",)))))
+    assert run(kit.queue.operations.count(tried)) == Amount(messages=0, recipients=0)
 
 
 class Failing(MemorySpool):
