@@ -6,7 +6,7 @@ Rows may be gone between two looks: mail goes on. Who finds something wrong look
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import attrs
@@ -21,7 +21,7 @@ from relaygw.spool.schema import MIGRATIONS
 PAGE = 50
 """Rows read in one step: their contents may be in them."""
 
-_COLUMNS = (
+_QUEUE = (
     "message.id, queue_id, due, owner, file, damage, CAST(record AS BLOB), content.id, size, crc, prefix, data "
     "FROM message LEFT JOIN content ON content.id = message.id"
 )
@@ -97,32 +97,30 @@ class Reading:
 
     def messages(self) -> Iterator[Row]:
         """All of the queue, in order of queue id."""
-        after = ""
-        while True:
-            query = f"SELECT {_COLUMNS} WHERE queue_id > ? ORDER BY queue_id LIMIT ?"  # all of it is ours
-            rows = [_row(row) for row in self.execute(query, (after, PAGE))]
-            yield from rows
-            if len(rows) < PAGE:
-                return
-            after = rows[-1].queue_id
+        return self._all(_QUEUE, "queue_id", "", lambda row: row.queue_id)
 
     def message(self, queue_id: str) -> Row | None:
-        rows = self.execute(f"SELECT {_COLUMNS} WHERE queue_id = ?", (queue_id,))  # all of it is ours
-        return _row(rows[0]) if rows else None
+        return self._one(_QUEUE, "queue_id", queue_id)
 
     def trash(self) -> Iterator[Row]:
         """All that was removed and can be had back, in order of removal."""
-        after = 0
+        return self._all(_TRASH, "id", 0, lambda row: row.number)
+
+    def trashed(self, number: int) -> Row | None:
+        return self._one(_TRASH, "id", number)
+
+    def _all(self, source: str, key: str, after: object, place: Callable[[Row], object]) -> Iterator[Row]:
+        """A page at a time, in the order of the key, which `place` finds in a row."""
         while True:
-            query = f"SELECT {_TRASH} WHERE id > ? ORDER BY id LIMIT ?"  # all of it is ours
+            query = f"SELECT {source} WHERE {key} > ? ORDER BY {key} LIMIT ?"  # all of it is ours
             rows = [_row(row) for row in self.execute(query, (after, PAGE))]
             yield from rows
             if len(rows) < PAGE:
                 return
-            after = rows[-1].number
+            after = place(rows[-1])
 
-    def trashed(self, number: int) -> Row | None:
-        rows = self.execute(f"SELECT {_TRASH} WHERE id = ?", (number,))  # all of it is ours
+    def _one(self, source: str, key: str, value: object) -> Row | None:
+        rows = self.execute(f"SELECT {source} WHERE {key} = ?", (value,))  # all of it is ours
         return _row(rows[0]) if rows else None
 
     def damaged(self) -> Iterator[Row]:
