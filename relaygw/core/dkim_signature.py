@@ -30,7 +30,7 @@ SIGNED_FIELDS = (
 """What is signed where it is there (RFC 6376 5.4.1): what a reader sees and what decides how he sees it."""
 
 _WIDTH = 74
-_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+_LAST_BARE = re.compile(rb".*(?:(?<!\r)\n|\r(?!\n))", re.DOTALL)  # greedy: it looks from the end
 _BLANK = b"\r\n" * 4096
 _MANY = 64  # signed fields: what is made for longer lists is not kept
 
@@ -86,7 +86,8 @@ class RelaxedBody:
 
 def _after_bare(tail: bytes) -> int:
     """Where white space and line ends begin behind the last CR or LF that is no part of one."""
-    return max((found.end() for found in _BARE.finditer(tail)), default=0)
+    found = _LAST_BARE.match(tail)
+    return found.end() if found is not None else 0
 
 
 def _relaxed(text: bytes) -> bytes:
