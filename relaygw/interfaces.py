@@ -159,10 +159,10 @@ class ISpool(Interface):
     def content(queue_id: str) -> Awaitable[Content | None]:
         """The content as last committed. It stays readable while the record exists."""
 
-    def search(selection: Selection, after: str, limit: int) -> Awaitable[tuple[tuple[Record, ...], str]]:
+    def search(selection: Selection, after: str, limit: int, now: float) -> Awaitable[tuple[tuple[Record, ...], str]]:
         """Records that may be meant, at most `limit`, in order of queue id from those greater than `after`, and after
         which id to go on ("": nothing is left). None that is meant is left out, others may be among them, and there
-        may be none while there is more: each step is a short one."""
+        may be none while there is more: each step is a short one. Ages are those of `now`."""
 
     def take_all(queue_ids: Sequence[str], now: float, lease: float) -> Awaitable[tuple[Record, ...]]:
         """`take` for many at once; those that are not there or claimed are left out."""

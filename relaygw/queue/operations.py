@@ -110,8 +110,8 @@ class Operations:
         selection = self._placed(selection)
         found: list[Listed] = []
         while True:
-            page, end = await self.spool.search(selection, after, PAGE)
             now = self._now()
+            page, end = await self.spool.search(selection, after, PAGE, now)
             for record in page:
                 if selection.matches(record, now):
                     found.append(Listed(record=record, state=self.state(record)))
@@ -131,8 +131,8 @@ class Operations:
         messages = recipients = 0
         after = ""
         while True:
-            page, after = await self.spool.search(selection, after, PAGE)
             now = self._now()
+            page, after = await self.spool.search(selection, after, PAGE, now)
             for record in page:
                 if selection.matches(record, now):
                     messages += 1

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from twisted.logger import Logger
 
@@ -27,6 +27,12 @@ LINGER = 0.002
 """Seconds for which a batch waits for the others of a crowd: little beside what each of them waits for anyway."""
 
 
+QUIET = 0.01
+"""Seconds in which nothing came that make a moment for chores, and the pause between two of them then."""
+
+PAUSE = 0.002
+
+
 class Haste(enum.Enum):
     """How much an item hurries."""
 
@@ -35,12 +41,23 @@ class Haste(enum.Enum):
     LATER = "later"  # nobody waits for it
 
 
+class Chores(Protocol):
+    """Work that nobody put and nobody waits for, in short pieces."""
+
+    def overdue(self) -> bool | None:
+        """Whether a piece is to be done at once; False: as soon as there is time, None: there is none to do."""
+
+    def piece(self) -> None:
+        """Do one."""
+
+
 T = TypeVar("T")
 _log = Logger()
 
 
 class Batcher(Generic[T]):
-    """`serve` gets the batches, in the order of `put` but for what is read aside; `limit` items are a full batch."""
+    """`serve` gets the batches, in the order of `put` but for what is read aside; `limit` items are a full batch. While
+    nothing comes, the thread does `chores`."""
 
     def __init__(
         self,
@@ -48,8 +65,10 @@ class Batcher(Generic[T]):
         serve: Callable[[list[T]], None],
         limit: int,
         haste: Callable[[T], Haste] = lambda item: Haste.NOW,
+        chores: Chores | None = None,
     ) -> None:
         self._serve = serve
+        self._chores = chores
         self._limit = limit
         self._haste = haste
         self._waiting: queue.SimpleQueue[T | None] = queue.SimpleQueue()
@@ -110,13 +129,25 @@ class Batcher(Generic[T]):
 
     def _come(self) -> list[T | None]:
         """What has been put since, at least one; nothing where what waits for company has waited for long enough."""
-        patience = max(0.0, self._until - time.monotonic()) if self._later else None
         came: list[T | None] = []
         with contextlib.suppress(queue.Empty):
-            came.append(self._waiting.get(timeout=patience))
+            came.append(self._first())
             while len(came) < self._limit:
                 came.append(self._waiting.get_nowait())
         return came
+
+    def _first(self) -> T | None:
+        """What is put next; raises Empty where it does not come in time for those who wait for company."""
+        if self._later:
+            return self._waiting.get(timeout=max(0.0, self._until - time.monotonic()))
+        quiet = QUIET
+        while self._chores is not None and (overdue := self._chores.overdue()) is not None:
+            if not overdue:
+                with contextlib.suppress(queue.Empty):
+                    return self._waiting.get(timeout=quiet)
+            self._chores.piece()
+            quiet = PAUSE
+        return self._waiting.get()
 
     def _grown(self, batch: list[T | None], waited_for: int) -> list[T | None]:
         """The batch with those who come in the moment it is given, where it is one of a crowd's."""

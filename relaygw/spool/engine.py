@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from relaygw.core.events import Event, SetAside
 from relaygw.interfaces import SpoolError
+from relaygw.spool.indexing import Indexer, Measures
 from relaygw.spool.jobs import Insert, Job, perform
 from relaygw.spool.store import Store
 
@@ -28,7 +29,7 @@ Hop = Callable[..., None]
 class Engine:
     """`connect` opens the store; `discard` takes the names of content files that nothing names any more.
 
-    `checkpoint`: octets of log after which it is copied into the database.
+    `checkpoint`: octets of log after which it is copied into the database. `measures`: of the index of the queue.
     """
 
     def __init__(
@@ -38,7 +39,10 @@ class Engine:
         discard: Callable[[Sequence[str]], None],
         report: Callable[[Event], None],
         checkpoint: int,
+        measures: Measures | None = None,
     ) -> None:
+        self._measures = measures
+        self._indexer: Indexer | None = None
         self._connect = connect
         self._hop = hop
         self._discard = discard
@@ -64,15 +68,34 @@ class Engine:
         self._discard([file for job in self._withdrawn for file in job.files])
         self._withdrawn.clear()
         self._store = store
+        self._indexer = Indexer(store, self._measures)
         return store
 
     def close(self) -> None:
-        store, self._store = self._store, None
+        store, self._store, self._indexer = self._store, None, None
         if store is not None:
             try:
                 store.close()
             except sqlite3.Error as error:
                 _log.error("the spool was not closed in order: {error}", error=error)
+
+    # What is done while nobody waits (batcher.Chores): the index of the queue.
+
+    def overdue(self) -> bool | None:
+        return None if self._indexer is None else self._indexer.overdue()
+
+    def piece(self) -> None:
+        store, indexer = self._store, self._indexer
+        if store is None or indexer is None:
+            return
+        try:
+            indexer.piece()
+        except Exception as error:
+            _log.error("the index of the queue cannot be written now: {error}", error=error)
+            if _is_disk_failure(error):
+                self._distrust()
+            return
+        self._after(store)
 
     def serve(self, jobs: Sequence[Job]) -> None:
         """Do a batch; every job is answered, whatever happens."""
@@ -88,6 +111,9 @@ class Engine:
             self._serve_singly(jobs, error)
             return
         self._hop(_fire, [(job, result, None) for job, result in zip(jobs, results, strict=True)])
+        self._after(store)
+
+    def _after(self, store: Store) -> None:
         self._discard(store.take_discarded())
         self.tell_damages(store)
         if store.written >= self._limit:

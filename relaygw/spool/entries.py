@@ -55,10 +55,10 @@ class Damage:
     error: str
 
 
-def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
+def parts(values: Sequence[T], rows: int = ROWS) -> Iterator[Sequence[T]]:
     """As many as go into one statement."""
-    for start in range(0, len(values), ROWS):
-        yield values[start : start + ROWS]
+    for start in range(0, len(values), rows):
+        yield values[start : start + rows]
 
 
 @lru_cache(maxsize=1024)

@@ -158,7 +158,7 @@ class MemorySpool:
         entry = self._entries.get(queue_id)
         return entry.content if entry else None
 
-    async def search(self, selection: Selection, after: str, limit: int) -> tuple[tuple[Record, ...], str]:
+    async def search(self, selection: Selection, after: str, limit: int, now: float) -> tuple[tuple[Record, ...], str]:
         records = await self.records(after, limit)
         return records, records[-1].queue_id if len(records) == limit else ""
 

@@ -3,7 +3,8 @@
 The format's number stands in `user_version`. A database of a newer program is refused, an older one is brought up to
 date in one transaction. `message` has what the queue asks for, `content` the octets apart from it, so that a change of
 the record never rewrites them. Those that nobody has claimed (`lease` 0) are found by due time and by owner, those that
-are claimed by the end of the claim: what is delivered at once is in no index that grows with the queue.
+are claimed by the end of the claim: what is delivered at once is in no index that grows with the queue. What operators
+look for is in the tables `index_…`, which accepted mail does not wait for.
 """
 
 import os
@@ -71,9 +72,25 @@ def _format_3(connection: sqlite3.Connection) -> None:
     )
 
 
+def _format_4(connection: sqlite3.Connection) -> None:
+    """The index of the queue (index.py), which is filled when nobody waits; what is held, in order."""
+    connection.execute("CREATE INDEX message_held ON message (queue_id) WHERE due = 9e999")
+    connection.execute(
+        "CREATE TABLE index_part (number INTEGER PRIMARY KEY, low TEXT NOT NULL, high TEXT NOT NULL, "
+        "oldest REAL NOT NULL, newest REAL NOT NULL, messages INTEGER NOT NULL, ids TEXT NOT NULL)"
+    )
+    connection.execute(
+        "CREATE TABLE index_key (part INTEGER NOT NULL, key INTEGER NOT NULL, places BLOB NOT NULL, "
+        "PRIMARY KEY (part, key)) WITHOUT ROWID"
+    )
+    connection.execute("CREATE TABLE index_loose (queue_id TEXT PRIMARY KEY) WITHOUT ROWID")
+    connection.execute("CREATE TABLE index_state (version INTEGER NOT NULL, mark TEXT NOT NULL)")
+    connection.execute("INSERT INTO index_state VALUES (0, '')")
+
+
 Migration = Callable[[sqlite3.Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = (_format_1, _format_2, _format_3)
+MIGRATIONS: tuple[Migration, ...] = (_format_1, _format_2, _format_3, _format_4)
 """Step n leads from format n to n + 1; what was published is never changed, only followed by another."""
 
 

@@ -1,49 +1,106 @@
-"""A slice of the queue for an operator's conditions: what the database can tell cheaply is told here, in C and a
-bounded number of rows at a time; whoever asked judges the records that are left.
+"""A slice of the queue for an operator's conditions: what an index knows is found there, a few milliseconds' worth at a
+time; whoever asked judges the records that are found.
 
-Records are JSON texts of our own making (codec.py), so that what must stand in the text of every record that is meant
-is known, and no index has to be kept up for it while mail is on its way.
+What has keys is looked up in the index of the queue (index.py), what is held in one of its own. All else, and what is
+not indexed yet, is gone over in slices: records are JSON texts of our own making (codec.py), so that what must stand in
+the text of every record that is meant is known, and SQLite looks for it.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 
+from relaygw.core.index_keys import conditions_of
 from relaygw.core.owner import owner_of_sender
 from relaygw.core.patterns import Patterns
 from relaygw.core.record import Origin, Record
 from relaygw.core.selection import Selection
+from relaygw.spool.entries import expand, parts
+from relaygw.spool.index import Wanted, numbers_of
 from relaygw.spool.store import Store
 
 SLICE = 2000
 """Rows gone over at once: a few milliseconds in which nobody's commit is served."""
 
 FEW = 5000
-"""Held messages up to which they are looked up by index, and sorted."""
+"""Held messages up to which it is they that are gone over, whatever else is asked."""
+
+MARGIN = 1.0
+"""Seconds that an age may be off by: sums of times are rounded."""
 
 Clause = tuple[str, tuple[object, ...]]
+Page = tuple[tuple[Record, ...], str]
 
 
 def search(
-    store: Store, selection: Selection, after: str, limit: int, *, rows: int = SLICE, few: int = FEW
-) -> tuple[tuple[Record, ...], str]:
+    store: Store, selection: Selection, after: str, limit: int, now: float, *, rows: int = SLICE, few: int = FEW
+) -> Page:
     """Records that may be meant, in order of queue id, and after which id the next slice begins ("": nowhere).
 
-    No record behind `after` that is meant is left out; others may be among them."""
+    No record behind `after` that is meant is left out; others may be among them. Ages are those of `now`."""
     if selection.ids:
         return _named(store, sorted(each for each in selection.ids if each > after), limit)
     clauses = list(_clauses(selection))
-    if selection.held and _held_are_few(store, few):
-        source, end = "message INDEXED BY message_due", ""
-        clauses.append(("lease = 0", ()))
-    else:
-        source, end = "message", _end(store, after, rows)
+    held = bool(selection.held or selection.held_for)
+    wanted = _wanted(selection, now)
+    if wanted is None or (held and _held_are_few(store, few)):
+        return _slice(store, _HELD if held else _ALL, clauses, after, limit, rows)
+    if after < store.index.mark:
+        return _indexed(store, wanted, clauses, after, limit, rows)
+    return _slice(store, _ALL, clauses, after, limit, rows)
+
+
+def _wanted(selection: Selection, now: float) -> Wanted | None:
+    """What is to be looked up; None where nothing of it has keys."""
+    conditions = tuple(map(numbers_of, conditions_of(selection)))
+    since = until = None
+    if selection.younger_than is not None:
+        since = now - selection.younger_than - MARGIN
+    if selection.older_than is not None:
+        until = now - selection.older_than + MARGIN
+    if not conditions and since is None and until is None:
+        return None
+    return Wanted(
+        conditions=conditions,
+        since=float("-inf") if since is None else since,
+        until=float("inf") if until is None else until,
+    )
+
+
+_ALL = "message", ""
+_HELD = "message INDEXED BY message_held", "AND due = 9e999"
+
+
+def _slice(store: Store, source: tuple[str, str], clauses: Sequence[Clause], after: str, limit: int, rows: int) -> Page:
+    """Of the next rows of a source those of which the clauses hold."""
+    table, condition = source
+    query = f"SELECT queue_id FROM {table} WHERE queue_id > ? {condition} ORDER BY queue_id LIMIT 1 OFFSET ?"  # noqa: S608  # all of it is ours
+    row = store.execute(query, (after, rows - 1)).fetchone()
+    end = row[0] if row is not None else ""
+    known = [(f"queue_id > ? {condition}", (after,)), *clauses]
     if end:
-        clauses.append(("queue_id <= ?", (end,)))
-    where = " AND ".join(["queue_id > ?", "damage IS NULL", *(clause for clause, _ in clauses)])
-    query = f"SELECT queue_id, CAST(record AS BLOB) FROM {source} WHERE {where} ORDER BY queue_id LIMIT ?"  # noqa: S608  # all of it is ours
-    values = [after, *(value for _, values in clauses for value in values), limit]
-    found = store.execute(query, values).fetchall()
+        known.append(("queue_id <= ?", (end,)))
+    where, values = _where(known)
+    query = f"SELECT queue_id, CAST(record AS BLOB) FROM {table} WHERE {where} ORDER BY queue_id LIMIT ?"  # noqa: S608  # all of it is ours
+    found = store.execute(query, (*values, limit)).fetchall()
     return store.decode(found), found[-1][0] if len(found) == limit else end
+
+
+def _indexed(store: Store, wanted: Wanted, clauses: Sequence[Clause], after: str, limit: int, rows: int) -> Page:
+    """What is found in the index, from `after` to the mark at most."""
+    ids, end = store.index.find(wanted, after, rows)
+    where, values = _where(clauses)
+    found: list[tuple[str, bytes]] = []
+    for some in parts(ids):
+        query = f"SELECT queue_id, CAST(record AS BLOB) FROM message WHERE queue_id IN ?* AND {where} ORDER BY queue_id"  # noqa: S608  # all of it is ours
+        found += store.execute(expand(query, len(some)), (*some, *values)).fetchall()
+        if len(found) >= limit:
+            return store.decode(found[:limit]), found[limit - 1][0]
+    return store.decode(found), end
+
+
+def _where(clauses: Sequence[Clause]) -> tuple[str, list[object]]:
+    where = " AND ".join(["damage IS NULL", *(clause for clause, _ in clauses)])
+    return where, [value for _, values in clauses for value in values]
 
 
 def _named(store: Store, ids: Sequence[str], limit: int) -> tuple[tuple[Record, ...], str]:
@@ -52,27 +109,13 @@ def _named(store: Store, ids: Sequence[str], limit: int) -> tuple[tuple[Record, 
 
 
 def _held_are_few(store: Store, few: int) -> bool:
-    """Whether all that are held stand together in an index. Those that are claimed, by an order, do not."""
-    query = "SELECT 1 FROM message INDEXED BY message_lease WHERE lease <> 0 AND due = 9e999 LIMIT 1"
-    if store.execute(query).fetchone() is not None:
-        return False
-    query = (
-        "SELECT count(*) FROM (SELECT 1 FROM message INDEXED BY message_due "
-        "WHERE lease = 0 AND damage IS NULL AND due = 9e999 LIMIT ?)"
-    )
-    return bool(store.execute(query, (few + 1,)).fetchone()[0] <= few)
-
-
-def _end(store: Store, after: str, rows: int) -> str:
-    """The last id of the slice, "" where the queue ends within it."""
-    query = "SELECT queue_id FROM message WHERE queue_id > ? ORDER BY queue_id LIMIT 1 OFFSET ?"
-    row = store.execute(query, (after, rows - 1)).fetchone()
-    return row[0] if row is not None else ""
+    query = "SELECT 1 FROM message INDEXED BY message_held WHERE due = 9e999 LIMIT 1 OFFSET ?"
+    return store.execute(query, (few,)).fetchone() is None
 
 
 def _clauses(selection: Selection) -> Iterator[Clause]:
     """What must hold of the row of every record that is meant."""
-    if selection.logins:
+    if selection.logins and "" not in selection.logins:
         yield _owned_by(sorted(selection.logins))
     if selection.sender is not None and _names_all(selection.sender):
         clause, owners = _owned_by(sorted({_owner(key) for key in selection.sender.addresses}))
@@ -80,7 +123,7 @@ def _clauses(selection: Selection) -> Iterator[Clause]:
     for patterns in (selection.sender, selection.recipient):
         if patterns is not None:
             yield _one_of(list(_needles(patterns)))
-    if selection.listeners:
+    if selection.listeners and "" not in selection.listeners:
         yield _one_of([f'"listener":{json.dumps(listener)}' for listener in sorted(selection.listeners)])
     if selection.findings:
         yield _one_of([json.dumps(finding) for finding in sorted(selection.findings)])

@@ -26,6 +26,7 @@ from relaygw.spool.codec import encode_record
 from relaygw.spool.engine import Engine, Hop
 from relaygw.spool.entries import Damage, Entry, change_of, make_entry
 from relaygw.spool.files import ContentFiles, make_directory, spool_errors, sync_directory
+from relaygw.spool.indexing import Measures
 from relaygw.spool.jobs import Call, Change, Insert, Job, Remove
 from relaygw.spool.lock import Lock
 from relaygw.spool.search import search
@@ -75,7 +76,8 @@ def _at_once(function: Callable[..., object], *args: object) -> None:
 class SqliteSpool:
     """`path` is the spool's directory. `reactor` None: every operation is done at once in the calling thread, for the
     command line. `report` is told of messages that had to be set aside. `checkpoint`: octets of SQLite's log after
-    which it is copied into the database, once the batch is answered. `batcher` brings work to a thread, or a test."""
+    which it is copied into the database, once the batch is answered. `batcher` brings work to a thread, or a test;
+    `index` tells how much of the queue is indexed when."""
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class SqliteSpool:
         report: Callable[[Event], None] = _ignore,
         checkpoint: int = CHECKPOINT,
         batcher: Callable[..., Batcher[Any]] = Batcher,
+        index: Measures | None = None,
     ) -> None:
         self.path = path
         self._inline_limit = inline_limit
@@ -94,8 +97,8 @@ class SqliteSpool:
         self._files = ContentFiles(os.path.join(path, "content"))
         self._lock = Lock(os.path.join(path, "lock"))
         hop: Hop = _at_once if reactor is None else reactor.callFromThread
-        self._engine = Engine(self._connect, hop, self._discard, report, checkpoint)
-        self._writer: Batcher[Job] = batcher("spool", self._engine.serve, BATCH, _haste)
+        self._engine = Engine(self._connect, hop, self._discard, report, checkpoint, index)
+        self._writer: Batcher[Job] = batcher("spool", self._engine.serve, BATCH, _haste, self._engine)
         self._syncer: Batcher[Job | str] = batcher("spool files", self._sync, BATCH)
 
     # -- opening and closing --------------------------------------------------------------------------------------
@@ -246,8 +249,8 @@ class SqliteSpool:
         wanted = tuple(queue_ids)
         return await self._ask(lambda store: store.contents(wanted))
 
-    async def search(self, selection: Selection, after: str, limit: int) -> tuple[tuple[Record, ...], str]:
-        return await self._ask(lambda store: search(store, selection, after, limit))
+    async def search(self, selection: Selection, after: str, limit: int, now: float) -> tuple[tuple[Record, ...], str]:
+        return await self._ask(lambda store: search(store, selection, after, limit, now))
 
     async def records(self, after: str, limit: int) -> tuple[Record, ...]:
         return await self._ask(lambda store: store.records(after, limit))

@@ -18,6 +18,7 @@ from relaygw.interfaces import Found, Mark, Settlement, SpoolError
 from relaygw.spool.codec import CodecError, decode_record
 from relaygw.spool.entries import Damage, Entry, RecordChange, change_of, expand, parts
 from relaygw.spool.files import ContentFiles, FileContent, read_head
+from relaygw.spool.index import Index
 from relaygw.spool.schema import PAGE_SIZE, connect
 
 LOOKED_AT = 1000
@@ -36,6 +37,7 @@ class Store:
         self.files = files
         self.written = 0
         self._connection = connect(path)
+        self.index = Index(self._connection.execute)
         self._next_id = self._one("SELECT coalesce(max(id), 0) + 1 FROM message")[0]
         self._number = self._one(
             "SELECT (SELECT count(*) FROM message) - (SELECT count(*) FROM message WHERE damage IS NOT NULL)"
@@ -111,6 +113,8 @@ class Store:
         rows = len(entries)
         self._next_id += rows
         self._number += rows
+        if self.index.reached:
+            self.index.note([entry.record.queue_id for entry in entries])
         try:
             query = "INSERT INTO message (id, queue_id, due, lease, owner, file, record) VALUES ?*"
             self._connection.execute(expand(query, 7, rows), messages)
@@ -280,6 +284,11 @@ class Store:
             after = rows[-1][0]
         return found
 
+    @property
+    def newest_number(self) -> int:
+        """Grows with every message that comes in."""
+        return self._next_id
+
     def count(self) -> int:
         """Known at any time, however many there are."""
         return self._number
@@ -366,6 +375,7 @@ class Store:
             "UPDATE message SET damage = NULL, lease = 0, due = ?, owner = ? WHERE queue_id = ? AND damage IS NOT NULL"
         )
         values = (record.due, owner_of(record), record.queue_id)
+        self.index.note([record.queue_id])
         self._number += self._connection.execute(query, values).rowcount
 
     def damaged(self) -> tuple[Damage, ...]:

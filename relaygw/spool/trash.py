@@ -28,6 +28,8 @@ def settle(store: Store, settlement: Settlement, text: str, added: Sequence[Entr
     if aside.put is not None:
         _put(store, aside.put)
     _forget(store, aside.taken)
+    if aside.taken:  # what comes back may have other keys, where the same queue id came in from an archive meanwhile
+        store.index.note([settlement.record.queue_id])
     return store.settle(settlement, text, added)
 
 

@@ -165,7 +165,7 @@ async def check_search(spool: ISpool) -> None:
 async def _found(spool: ISpool, selection: Selection, limit: int) -> list[str]:
     found, after = [], ""
     while True:
-        records, after = await spool.search(selection, after, limit)
+        records, after = await spool.search(selection, after, limit, NOW)
         assert len(records) <= limit
         found += [record.queue_id for record in records if selection.matches(record, NOW)]
         if not after:

@@ -30,6 +30,7 @@ class Steps:
     serve: Callable[[list[Any]], None]
     limit: int
     haste: Callable[[Any], Haste] = lambda item: Haste.NOW
+    chores: Any = None
     waiting: deque[Any] = attrs.field(factory=deque)
 
     def start(self) -> None:

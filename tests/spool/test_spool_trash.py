@@ -54,8 +54,9 @@ class Sliced(SqliteSpool):
 
     rows = 1
 
-    async def search(self, selection: Selection, after: str, limit: int) -> tuple[tuple[Record, ...], str]:
-        return await self._call(lambda store: search(store, selection, after, limit, rows=self.rows, few=self.rows))
+    async def search(self, selection: Selection, after: str, limit: int, now: float) -> tuple[tuple[Record, ...], str]:
+        few = rows = self.rows
+        return await self._call(lambda store: search(store, selection, after, limit, now, rows=rows, few=few))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7])

@@ -68,7 +68,14 @@ def check(path: Path) -> None:
     with Reading(str(path)) as reading:
         found = verify(reading)
     assert found.problems == []
-    assert (found.messages, found.set_aside, found.undigested) == (5, 1, 4)
+    assert (found.messages, found.set_aside) == (5, 1)
+
+
+def test_digests_are_kept_of_contents_since_the_format_that_has_them(old: Path) -> None:
+    before = version(old)
+    now(opened(old).close())
+    with Reading(str(old)) as reading:
+        assert verify(reading).undigested == (4 if before < 3 else 0)
 
 
 def test_an_old_spool_is_brought_up_to_date_where_it_is(old: Path) -> None:
@@ -78,9 +85,12 @@ def test_an_old_spool_is_brought_up_to_date_where_it_is(old: Path) -> None:
     check(old)
 
 
-@pytest.mark.parametrize("step", range(1, len(schema.MIGRATIONS)))
-def test_an_upgrade_that_fails_midway_changes_nothing(step: int, old: Path) -> None:
+@pytest.mark.parametrize("left", range(1, len(schema.MIGRATIONS)))
+def test_an_upgrade_that_fails_midway_changes_nothing(left: int, old: Path) -> None:
     before = version(old)
+    step = len(schema.MIGRATIONS) - left
+    if step < before:
+        pytest.skip("this step was made long ago")
 
     def breaks(connection: sqlite3.Connection) -> None:
         schema.MIGRATIONS[step](connection)
@@ -96,6 +106,7 @@ def test_an_upgrade_that_fails_midway_changes_nothing(step: int, old: Path) -> N
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_process_that_dies_in_an_upgrade_leaves_the_old_spool_or_the_new_one(old: Path) -> None:
+    before = version(old)
     child = os.fork()
     if not child:
         steps = [*schema.MIGRATIONS[:-1], lambda connection: (schema.MIGRATIONS[-1](connection), os._exit(9))]
@@ -104,7 +115,7 @@ def test_a_process_that_dies_in_an_upgrade_leaves_the_old_spool_or_the_new_one(o
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert version(old) == 1
+    assert version(old) == before
     check(old)
 
 
