@@ -54,7 +54,7 @@ class ArcFilter:
         clock = self._services.reactor
         check = Check(content.head)
         resolver = asker(self._services, transaction, self._options.timeout)
-        reading = read_body(content, check.bodies.feed, clock) if check.bodies.needed else None
+        reading = read_body(content, check.bodies, clock) if check.bodies.needed else None
         if reading is None:
             return follow(consult_now(check.run(), resolver), partial(self._verdict, session.client))
         return self._judge_later(reading, check, resolver, session.client)

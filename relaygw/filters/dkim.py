@@ -103,7 +103,7 @@ def find_signatures(
     check = Check(content.head, clock.seconds(), policy)
     asked = [as_deferred(resolver.ask(question)) for question in check.questions]
     try:
-        reading = read_body(content, check.bodies.feed, clock) if check.bodies.needed else None
+        reading = read_body(content, check.bodies, clock) if check.bodies.needed else None
     except BaseException:
         _cancel(asked)
         raise
