@@ -1,5 +1,6 @@
 """Rules that hold mail: what each condition holds, who goes first, what an operator makes and ends, what is kept."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from relaygw.core.envelope import Envelope, Recipient
 from relaygw.core.events import Event, RuleChanged, TaskFailed
 from relaygw.core.lifecycle import begin
 from relaygw.core.record import Record
-from relaygw.holds import FILE, HoldBook, HoldError
+from relaygw.holds import FILE, MAX_RULES, HoldBook, HoldError
 
-BASE = LEAST + '[[route]]\ntransport = "mx"\n'
+BASE = 'relay_domains = ["relayed.example"]\n' + LEAST + '[[route]]\ntransport = "mx"\n'
 
 
 def config(*rules: str) -> Config:
@@ -64,6 +65,7 @@ def desk(tmp_path: Path) -> Desk:
         ('sender = ["list.example"]', message(), message(sender="a@other.example")),
         ('sender = ["<>"]', message(sender=""), message()),
         ('recipient = ["local"]', message("a@other.net", "b@example.com"), message("a@other.net")),
+        ('recipient = ["relay"]', message("a@relayed.example"), message("b@example.com")),
         ('login = ["printer"]', message(login="printer"), message(login="bob")),
         ('listener = ["mx"]', message(listener="mx"), message(listener="submission")),
         ('client = ["192.0.2.0/24"]', message(client="192.0.2.9"), message(client="198.51.100.1")),
@@ -139,9 +141,81 @@ def test_a_rule_ends_when_its_time_is_over(desk: Desk) -> None:
     book.add({"name": "mine", "match": {"login": ["bob"]}, "seconds": 100.0})
     assert book.judge(message(login="bob", arrived=999.9), b"") is not None
     assert book.judge(message(login="bob", arrived=1000.0), b"") is None
+    assert [(rule["since"], rule["until"]) for rule in book.all()] == [(900.0, 1000.0)]
+    assert [(rule["since"], rule["until"]) for rule in desk.book().all()] == [(900.0, 1000.0)]
     desk.clock.advance(100)
     assert book.all() == []
     assert not book.active
+    assert desk.events[-1] == RuleChanged(rule="mine", verb="remove", reason="its time is over")
+
+
+def test_a_rule_that_is_over_does_not_stand_before_the_next(desk: Desk) -> None:
+    book = desk.book()
+    book.add({"name": "over", "all": True, "seconds": 100.0})
+    book.add({"name": "next", "match": {"login": ["bob"]}})
+    rule = book.judge(message(login="bob", arrived=100.0), b"")
+    assert rule is not None
+    assert rule.name == "next"
+
+
+def test_a_rule_that_is_over_makes_room_for_one_of_its_name(desk: Desk) -> None:
+    book = desk.book()
+    book.add({"name": "mine", "match": {"login": ["bob"]}, "seconds": 100.0})
+    desk.clock.advance(100)
+    book.add({"name": "mine", "match": {"login": ["eve"]}})
+    verbs = [(event.verb, event.reason) for event in desk.events if isinstance(event, RuleChanged)]
+    assert verbs == [("add", ""), ("remove", "its time is over"), ("add", "")]
+
+
+def test_every_rule_is_told_as_it_was_given(desk: Desk) -> None:
+    desk.config = config(
+        'name = "file"\naction = "quarantine"\nreason = "why"\n'
+        'match = { client = ["192.0.2.0/24"], larger_than = "1K", header = { Subject = "x*" } }'
+    )
+    book = desk.book()
+    told = book.add({"name": "mine", "action": None, "reason": "", "match": {"login": ["bob"]}, "other": 1})
+    assert book.all() == [told, book.all()[1]]
+    assert told == {
+        "name": "mine",
+        "action": "hold",
+        "reason": "",
+        "match": {"login": ["bob"]},
+        "by": "operator",
+        "since": 0.0,
+        "until": None,
+    }
+    assert book.all()[1] == {
+        "name": "file",
+        "action": "quarantine",
+        "reason": "why",
+        "match": {"client": ["192.0.2.0/24"], "larger_than": 1024, "header": {"Subject": "x*"}},
+        "by": "configuration",
+        "since": None,
+        "until": None,
+    }
+
+
+def test_there_are_only_so_many_rules(desk: Desk) -> None:
+    def rows(number: int) -> str:
+        kept = ({"name": f"r{n}", "match": {"login": ["x"]}} for n in range(number))
+        return json.dumps({"rules": [{"rule": rule, "since": 0.0, "until": None} for rule in kept]})
+
+    (desk.folder / FILE).write_text(rows(MAX_RULES - 1))
+    book = desk.book()
+    book.add({"name": "last", "match": {"login": ["bob"]}})
+    with pytest.raises(HoldError, match="there are 1000 rules already"):
+        book.add({"name": "more", "match": {"login": ["bob"]}})
+    book.add({"name": "last", "match": {"login": ["eve"]}})
+    assert len(book.all()) == MAX_RULES
+
+
+def test_a_rule_that_cannot_be_kept_is_not_in_force(desk: Desk) -> None:
+    book = desk.book()
+    (desk.folder / FILE).mkdir()
+    with pytest.raises(IsADirectoryError):
+        book.add({"name": "mine", "match": {"login": ["bob"]}})
+    assert book.all() == []
+    assert [path.name for path in desk.folder.iterdir()] == [FILE]
 
 
 @pytest.mark.parametrize(
@@ -172,9 +246,17 @@ def test_everything_is_held_where_that_is_said(desk: Desk) -> None:
     assert book.judge(message(), b"") is not None
 
 
+def test_a_destination_is_a_condition(desk: Desk) -> None:
+    book = desk.book()
+    book.add({"name": "place", "match": {"destination": ["mx.bigmail.example"]}})
+    assert book.judge(message(), b"") is None
+    desk.places = ("mx.bigmail.example",)
+    assert book.judge(message(), b"") is not None
+
+
 def test_a_rule_of_the_configuration_is_not_ended_from_outside(desk: Desk) -> None:
     desk.config = config('name = "file"\nmatch = { sender = ["list.example"] }')
-    with pytest.raises(HoldError, match="stands in the configuration"):
+    with pytest.raises(HoldError, match=r"^'file' stands in the configuration: take it out there$"):
         desk.book().remove("file")
 
 
@@ -182,7 +264,9 @@ def test_a_rule_of_the_configuration_is_not_ended_from_outside(desk: Desk) -> No
 def test_a_file_that_cannot_be_read_is_put_aside_and_told(text: str, desk: Desk) -> None:
     (desk.folder / FILE).write_text(text)
     assert not desk.book().active
-    assert isinstance(desk.events[0], TaskFailed)
+    (event,) = desk.events
+    assert isinstance(event, TaskFailed)
+    assert event.task == "read the rules that hold mail"
     assert (desk.folder / f"{FILE}.unreadable").exists()
 
 

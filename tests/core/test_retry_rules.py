@@ -86,6 +86,7 @@ def test_a_full_mailbox_is_given_time_beneath_what_the_operator_says_of_it() -> 
     assert found.name == "a full mailbox"
     assert ours.chosen(record, record.recipients[0], full) == attrs.evolve(BASE, waits=FULL_WAITS)
     assert [wait / HOUR for wait in FULL_WAITS] == [1, 2, 4, 8]
+    assert ours.chosen(record, record.recipients[0], LATER) == BASE
     theirs = compile_retries(BASE, [RetryConfig(name="r", trouble=("full",), waits=(7.0,))])
     assert theirs.chosen(record, record.recipients[0], full).waits == (7.0,)
 

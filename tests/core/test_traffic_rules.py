@@ -83,6 +83,7 @@ def test_a_greylist_can_say_what_it_likes(text: str) -> None:
         (ReplyRule(name="", action=Action.REST, code=("45", "5")), False),
         (ReplyRule(name="", action=Action.REST, enhanced=("4.7.*",)), True),
         (ReplyRule(name="", action=Action.REST, enhanced=("4.7.2",)), False),
+        (ReplyRule(name="", action=Action.REST, enhanced=("4.7.1*",)), False),
         (ReplyRule(name="", action=Action.REST, text=("rate*too high",)), True),
         (ReplyRule(name="", action=Action.REST, text=("too high*rate",)), False),
         (ReplyRule(name="", action=Action.REST, text=("nothing", "rate")), True),
@@ -115,6 +116,7 @@ def test_our_own_rules_are_written_as_they_are_matched() -> None:
     ("pattern", "text", "found"),
     [
         ("limit*again", "the limit; try again", True),
+        ("limit*again", "limit; try again", True),
         ("again*again", "try again and again", True),
         ("again*again", "try again", False),
         ("aba*ab", "abab", False),
@@ -246,6 +248,12 @@ def test_the_hosts_of_a_provider_are_one_site_and_all_others_are_named_by_themse
     ours = Provided(name="by domain", domain=("d.example",)), Provided(name="by mx", mx=(".mx.example",))
     providers = compile_providers((), (*ours, Provided(name="all"), Provided(name="one", destination=("d.example",))))
     assert providers.site(hosts) == site
+
+
+@pytest.mark.parametrize(("domain", "provider"), [("d.example", "by domain"), ("a.d.example", ""), ("x.example", "")])
+def test_a_domain_that_is_named_belongs_to_its_provider(domain: str, provider: str) -> None:
+    entries = Provided(name="by mx", mx=("x.example",)), Provided(name="by domain", domain=("d.example",))
+    assert compile_providers((), entries).of_domain(domain) == provider
 
 
 def test_a_site_of_many_hosts_has_a_name_of_bounded_length_and_its_own() -> None:
