@@ -3,7 +3,7 @@
 The files behind large contents belong to the spool; core sees only this protocol.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 CHUNK = 64 * 1024
@@ -41,6 +41,16 @@ def split_head(data: bytes) -> bytes:
         return b""
     end = data.find(b"\r\n\r\n", 0, MAX_HEADER)
     return data[: end + 2] if end >= 0 else data[:MAX_HEADER]
+
+
+def read_head(chunks: Iterable[bytes]) -> bytes:
+    """The header section of what comes in pieces, of which no more are taken than it needs."""
+    found = bytearray()
+    for chunk in chunks:
+        found += chunk
+        if b"\r\n\r\n" in found or len(found) >= MAX_HEADER:
+            break
+    return split_head(bytes(found))
 
 
 class BytesContent:

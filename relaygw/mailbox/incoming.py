@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
-from relaygw.core.content import CHUNK, MAX_HEADER, split_head
+from relaygw.core.content import CHUNK, read_head
 
 
 class Incoming:
@@ -27,12 +27,7 @@ class Incoming:
 
     @property
     def head(self) -> bytes:
-        found = bytearray()
-        for chunk in self.chunks():
-            found += chunk
-            if b"\r\n\r\n" in found or len(found) >= MAX_HEADER:
-                break
-        return split_head(bytes(found))
+        return read_head(self.chunks())
 
     def chunks(self, start: int = 0) -> Iterator[bytes]:
         """What was written, from `start`; no more writes, and one walk at a time."""

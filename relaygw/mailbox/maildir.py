@@ -14,7 +14,7 @@ from io import FileIO
 
 import attrs
 
-from relaygw.core.content import CHUNK, MAX_HEADER, split_head
+from relaygw.core.content import CHUNK, read_head, split_head
 from relaygw.mailbox.values import Flag, Flags
 
 NEW, CUR, TMP = "new", "cur", "tmp"
@@ -272,7 +272,7 @@ class StoredContent:
         if measured.octets <= IN_MEMORY:
             self._data = b"".join(self.chunks())
             self.close()
-        self.head = split_head(self._data) if self._data is not None else self._read_head()
+        self.head = split_head(self._data) if self._data is not None else read_head(self.chunks())
 
     @property
     def size(self) -> int:
@@ -293,14 +293,6 @@ class StoredContent:
 
     def close(self) -> None:
         self._file.close()
-
-    def _read_head(self) -> bytes:
-        found = bytearray()
-        for chunk in self.chunks():
-            found += chunk
-            if b"\r\n\r\n" in found or len(found) >= MAX_HEADER:
-                break
-        return split_head(bytes(found))
 
 
 def _read(descriptor: int, start: int, end: int) -> Iterator[bytes]:

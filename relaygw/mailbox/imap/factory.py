@@ -1,16 +1,15 @@
 """The IMAP service of one listener: makes a connection for each client, within limits, and ends them all at stop."""
 
-from collections import Counter
 from collections.abc import Callable
 from random import SystemRandom
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory
 
 from relaygw.config.schema import ListenerConfig, MailboxConfig
 from relaygw.core.events import Event
 from relaygw.core.ids import new_id
+from relaygw.mailbox.attendance import Attendance
 from relaygw.mailbox.imap.server import ImapServer
 from relaygw.mailbox.imap.session import Settings
 from relaygw.mailbox.store import Store
@@ -64,45 +63,25 @@ class ImapFactory(ServerFactory):
             listener=listener,
             max_append=max_append,
         )
-        self._clients: dict[ImapServer, str] = {}
-        self._per_client: Counter[str] = Counter()
-        self._stopped: Deferred[None] | None = None
+        self._present: Attendance[ImapServer] = Attendance(listener)
 
     @property
     def connections(self) -> int:
         """How many sessions there are."""
-        return len(self._clients)
+        return len(self._present)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         client = str(getattr(addr, "host", ""))
-        listener = self._settings.listener
-        crowded = len(self._clients) >= listener.max_connections
-        if crowded or self._per_client[client] >= listener.max_connections_per_client or self._stopped is not None:
+        if self._present.full or self._present.full_of(client) or self._present.ending:
             return _Turned(b"Too many connections")
         if self._shut(client) is not None:
             return _Turned(b"Connections from your address are refused for now")
         identity = new_id(self._settings.clock.seconds(), _RANDOM.getrandbits(35))
-        server = ImapServer(self._settings, identity, self._forget)
+        server = ImapServer(self._settings, identity, self._present.leave)
         server.peer = addr
-        self._clients[server] = client
-        self._per_client[client] += 1
+        self._present.enter(server, client)
         return server
-
-    def _forget(self, server: ImapServer) -> None:
-        client = self._clients.pop(server)
-        self._per_client[client] -= 1
-        if not self._per_client[client]:
-            del self._per_client[client]
-        self._settle()
 
     async def stop(self) -> None:
         """Take leave of every client and wait until nothing of any session is left."""
-        self._stopped = Deferred()
-        for server in tuple(self._clients):
-            server.shut_down()
-        self._settle()
-        await self._stopped
-
-    def _settle(self) -> None:
-        if self._stopped is not None and not self._clients and not self._stopped.called:
-            self._stopped.callback(None)
+        await self._present.end()

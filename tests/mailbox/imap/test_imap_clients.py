@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import need
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from imap_harness import MESSAGE, OneAccount
+from peers import need
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import inlineCallbacks
 from twisted.internet.threads import deferToThread
@@ -169,7 +169,7 @@ class ImaplibTests(Clients):
                 with imaplib.IMAP4("localhost", self.port) as other:
                     other.login("alice", "secret")
                     assert other.select()[0] == "OK"
-                    while not any(server._output.blocked for server in self.factory._clients):
+                    while not any(server._output.blocked for server in self.factory._present):
                         other.noop()
                 received = 0
                 while received < 39_000_000:
