@@ -1,24 +1,11 @@
-"""What every test may use. Real peers are asked for by name: they skip with a reason, or fail where CI demands them."""
+"""What every test may use. Real peers are asked for by name; see peers.py."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-_SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/lib/postfix/sbin", "/usr/local/sbin"])
-
-
-def need(command: str) -> str:
-    """The path of a real peer's program; skips the test where it is missing, fails it under RELAYGW_REQUIRE_PEERS=1."""
-    found = shutil.which(command, path=_SEARCH)
-    if found is None:
-        message = f"needs the program {command!r}, which is not installed"
-        if os.environ.get("RELAYGW_REQUIRE_PEERS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
+from peers import need
 
 
 @pytest.fixture

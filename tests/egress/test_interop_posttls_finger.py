@@ -73,7 +73,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    from conftest import need
+    from peers import need
 
     if os.getuid():
         pytest.skip("a resolver on port 53 wants to be started by root")

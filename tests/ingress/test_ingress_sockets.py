@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import need
 from ingress_rig import BODY, HELLO, MAIL, MESSAGE, PASSWORD, RCPT, Rig
+from peers import need
 from test_tls import write_certificate
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread

@@ -122,7 +122,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    from conftest import need
+    from peers import need
 
     folder, port = tmp_path_factory.mktemp("hops"), free_port()
     peers = make_peers(need)

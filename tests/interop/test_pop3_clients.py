@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import need
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from mailboxes import directory_for
+from peers import need
 from pop3_sessions import HASH, PASSWORD
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import inlineCallbacks
