@@ -71,6 +71,12 @@ class Books:
         lanes = self._lanes
         return lanes.in_line(destination) + self.coming.get(destination, 0) < LINE * lanes.most(destination)
 
+    def runs_out(self, destination: Destination) -> bool:
+        """Whether its line should be filled again: well before it is empty, and for several at once."""
+        lanes = self._lanes
+        most = lanes.most(destination)
+        return lanes.in_line(destination) + self.coming.get(destination, 0) < LINE * most - most // 2
+
     def book(self, destination: Destination, now: float) -> float:
         """When one more is likely to have its turn, that finds no place even to wait."""
         before = self.parking.waiting(destination)

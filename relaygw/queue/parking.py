@@ -1,6 +1,6 @@
 """Claimed records that cannot be worked on yet, as ids: what waits for a busy destination keeps nobody else waiting and
-costs little memory. What was in memory as it came is kept with the first of them, up to a bound, and need not be read
-again. Whose turn it is, is decided as among attempts (`relaygw.core.turns`).
+costs little memory. What was in memory as it came (the record, or all of the message) is kept with the first of them,
+up to a bound, and need not be read again. Whose turn it is, is decided as among attempts (`relaygw.core.turns`).
 
 No owner holds more than his share of it; where all is taken, one letter more takes the place of one of whoever has
 most.
@@ -26,7 +26,7 @@ SHARE = 2
 """An owner may hold one of so many parts."""
 
 
-Kept = tuple[Record, Content]
+Kept = tuple[Record, Content | None]
 
 
 @attrs.frozen
@@ -70,7 +70,7 @@ class Parking:
     ) -> tuple[str, str] | None:
         """Park it; answers the id and owner of one that had to make room, None where there was room."""
         displaced = self._displaced() if len(self._places) >= self.limit else None
-        size = kept[0].size + OVERHEAD if kept is not None else 0
+        size = _size_of(*kept) if kept is not None else 0
         if self._size + size > KEPT:
             kept, size = None, 0
         self._size += size
@@ -170,3 +170,7 @@ class Parking:
         self._turns.clear()
         self._stale = self._size = 0
         return parked
+
+
+def _size_of(record: Record, content: Content | None) -> int:
+    return OVERHEAD + (record.size if content is not None else 0)

@@ -182,8 +182,7 @@ class QueueService(Service):
         if not plan.groups or not self._parking.has_place(owner):
             return False
         self._claims.keep()
-        kept = (record, content) if content is not None else None
-        displaced = self._parking.add(record.queue_id, plan.groups[0].destination, owner, kept)
+        displaced = self._parking.add(record.queue_id, plan.groups[0].destination, owner, (record, content))
         if displaced is not None:
             self._leave(*displaced)
         return True
@@ -228,9 +227,12 @@ class QueueService(Service):
 
     def _ended(self, active: Active, result: Result) -> None:
         active.results.append(result)
-        if result.delivery is not None:
-            self._parking.opened(result.delivery.lane)
         self._settle(active)
+        if result.delivery is not None:
+            lane = result.delivery.lane
+            self._parking.opened(lane)
+            if self._books.runs_out(lane):
+                self._room_made()  # what comes next need not wait until this is stored
 
     def _settle(self, active: Active) -> None:
         if active.settling:

@@ -24,7 +24,7 @@ from relaygw.core.record import Progress, Record, Route
 from relaygw.core.reply import Reply
 from relaygw.core.routing import compile_routes, make_rule
 from relaygw.core.selection import Selection
-from relaygw.interfaces import Attempt, Found, ILocator, ITransport
+from relaygw.interfaces import Attempt, Found, ILocator, ITransport, Settlement
 from relaygw.queue.claims import LEASE, RENEWED, Claims
 from relaygw.queue.parking import SHARE
 from relaygw.queue.service import CROWD
@@ -236,6 +236,46 @@ class TestFairness:
             assert transport.pending[0].attempt.record == records[number]
             transport.pending[0].finish()
         assert kit.all_stored() == ()
+
+    def test_the_record_of_what_waits_is_not_read_again(self) -> None:
+        class Forgetful(MemorySpool):
+            async def named(self, queue_ids: Sequence[str]) -> tuple[Record, ...]:
+                raise AssertionError(queue_ids)
+
+        transport = ManualTransport()
+        config = QueueConfig(concurrency=10, destination_concurrency=1)
+        kit = make_kit(transport, config=config, spool=Forgetful(), start=False)
+        records = [make_record(kit.clock, "bob@example.com", random=number) for number in range(18)]
+        for record in records:
+            kit.commit(record, claimed=False)
+        kit.queue.startService()
+        assert kit.queue.operations.state(records[17]) == "parked"
+        for record in records:
+            assert transport.pending[0].attempt.record == record
+            transport.pending[0].finish()
+        assert kit.all_stored() == ()
+
+    def test_what_comes_next_does_not_wait_until_the_last_is_stored(self) -> None:
+        answers: list[Deferred[None]] = []
+
+        class Slow(MemorySpool):
+            async def settle(self, settlement: Settlement) -> None:
+                answers.append(Deferred())
+                await answers[-1]
+                await super().settle(settlement)
+
+        transport = ManualTransport()
+        config = QueueConfig(concurrency=50, destination_concurrency=4)
+        kit = make_kit(transport, config=config, spool=Slow())
+        for _ in range(30):
+            kit.send("bob@example.com")
+        assert kit.queue.counts["parked"] == 30 - 4 - 8, "a line of twice what it bears"
+        for _ in range(30):
+            transport.pending[0].finish()
+        assert (transport.started, len(answers)) == (30, 30)
+        for answer in answers:
+            answer.callback(None)
+        assert (kit.all_stored(), kit.queue.counts["active"]) == ((), 0)
 
     def test_a_mailing_to_slow_destinations_leaves_room_for_others(self) -> None:
         transport = ManualTransport()
