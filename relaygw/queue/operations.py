@@ -5,7 +5,7 @@ the command line has none. Every answer is a value in words an operator can read
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
 import attrs
 from twisted.internet.defer import gatherResults
@@ -107,38 +107,35 @@ class Operations:
 
     async def listing(self, selection: Selection, *, after: str = "", limit: int = 1000) -> Listing:
         """At most `limit` messages that are meant, from those whose id is greater than `after`."""
-        selection = self._placed(selection)
         found: list[Listed] = []
-        while True:
-            now = self._now()
-            page, end = await self.spool.search(selection, after, PAGE, now)
-            for record in page:
-                if selection.matches(record, now):
-                    found.append(Listed(record=record, state=self.state(record)))
+        async for records in self._meant(self._placed(selection), after):
+            for record in records:
+                found.append(Listed(record=record, state=self.state(record)))
                 if len(found) >= limit:
                     return Listing(messages=tuple(found), after=record.queue_id)
-            if not end:
-                return Listing(messages=tuple(found))
-            after = end
-
-    def _placed(self, selection: Selection) -> Selection:
-        """With the running queue's knowledge of destinations, where that is asked for."""
-        return attrs.evolve(selection, places=self._hands.names) if selection.destinations else selection
+        return Listing(messages=tuple(found))
 
     async def count(self, selection: Selection) -> Amount:
         """How many messages and recipients are meant now."""
         selection = self._placed(selection)
         messages = recipients = 0
-        after = ""
-        while True:
+        async for records in self._meant(selection):
+            messages += len(records)
+            recipients += sum(selection.reaches(record, state) for record in records for state in record.recipients)
+        return Amount(messages=messages, recipients=recipients)
+
+    async def _meant(self, selection: Selection, after: str = "") -> AsyncIterator[list[Record]]:
+        """The records that are meant, as many of them as one page of the spool holds at a time."""
+        more = True
+        while more:
             now = self._now()
             page, after = await self.spool.search(selection, after, PAGE, now)
-            for record in page:
-                if selection.matches(record, now):
-                    messages += 1
-                    recipients += sum(selection.reaches(record, state) for state in record.recipients)
-            if not after:
-                return Amount(messages=messages, recipients=recipients)
+            more = bool(after)
+            yield [record for record in page if selection.matches(record, now)]
+
+    def _placed(self, selection: Selection) -> Selection:
+        """With the running queue's knowledge of destinations, where that is asked for."""
+        return attrs.evolve(selection, places=self._hands.names) if selection.destinations else selection
 
     def state(self, record: Record) -> str:
         """As in Listed."""
