@@ -7,6 +7,7 @@ addresses and texts from peers in any script survive, lone surrogates included.
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from relaygw.core.address import Address
@@ -171,6 +172,12 @@ def _read_envelope(told: Mapping[str, Any]) -> Envelope:
 
 def _read_address(told: list[Any]) -> Address:
     local, domain = told
+    return _address_of(local, domain)
+
+
+@lru_cache(maxsize=2048)
+def _address_of(local: Any, domain: Any) -> Address:
+    """The same few addresses stand in a record again and again, and in others."""
     return Address(_text(local), _text(domain))
 
 
