@@ -363,6 +363,7 @@ class Services:
     tables: Mapping[str, Any] = attrs.field(factory=dict)  # ITable, by the names in the configuration
     write_event: Callable[[Event], None] = lambda event: None  # into the journal
     allowance: Any = None  # relaygw.filters.allowance.Allowance, for filters that ask about mail; None: no bounds
+    shadow: bool = False  # for filters: what this one answers has no effect
 
 
 Options = Mapping[str, Any]

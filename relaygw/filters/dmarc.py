@@ -19,7 +19,7 @@ from relaygw.config.kinds import AnyNetwork, DomainOrBelow, Duration
 from relaygw.core import arc, dkim, spf
 from relaygw.core.author import read_authors
 from relaygw.core.client import among, parse_client
-from relaygw.core.dmarc import Evaluation, evaluate
+from relaygw.core.dmarc import Evaluation, Result, evaluate
 from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, Trust, auth_result, case, override, reply_for, summary
 from relaygw.core.dmarc.record import Policy
 from relaygw.core.dmarc.report import Circumstances, Override, OverrideType, entry
@@ -143,6 +143,10 @@ class DmarcFilter:
     ) -> None:
         if self._log is None or evaluation.record is None:
             return
+        if evaluation.result is Result.TEMPERROR and action is Action.DEFER:
+            return  # the message will come again, and be told as what it then is
+        if self._services.shadow:
+            action = Action.PASS  # a report tells what was done
         now = self._services.reactor.seconds()
         sender = transaction.envelope.sender
         around = Circumstances(

@@ -59,6 +59,8 @@ def build_use(config: FilterConfig, services: Services) -> Use:
     """Load the filter one table of the configuration names; raises PluginError."""
     name = config.name or config.use
     where = f"filter {name!r}"
+    if Mode(config.mode) is Mode.SHADOW:
+        services = attrs.evolve(services, shadow=True)
     filter_ = load_plugin("relaygw.filters", config.use, config.options, services, where=where)
     if not isinstance(filter_.phases, frozenset) or not all(isinstance(phase, Phase) for phase in filter_.phases):
         raise PluginError(f"{where}: {config.use} has phases {filter_.phases!r:.100}, not a frozenset of Phase")

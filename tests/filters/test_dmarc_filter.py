@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dkim_signer import sign
 from twisted.internet.defer import Deferred
 
+from relaygw.config.schema import FilterConfig
 from relaygw.core import arc, dkim, spf
 from relaygw.core.dmarc import Evaluation, Result
 from relaygw.core.reply import Reply
@@ -21,7 +22,7 @@ from relaygw.filters.chain import Chain, ChainResult
 from relaygw.filters.dmarc import FOLDER, DmarcFilter
 from relaygw.filters.evaluations import EvaluationLog, read_evaluations
 from relaygw.filters.spf import SpfFilter
-from relaygw.filters.uses import Mode, Use
+from relaygw.filters.uses import Mode, Use, build_use
 from relaygw.plugins import OptionsError
 from relaygw.tasks import Tasks
 from relaygw.testing.filters import check_filter, make_services, make_session, make_transaction, run_filter
@@ -38,9 +39,10 @@ ZONE = FixedResolver(
         "_dmarc.soft.test": {"TXT": [b"v=DMARC1; p=quarantine"]},
         "_dmarc.none.test": {"TXT": [b"v=DMARC1; p=none"]},
         "_dmarc.trial.test": {"TXT": [b"v=DMARC1; p=reject; t=y"]},
+        "_dmarc.half.test": {"TXT": [b"v=DMARC1; p=none; np=reject"]},
         "_dmarc.wrong.test": {"TXT": [b"v=DMARC1; p=what"]},
     },
-    failing=["_dmarc.down.test"],
+    failing=["_dmarc.down.test", "b.half.test"],
 )
 
 
@@ -201,7 +203,7 @@ class Reactor(InlineReactor):
 
 def record(tmp_path: Path, author: str, **more: Any) -> dict[str, Any]:
     reactor = Reactor()
-    services = make_services(resolver=ZONE, clock=reactor, state=str(tmp_path))
+    services = make_services(resolver=ZONE, clock=reactor, state=str(tmp_path), shadow=more.pop("shadow", False))
     filter_ = DmarcFilter(more.pop("options", {}), services)
     content = sign(message(author), KEY, {}) + message(author) if more.pop("signed", False) else message(author)
     transaction = make_transaction(
@@ -252,7 +254,27 @@ def test_what_is_kept_of_a_failure(
     assert [each["type"] for each in kept["reasons"]] == reasons
 
 
-@pytest.mark.parametrize(("author", "options"), [("a@nothing.test", {}), ("a@soft.test", {"record": False})])
+def test_in_shadow_mode_is_kept_what_was_done_and_not_what_would_have_been(tmp_path: Path) -> None:
+    kept = record(tmp_path, "a@soft.test", shadow=True)["policy_evaluated"]
+    assert kept["disposition"] == "none"
+    assert kept["reasons"] == [{"type": "local_policy", "comment": "our policy for quarantine is pass"}]
+
+
+@pytest.mark.parametrize(("mode", "disposition"), [("shadow", "none"), ("enforce", "quarantine")])
+def test_a_use_is_told_its_mode(tmp_path: Path, mode: str, disposition: str) -> None:
+    reactor = Reactor()
+    services = make_services(resolver=ZONE, clock=reactor, state=str(tmp_path))
+    use = build_use(FilterConfig(use="dmarc", mode=mode), services)
+    run_filter(use.filter, Phase.DATA, make_transaction(content=message("a@soft.test")))
+    reactor.advance(1)
+    [kept] = read_evaluations(tmp_path / FOLDER, "2026-09-21")
+    assert kept["policy_evaluated"]["disposition"] == disposition
+
+
+@pytest.mark.parametrize(
+    ("author", "options"),
+    [("a@nothing.test", {}), ("a@soft.test", {"record": False}), ("a@b.half.test", {})],
+)
 def test_what_is_not_kept(tmp_path: Path, author: str, options: dict[str, Any]) -> None:
     assert record(tmp_path, author, options=options) == {}
 
