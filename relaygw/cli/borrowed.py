@@ -6,7 +6,7 @@ The reactor runs once in a process, for one question.
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 from twisted.internet import defer
@@ -16,6 +16,7 @@ from relaygw.bridge import deferred
 from relaygw.cli.answer import CommandError
 from relaygw.config.schema import Config
 from relaygw.control.collaborators import Rehearse, Signing
+from relaygw.control.shapes import Json
 from relaygw.core.address import Address
 from relaygw.core.record import Record
 from relaygw.dns import ZoneError, make_resolver
@@ -28,6 +29,9 @@ from relaygw.interfaces import Account, IDirectory, IResolver, ITransport, Servi
 from relaygw.keybook import BookError, in_use
 from relaygw.plugins import PluginError, load_plugin
 from relaygw.secret import KeptSecret
+
+if TYPE_CHECKING:
+    from relaygw.control.explain import Case
 
 T = TypeVar("T")
 
@@ -44,6 +48,21 @@ class Parts:
     rehearse: Rehearse
     signing: Signing
     addresses: AddressDesk
+
+
+async def explain(case: "Case", config: Config, parts: Parts) -> Json:
+    """Where a message would go, and why, as the running service would tell it."""
+    from relaygw.control import explain
+
+    known = explain.Parts(
+        config=config,
+        resolver=parts.resolver,
+        account=parts.account,
+        rehearse=parts.rehearse,
+        signing=parts.signing,
+        addresses=parts.addresses,
+    )
+    return await explain.explain_route(case, known)
 
 
 def services(config: Config, reactor: Any) -> Services:

@@ -15,7 +15,8 @@ async def route(
     record: "Record", head: bytes, recipient: "Address", config: "Config", parts: "Borrowed", accepted: bool = False
 ) -> Json:
     """As `relaygw route` tells it; `accepted`: rewriters and aliases have done their part."""
-    from relaygw.control.explain import Case, Parts, explain_route
+    from relaygw.cli.borrowed import explain
+    from relaygw.control.explain import Case
 
     case = Case(
         sender=record.envelope.sender,
@@ -28,15 +29,7 @@ async def route(
         findings=record.findings,
         accepted=accepted,
     )
-    known = Parts(
-        config=config,
-        resolver=parts.resolver,
-        account=parts.account,
-        rehearse=parts.rehearse,
-        signing=parts.signing,
-        addresses=parts.addresses,
-    )
-    return await explain_route(case, known)
+    return await explain(case, config, parts)
 
 
 def fields(head: bytes) -> list[str]:

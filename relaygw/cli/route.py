@@ -9,9 +9,6 @@ from relaygw.cli.context import Context
 from relaygw.control.shapes import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from relaygw.cli.borrowed import Parts as Borrowed
     from relaygw.config.schema import Config
     from relaygw.control.explain import Case
 
@@ -63,21 +60,9 @@ def _case(given: dict[str, Any]) -> "Case":
 
 def _work_out(case: "Case", config: "Config") -> Json:
     """The same explanation, with a resolver and a directory of our own."""
-    from relaygw.cli.borrowed import run_with_parts
-    from relaygw.control.explain import Parts, explain_route
+    from relaygw.cli.borrowed import explain, run_with_parts
 
-    def ask(parts: "Borrowed") -> "Coroutine[Any, Any, Json]":
-        known = Parts(
-            config=config,
-            resolver=parts.resolver,
-            account=parts.account,
-            rehearse=parts.rehearse,
-            signing=parts.signing,
-            addresses=parts.addresses,
-        )
-        return explain_route(case, known)
-
-    return run_with_parts(config, ask)
+    return run_with_parts(config, lambda parts: explain(case, config, parts))
 
 
 def text_of(document: Json) -> str:
