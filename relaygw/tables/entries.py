@@ -6,7 +6,7 @@ Options of "inline": `entries`, a table KEY = "value" or a list of values. Of th
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -75,12 +75,14 @@ class InlineTable:
 
 
 @implementer(ITable, IEntries)
-class FileTable:
-    """See the module."""
+class _Kept:
+    """The entries of a file as they were last read."""
 
-    def __init__(self, options: Options, services: Services) -> None:
-        path = _beside(structure_options(FileOptions, options).file, services)
-        self._watched = _watched(lambda: (_entries(path, read_pairs(read_text(path))), (path,)), services)
+    def __init__(self, read: Callable[[], tuple[Entries, Sequence[str]]], services: Services) -> None:
+        try:
+            self._watched = Watched(read, services.reactor)
+        except FileError as error:
+            raise OptionsError(*str(error).split("\n")) from None
 
     def lookup(self, key: str) -> tuple[str, ...]:
         return self._watched.current().get(key, ())
@@ -93,25 +95,22 @@ class FileTable:
         return self._watched.trouble
 
 
-@implementer(ITable, IEntries)
-class AliasTable:
+class FileTable(_Kept):
+    """See the module."""
+
+    def __init__(self, options: Options, services: Services) -> None:
+        path = _beside(structure_options(FileOptions, options).file, services)
+        super().__init__(lambda: (_entries(path, read_pairs(read_text(path))), (path,)), services)
+
+
+class AliasTable(_Kept):
     """See the module."""
 
     def __init__(self, options: Options, services: Services) -> None:
         given = structure_options(AliasOptions, options)
         self._path = _beside(given.file, services)
         self._include = given.include
-        self._watched = _watched(self._read, services)
-
-    def lookup(self, key: str) -> tuple[str, ...]:
-        return self._watched.current().get(key, ())
-
-    def entries(self) -> Iterable[tuple[str, tuple[str, ...]]]:
-        return self._watched.current().items()
-
-    @property
-    def trouble(self) -> str:
-        return self._watched.trouble
+        super().__init__(self._read, services)
 
     def _read(self) -> tuple[Entries, Sequence[str]]:
         text = read_aliases(read_text(self._path), self._include)
@@ -120,13 +119,6 @@ class AliasTable:
         if not lists:
             return entries, (self._path,)
         return {key: _with_lists(values, lists) for key, values in entries.items()}, (self._path, *lists)
-
-
-def _watched(read: Any, services: Services) -> Watched[Entries]:
-    try:
-        return Watched(read, services.reactor)
-    except FileError as error:
-        raise OptionsError(*str(error).split("\n")) from None
 
 
 def _beside(path: str, services: Services) -> str:
