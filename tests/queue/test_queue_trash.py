@@ -1,6 +1,7 @@
 """What operators removed can be had back: exactly once, as it was, also where the rest of the message has gone on, and
 after a restart; it goes for good when its time is over, a few at a time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from relaygw.core.lifecycle import Order, Verb
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Progress, Record
 from relaygw.core.selection import Selection, patterns
+from relaygw.core.trash import Trashed
 from relaygw.queue.operations import Done
 from relaygw.queue.trash import PAGE, PAUSE, Sweeper, Trash
 from relaygw.spool.memory import MemorySpool
@@ -44,8 +46,7 @@ def ids(*records: Record) -> Selection:
     return Selection(ids=frozenset(record.queue_id for record in records))
 
 
-@pytest.fixture
-def kit() -> Kit:
+def putting_off(spool: MemorySpool | None = None) -> Kit:
     """Everybody is put off once, for five minutes, and lies idle then."""
     seen: set[Address] = set()
 
@@ -55,7 +56,12 @@ def kit() -> Kit:
         seen.add(recipient)
         return busy(recipient)
 
-    return make_kit(ScriptedTransport(once), config=QueueConfig(retry=(300.0,)))
+    return make_kit(ScriptedTransport(once), config=QueueConfig(retry=(300.0,)), spool=spool)
+
+
+@pytest.fixture
+def kit() -> Kit:
+    return putting_off()
 
 
 def test_a_removed_message_comes_back_as_it_was_and_once(kit: Kit) -> None:
@@ -168,6 +174,84 @@ def test_removals_are_chosen_by_their_time_and_conditions(kit: Kit) -> None:
     assert [done.message for done in run(trash.purge(chosen)).answers] == ["gone for good"]
     assert [event.queue_id for event in kit.told(Purged)] == [first.queue_id]
     assert [done.queue_id for done in run(trash.undo(EVERYTHING)).answers] == [second.queue_id]
+
+
+def test_what_is_brought_back_when_it_was_due_already_is_attempted_at_once(kit: Kit) -> None:
+    trash = trash_of(kit)
+    sent = kit.send("bob@example.com")
+    remove(kit, EVERYTHING)
+    kit.clock.advance(1000)
+    run(trash.undo(EVERYTHING))
+    kit.clock.advance(0)
+    assert kit.stored(sent) is None
+    assert [event.seconds for event in kit.told(Completed)] == [0.0, 1000.0], "removed, and delivered"
+
+
+def test_what_is_brought_back_while_the_rest_of_its_message_ends_is_a_message_of_its_own() -> None:
+    class Slow(MemorySpool):
+        """Has an answer only when the rest of the message has been delivered."""
+
+        async def trashed_of(self, queue_ids: Sequence[str]) -> tuple[Trashed, ...]:
+            found = await super().trashed_of(queue_ids)
+            kit.clock.advance(1000)
+            return found
+
+    kit = putting_off(Slow())
+    trash = trash_of(kit)
+    sent = kit.send("bob@example.com", "eve@example.net")
+    remove(kit, Selection(recipient=patterns(["example.net"])))
+    (done,) = run(trash.undo(EVERYTHING)).answers
+    assert (done.done, done.message) == (True, "brought back: 1 recipient")
+    again = kit.stored(sent)
+    assert again is not None
+    assert [str(state.address) for state in again.waiting] == ["eve@example.net"]
+    assert run(trash.count()) == 0
+
+
+def test_of_two_removals_of_a_message_only_the_one_that_is_meant_comes_back(kit: Kit) -> None:
+    trash = trash_of(kit)
+    sent = kit.send("bob@example.com", "eve@example.net", "joe@example.org")
+    for domain in ("example.net", "example.com"):
+        remove(kit, Selection(recipient=patterns([domain])))
+    (done,) = run(trash.undo(Selection(recipient=patterns(["example.net"])))).answers
+    assert done.message == "brought back: 1 recipient"
+    rest = kit.stored(sent)
+    assert rest is not None
+    assert [str(state.address) for state in rest.waiting] == ["eve@example.net", "joe@example.org"]
+    assert run(trash.count()) == 1
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_trash_is_listed_in_parts_in_the_order_of_removal(kit: Kit, named: bool) -> None:
+    """Whether messages are named or not."""
+    trash = trash_of(kit)
+    sent = [kit.send(f"bob{number}@example.com", "eve@example.net") for number in range(3)]
+    for record in (sent[2], sent[0], sent[1]):
+        remove(kit, ids(record))
+    selection = ids(*sent) if named else EVERYTHING
+    found: list[str] = []
+    parts, after = [], 0
+    while True:
+        part = run(trash.listing(selection, after=after, limit=2))
+        found += [each.record.queue_id for each in part.entries]
+        parts.append(len(part.entries))
+        after = part.after
+        if not after:
+            break
+    assert found == [sent[2].queue_id, sent[0].queue_id, sent[1].queue_id]
+    assert parts == [2, 1]
+    assert run(trash.listing(selection, limit=4)).after == 0
+
+
+def test_what_is_meant_is_looked_for_behind_all_that_is_not(kit: Kit) -> None:
+    trash = trash_of(kit)
+    for _ in range(PAGE + 1):
+        kit.send("bob@example.com")
+    remove(kit, EVERYTHING)
+    last = kit.send("eve@example.net")
+    remove(kit, ids(last))
+    chosen = Selection(recipient=patterns(["example.net"]))
+    assert [each.record.queue_id for each in run(trash.listing(chosen)).entries] == [last.queue_id]
 
 
 def test_the_trash_is_swept_a_few_at_a_time_when_its_time_is_over() -> None:
