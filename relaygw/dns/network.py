@@ -107,7 +107,7 @@ class NetworkResolver:
         except dns.resolver.NXDOMAIN as error:
             return self._negative(AnswerStatus.NO_NAME, error.response(name))
         except (dns.exception.DNSException, OSError) as error:
-            return Answer(status=AnswerStatus.FAILED, reason=" ".join(str(error).split())[:_MAX_REASON])
+            return Answer(status=AnswerStatus.FAILED, reason=_why(error)[:_MAX_REASON])
         if found.rrset is None:
             return self._negative(AnswerStatus.NO_DATA, found.response)
         return Answer(
@@ -124,3 +124,10 @@ class NetworkResolver:
 
     def _authentic(self, response: dns.message.Message) -> bool:
         return self._trusted and bool(response.flags & dns.flags.AD)
+
+
+def _why(error: Exception) -> str:
+    """What the servers said, each thing once. Not which of them did: peers get to read it in replies and fields."""
+    said = [attempt[3] for attempt in getattr(error, "kwargs", {}).get("errors", ())] or [error]
+    told = ("no answer in time" if isinstance(each, dns.exception.Timeout) else str(each) for each in said)
+    return "; ".join(dict.fromkeys(" ".join(each.split()) for each in told))

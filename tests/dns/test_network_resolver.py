@@ -147,8 +147,16 @@ class ScriptedTests(TestCase):
     def test_refusals_of_all_servers_are_a_failure_with_its_reason(self) -> Any:
         for rcode, word in ((2, "SERVFAIL"), (5, "REFUSED"), (1, "FORMERR")):
             answer = yield self.ask(self.serve(lambda query, _, rcode=rcode: [reply_to(query, rcode=rcode)]))
-            assert answer.status is AnswerStatus.FAILED
-            assert word in answer.reason
+            assert (answer.status, answer.reason) == (AnswerStatus.FAILED, word)
+
+    @inlineCallbacks
+    def test_a_reason_tells_all_that_was_said_and_not_where_our_servers_are(self) -> Any:
+        """It stands in replies and header fields, which strangers read."""
+        refusing = self.serve(lambda query, _: [reply_to(query, rcode=5)])
+        answer = yield self.ask(refusing, self.serve(lambda query, _: [reply_to(query, rcode=2)]), timeout=0.4)
+        assert answer.reason == "REFUSED; SERVFAIL"
+        silent = yield self.ask(self.serve(lambda *_: []), timeout=0.4)
+        assert silent.reason == "no answer in time"
 
     @inlineCallbacks
     def test_after_a_server_that_fails_the_next_one_is_asked(self) -> Any:
