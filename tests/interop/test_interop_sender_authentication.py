@@ -1,5 +1,9 @@
-"""SPF, DKIM, ARC and DMARC come to the same under a real resolver as under a mapping: NSD serves, Unbound asks it."""
+"""SPF, DKIM, ARC, DMARC and iprev come to the same under a real resolver as under a mapping: NSD serves, Unbound asks it.
 
+What a server cannot be made to say by its zone (that it fails) it says of a circle of aliases.
+"""
+
+import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +20,11 @@ from twisted.trial.unittest import TestCase
 from relaygw import keys
 from relaygw.bridge import resolve
 from relaygw.config.schema import DnsConfig, FilterConfig
+from relaygw.core.arc import Result as Chained
+from relaygw.core.arc.seal import Findings as Said
+from relaygw.core.arc.seal import Sealer, seal
+from relaygw.core.content import BytesContent
+from relaygw.core.dkim_signature import body_hash
 from relaygw.core.verdict import Phase
 from relaygw.dns import FixedResolver, make_resolver
 from relaygw.filters.chain import Chain
@@ -36,8 +45,33 @@ def txt(name: str, text: str) -> str:
     return f"{name}. 300 IN TXT {pieces}\n"
 
 
+TERMS = {
+    "a": "v=spf1 a -all",
+    "mx": "v=spf1 mx -all",
+    "ptr": "v=spf1 ptr -all",
+    "include": "v=spf1 include:a.spf.test ?all",
+    "redirect": "v=spf1 redirect=mx.spf.test",
+    "exists": "v=spf1 exists:%{ir}.%{l}.list.test -all",
+    "explained": "v=spf1 exp=why.spf.test -all",
+    "circle": "v=spf1 include:circle.spf.test -all",
+    "voids": "v=spf1 a:no1.test a:no2.test a:no3.test -all",
+    "broken": "v=spf1 a:round.test -all",
+    "long": "v=spf1 " + " ".join(f"ip4:198.51.100.{number}" for number in range(60)) + " ip4:192.0.2.1 -all",
+}
+"""SPF by senders x@TERM.spf.test: each kind of question, each limit, an answer that takes several strings, a failure."""
+
 ZONE = (
-    txt("good.test", "v=spf1 ip4:192.0.2.1 -all")
+    "".join(txt(f"{name}.spf.test", text) for name, text in TERMS.items())
+    + "a.spf.test. 300 IN A 192.0.2.1\nmx.spf.test. 300 IN MX 10 ptr.spf.test.\nptr.spf.test. 300 IN A 192.0.2.1\n"
+    + "1.2.0.192.in-addr.arpa. 300 IN PTR ptr.spf.test.\n2.2.0.192.in-addr.arpa. 300 IN PTR ptr.spf.test.\n"
+    + "3.2.0.192.in-addr.arpa. 300 IN PTR round.test.\n"
+    + "1.2.0.192.x.list.test. 300 IN A 127.0.0.2\n"
+    + txt("why.spf.test", "%{i} is not ours")
+    + "round.test. 300 IN CNAME about.round.test.\nabout.round.test. 300 IN CNAME round.test.\n"
+    + "round._domainkey.good.test. 300 IN CNAME round.test.\n"
+    + "alias._domainkey.good.test. 300 IN CNAME rsa._domainkey.good.test.\n"
+    + "_dmarc.unsaid.test. 300 IN CNAME round.test.\n"
+    + txt("good.test", "v=spf1 ip4:192.0.2.1 -all")
     + txt("rsa._domainkey.good.test", keys.record(RSA_PEM))
     + txt(
         "ed25519._domainkey.good.test",
@@ -53,6 +87,20 @@ def message(author: str) -> bytes:
     return f"From: <{author}>\r\nTo: b@here.test\r\nSubject: x\r\n\r\nHello\r\n".encode()
 
 
+def sealed(content: bytes, selector: str, chain: Chained) -> bytes:
+    """With a set by good.test on top, made with the Ed25519 key."""
+    whole = BytesContent(content)
+    sealer = Sealer(
+        domain="good.test",
+        selector=selector,
+        algorithm="ed25519",
+        sign=lambda data: ED.sign(hashlib.sha256(data).digest()),
+    )
+    found = Said(results=f"dmarc=pass header.from=good.test; arc={chain.value}", chain=chain)
+    digest = body_hash(whole.chunks(len(whole.head) + 2))
+    return seal(whole.head, digest, found, "mx.good.test", sealer, 1_790_000_000) + content
+
+
 def cases() -> Iterator[tuple[str, bytes]]:
     """Sender and content of each."""
     for key in (RSA, ED):
@@ -61,6 +109,17 @@ def cases() -> Iterator[tuple[str, bytes]]:
     for author in ("x@a.good.test", "x@nobody.good.test", "x@one.co.test", "x@elsewhere.test"):
         yield "x@other.test", message(author)
     yield "x@good.test", message("x@a.good.test")
+    for selector in ("alias", "round"):
+        signed = sign(message("x@good.test"), RSA, {"d": "good.test", "s": selector}) + message("x@good.test")
+        yield "x@other.test", signed
+    yield "x@other.test", message("x@unsaid.test")
+    once = sealed(message("x@elsewhere.test"), "ed25519", Chained.NONE)
+    yield "x@other.test", once
+    yield "x@other.test", sealed(once, "ed25519", Chained.PASS)
+    yield "x@other.test", sealed(once, "gone", Chained.PASS)
+    yield "x@other.test", sealed(once, "round", Chained.PASS)
+    for term in TERMS:
+        yield f"x@{term}.spf.test", message("x@elsewhere.test")
 
 
 WANTED = [
@@ -72,7 +131,23 @@ WANTED = [
     "spf=none dkim=none arc=none dmarc=fail/reject",
     "spf=none dkim=none arc=none dmarc=none",
     "spf=pass dkim=none arc=none dmarc=pass",
-]
+    "spf=none dkim=pass arc=none dmarc=pass",
+    "spf=none dkim=temperror arc=none dmarc=temperror",
+    "spf=none dkim=none arc=none dmarc=temperror",
+    "spf=none dkim=none arc=pass dmarc=none",
+    "spf=none dkim=none arc=pass dmarc=none",
+    "spf=none dkim=none arc=fail dmarc=none",
+    "spf=none dkim=none arc=fail dmarc=none",
+    *(
+        f"spf={result} dkim=none arc=none dmarc=none"
+        for result in (
+            "pass", "pass", "pass", "pass", "pass", "pass", "fail", "permerror", "permerror", "temperror", "pass"
+        )
+    ),
+]  # fmt: skip
+
+NAMES = ["iprev=pass", "iprev=fail", "iprev=temperror", "iprev=permerror"]
+"""Of 192.0.2.1 and those after it."""
 
 
 async def told(resolver: IResolver) -> list[str]:
@@ -89,9 +164,18 @@ async def told(resolver: IResolver) -> list[str]:
     return found
 
 
+async def named(resolver: IResolver) -> list[str]:
+    """What is found of four clients, of which the last has no name."""
+    services = make_services(resolver=resolver, clock=reactor)
+    chain = Chain(build_uses([FilterConfig(use="iprev")], services), services.reactor, lambda event: None)
+    sessions = [make_session(client=f"192.0.2.{number}") for number in (1, 2, 3, 4)]
+    asked = [await resolve(chain.ask(Phase.MAIL, make_transaction(session=session))) for session in sessions]
+    return [_word(result) for found in asked for result in found.auth]
+
+
 def _word(result: Any) -> str:
     policy = dict(result.properties).get("policy.dmarc", "")
-    return f"{result.method}={result.result}" + (f"/{policy}" if result.result == "fail" else "")
+    return f"{result.method}={result.result}" + (f"/{policy}" if policy and result.result == "fail" else "")
 
 
 @pytest.fixture
@@ -111,7 +195,10 @@ class SenderAuthenticationTests(TestCase):
     def test_the_chain_says_the_same_everywhere(self) -> Any:
         async def compare() -> None:
             assert await told(FixedResolver.from_zone(ZONE)) == WANTED
+            assert await named(FixedResolver.from_zone(ZONE)) == NAMES
             for address in self.servers:
-                assert await told(make_resolver(DnsConfig(nameservers=(address,)), reactor)) == WANTED
+                resolver = make_resolver(DnsConfig(nameservers=(address,)), reactor)
+                assert await told(resolver) == WANTED, address
+                assert await named(resolver) == NAMES, address
 
         return Deferred.fromCoroutine(compare())
