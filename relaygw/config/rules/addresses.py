@@ -5,12 +5,8 @@ addresses that can be read back.
 from collections.abc import Iterator
 
 from relaygw.config.problem import Fault, repeated
-from relaygw.config.schema import Config, RouteConfig
+from relaygw.config.schema import Config
 from relaygw.config.structure import listed, meant
-
-
-def route_name(number: int, route: RouteConfig) -> str:
-    return route.name or f"route {number}"
 
 
 def tables(config: Config) -> Iterator[Fault]:
@@ -43,3 +39,12 @@ def srs(config: Config) -> Iterator[Fault]:
         yield ("srs", "domain"), "this option must be given: without it no return addresses are made", ""
     if given.max_age > 500 * 86400:
         yield ("srs", "max_age"), "days are counted up to 1024 only; allowed are at most 500d", ""
+
+
+def domains(config: Config) -> Iterator[Fault]:
+    for key, domains in (("domains", config.domains), ("relay_domains", config.relay_domains)):
+        for place, _ in repeated(domains):
+            yield (key, place), f'"{domains[place]}" is given twice', ""
+    for place, domain in enumerate(config.relay_domains):
+        if domain in config.domains:
+            yield ("relay_domains", place), f'"{domain}" is also one of domains; it can be only one of the two', ""
