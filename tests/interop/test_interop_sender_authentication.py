@@ -1,4 +1,4 @@
-"""SPF, DKIM, ARC, DMARC and iprev come to the same under a real resolver as under a mapping: NSD serves, Unbound asks it.
+"""SPF, DKIM, ARC, DMARC, iprev come to the same under a real resolver as under a mapping: NSD serves, Unbound asks it.
 
 What a server cannot be made to say by its zone (that it fails) it says of a circle of aliases.
 """
@@ -58,7 +58,7 @@ TERMS = {
     "broken": "v=spf1 a:round.test -all",
     "long": "v=spf1 " + " ".join(f"ip4:198.51.100.{number}" for number in range(60)) + " ip4:192.0.2.1 -all",
 }
-"""SPF by senders x@TERM.spf.test: each kind of question, each limit, an answer that takes several strings, a failure."""
+"""SPF by senders x@TERM.spf.test: each kind of question, each limit, an answer of several strings, a failure."""
 
 ZONE = (
     "".join(txt(f"{name}.spf.test", text) for name, text in TERMS.items())
