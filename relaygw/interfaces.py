@@ -92,6 +92,15 @@ class ILocator(Interface):
         """
 
 
+class IPreparer(Interface):
+    """What a transport may provide besides ITransport: part of its work is done while an attempt still waits in line,
+    so that no connection waits for it."""
+
+    def prepare(record: Record, content: Content) -> object:
+        """Begin with what needs no next hop, and answer at once. `deliver` finds the answer in its attempt; it may not
+        be asked at all, or by an attempt without it."""
+
+
 class IRouteChecker(Interface):
     """What a transport may provide besides ITransport: it is asked about its routes when the configuration is read."""
 
@@ -291,6 +300,7 @@ class Attempt:
     """What a transport gets: some recipients of one record, one route, the content. `started` in POSIX seconds.
 
     `messages_per_connection` is the most this destination wants over one connection; 0 is as the transport sees fit.
+    `prepared` is what the transport itself answered to `prepare` for this message, where it was asked (IPreparer).
     """
 
     record: Record
@@ -299,6 +309,7 @@ class Attempt:
     content: Content
     started: float
     messages_per_connection: int = 0
+    prepared: object = None
 
 
 @attrs.frozen(kw_only=True)

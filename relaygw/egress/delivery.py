@@ -11,11 +11,15 @@ from itertools import takewhile
 from typing import Any
 
 import attrs
+from twisted.internet.defer import CancelledError, Deferred
 
+from relaygw.bridge import as_deferred
 from relaygw.core import outcome
+from relaygw.core.content import Content
 from relaygw.core.envelope import Recipient
 from relaygw.core.mx import Target
 from relaygw.core.outcome import Outcome, Status
+from relaygw.core.record import Record
 from relaygw.core.stuffing import BareLineEnd
 from relaygw.egress.broken import Broken, Phase
 from relaygw.egress.client import Session
@@ -37,6 +41,9 @@ MAX_VISITS = 5
 
 MAX_TARGETS = 20
 """Addresses tried in one attempt, those that do not answer included."""
+
+FRESH = 300.0
+"""Seconds for which a signature made beforehand is used: its time stands in it, and keys are changed in the end."""
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +68,14 @@ class _Visit:
     done: set[Target] = attrs.field(factory=set)
 
 
+@attrs.frozen(eq=False)
+class Signed:
+    """What was signed while it waited in line, and when. None: that failed, and is to be tried again."""
+
+    at: float
+    prefix: Deferred[bytes | None]
+
+
 class Courier:
     """Carries attempts to next hops, over kept sessions where there are any."""
 
@@ -75,10 +90,29 @@ class Courier:
         self._write_event = services.write_event
         self._run = in_thread(services.reactor)
 
+    def prepare(self, record: Record, content: Content) -> Signed | None:
+        """Sign it now, for an attempt that comes later."""
+        if self._signer is None:
+            return None
+        prefix: Deferred[bytes | None] = as_deferred(self._signer.sign(record, content))
+        # A failure is met again by the attempt. That it was cancelled must reach it: it is the attempt that was.
+        _ = prefix.addErrback(lambda failure: failure if failure.check(CancelledError) else None)
+        return Signed(self.clock.seconds(), prefix)
+
+    async def _prefix(self, attempt: Attempt) -> bytes:
+        """Our signatures."""
+        signed = attempt.prepared
+        if isinstance(signed, Signed) and self.clock.seconds() - signed.at < FRESH:
+            prefix = await signed.prefix
+            if prefix is not None:
+                return prefix
+        signature: bytes = await self._signer.sign(attempt.record, attempt.content)
+        return signature
+
     async def carry(self, attempt: Attempt, stops: Sequence[Stop]) -> tuple[Outcome, ...]:
         """One outcome per recipient of the attempt, in order."""
         recipients = tuple(state.recipient for state in attempt.recipients)
-        prefix = await self._signer.sign(attempt.record, attempt.content) if self._signer is not None else b""
+        prefix = await self._prefix(attempt) if self._signer is not None else b""
         try:
             message = await prepare(attempt.record.envelope, prefix, attempt.content, self._run)
         except BareLineEnd as error:

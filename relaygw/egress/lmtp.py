@@ -6,21 +6,31 @@ import attrs
 from zope.interface import implementer
 
 from relaygw.core.address import Address
+from relaygw.core.content import Content
 from relaygw.core.mx import Target
 from relaygw.core.outcome import Outcome
-from relaygw.core.record import Route
+from relaygw.core.record import Record, Route
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.locality import folder_of
 from relaygw.egress.parameters import ParameterError, Reader, manners, read_hop
 from relaygw.egress.rehearsal import rehearse
 from relaygw.egress.smarthost import SmarthostTransport
-from relaygw.interfaces import Attempt, IRehearser, IRouteChecker, ITransport, Options, Rehearsal, Services
+from relaygw.interfaces import (
+    Attempt,
+    IPreparer,
+    IRehearser,
+    IRouteChecker,
+    ITransport,
+    Options,
+    Rehearsal,
+    Services,
+)
 
 LOCAL = "localhost"
 
 
-@implementer(ITransport, IRouteChecker, IRehearser)
+@implementer(ITransport, IPreparer, IRouteChecker, IRehearser)
 class LmtpTransport:
     """Route parameters: `socket` (the path of a UNIX socket) and `eight_bit`, or those of smarthost over TCP."""
 
@@ -36,6 +46,9 @@ class LmtpTransport:
         if _is_local(route):
             return self._stop(route).target.address
         return self._smarthost.destination(_over_tcp(route), recipient)
+
+    def prepare(self, record: Record, content: Content) -> object:
+        return self._courier.prepare(record, content)
 
     async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
         if _is_local(attempt.route):

@@ -7,10 +7,11 @@ from zope.interface import implementer
 
 from relaygw.config.schema import EgressConfig
 from relaygw.core.address import Address
+from relaygw.core.content import Content
 from relaygw.core.mx import Found, Locality, Refusal, exchanges_of, targets_for_domain
 from relaygw.core.outcome import Outcome
 from relaygw.core.providers import PROVIDERS
-from relaygw.core.record import Route
+from relaygw.core.record import Record, Route
 from relaygw.core.shaping import compile_providers
 from relaygw.dns import consult
 from relaygw.egress.delivery import Courier, Stop
@@ -19,10 +20,20 @@ from relaygw.egress.locality import folder_of, locality, refused
 from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop
 from relaygw.egress.rehearsal import rehearse
 from relaygw.egress.sites import Sites
-from relaygw.interfaces import Attempt, ILocator, IRehearser, IRouteChecker, ITransport, Options, Rehearsal, Services
+from relaygw.interfaces import (
+    Attempt,
+    ILocator,
+    IPreparer,
+    IRehearser,
+    IRouteChecker,
+    ITransport,
+    Options,
+    Rehearsal,
+    Services,
+)
 
 
-@implementer(ITransport, ILocator, IRouteChecker, IRehearser)
+@implementer(ITransport, ILocator, IPreparer, IRouteChecker, IRehearser)
 class MxTransport:
     """Route parameters: those of `read_hop`. It takes no options."""
 
@@ -49,6 +60,9 @@ class MxTransport:
             self._sites.missed(domain)
         else:
             self._sites.learn(domain, exchanges)
+
+    def prepare(self, record: Record, content: Content) -> object:
+        return self._courier.prepare(record, content)
 
     async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
         hop, here = self._known(attempt.route)

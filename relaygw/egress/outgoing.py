@@ -20,7 +20,7 @@ from relaygw.core.outcome import Outcome, deferred
 from relaygw.core.permission import Domains
 from relaygw.core.record import Origin, RecipientState, Record, Route
 from relaygw.core.srs import Refusal, Srs
-from relaygw.interfaces import Attempt, ILocator, IRewriter, ITransport
+from relaygw.interfaces import Attempt, ILocator, IPreparer, IRewriter, ITransport
 
 SRS = "srs"
 """The name under which return addresses are journaled."""
@@ -175,7 +175,7 @@ class OutgoingTransport:
         self._write_event = write_event
         self._by_domain = ILocator.providedBy(inner)
         self.outgoing = outgoing
-        directlyProvides(self, providedBy(inner))
+        directlyProvides(self, providedBy(inner) - IPreparer)  # what is sent is not known before the attempt
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

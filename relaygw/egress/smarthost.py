@@ -8,9 +8,10 @@ from zope.interface import implementer
 
 from relaygw.config.schema import EgressConfig
 from relaygw.core.address import Address, AddressError, normalize_domain
+from relaygw.core.content import Content
 from relaygw.core.mx import Found, Locality, Refusal, Target, targets_for_domain, targets_for_host
 from relaygw.core.outcome import Outcome
-from relaygw.core.record import Route
+from relaygw.core.record import Record, Route
 from relaygw.core.turn import Weighted, in_turn
 from relaygw.dns import consult
 from relaygw.egress.credentials import read_login
@@ -20,7 +21,16 @@ from relaygw.egress.locality import folder_of, locality, refused
 from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop, with_implicit_tls
 from relaygw.egress.rehearsal import credentials, rehearse
 from relaygw.egress.tls import is_address
-from relaygw.interfaces import Attempt, IRehearser, IRouteChecker, ITransport, Options, Rehearsal, Services
+from relaygw.interfaces import (
+    Attempt,
+    IPreparer,
+    IRehearser,
+    IRouteChecker,
+    ITransport,
+    Options,
+    Rehearsal,
+    Services,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -33,7 +43,7 @@ class Plan:
     here: Locality
 
 
-@implementer(ITransport, IRouteChecker, IRehearser)
+@implementer(ITransport, IPreparer, IRouteChecker, IRehearser)
 class SmarthostTransport:
     """Route parameters: `host` (and `port`) or `hosts` ("host:port", or tables with priority and weight), `mx` (look up
     their MX), those of `read_login` and `read_hop`, `implicit_tls`, `lmtp`."""
@@ -49,6 +59,9 @@ class SmarthostTransport:
 
     def destination(self, route: Route, recipient: Address) -> str:
         return self.plan(route).destination
+
+    def prepare(self, record: Record, content: Content) -> object:
+        return self._courier.prepare(record, content)
 
     async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
         stops, refusals = await self._stops(self.plan(attempt.route))

@@ -3,6 +3,7 @@ per recipient comes back, whatever a transport does. What it raises or forgets i
 back is told to the lanes, which learn from it.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -23,7 +24,7 @@ from relaygw.core.record import Progress, RecipientState, Record
 from relaygw.core.remote_rules import Action, RemoteRules
 from relaygw.core.reply import Reply
 from relaygw.core.shaping import Destination
-from relaygw.interfaces import Attempt, ILocator, ITransport
+from relaygw.interfaces import Attempt, ILocator, IPreparer, ITransport
 from relaygw.queue.work import Active, Delivery, Group, Result
 from relaygw.tasks import describe
 
@@ -32,6 +33,9 @@ JudgeDestination = Callable[[Record, Content, Address, str], HoldRule | None]
 
 GRACE = 10.0
 """Seconds a cancelled attempt may take to end and tell what it knows; then it is given up."""
+
+SOON = 30.0
+"""Seconds of waiting in line for which it is worth while to do beforehand what does not need the next hop."""
 
 
 class Deliveries:
@@ -54,7 +58,8 @@ class Deliveries:
     ) -> None:
         self.lanes = lanes
         self.transports = transports
-        self.locators = locators(transports)
+        self.locators = providing(ILocator, transports)
+        self._preparers = providing(IPreparer, transports)
         self.rules = rules
         self._rests = rests
         self._unused = unused
@@ -76,9 +81,23 @@ class Deliveries:
         active.deliveries += deliveries  # all of them before the first can end
         now = self._clock.seconds()
         for delivery in deliveries:
-            if self.lanes.enter(delivery.lane, delivery.owner, delivery, now):
-                self._ready.append(delivery)
+            self._enter(delivery, now)
         self._pump()
+
+    def _enter(self, delivery: Delivery, now: float) -> None:
+        """Start it, or let it get in line."""
+        if self.lanes.enter(delivery.lane, delivery.owner, delivery, now):
+            self._ready.append(delivery)
+        elif delivery.group.route.transport in self._preparers:
+            self._prepare(delivery)
+
+    def _prepare(self, delivery: Delivery) -> None:
+        """Its turn will come soon: what can be done without the next hop is done by then."""
+        if self.lanes.in_line(delivery.lane) <= SOON * self.lanes.throughput(delivery.lane):
+            transport = self.transports[delivery.group.route.transport]
+            with contextlib.suppress(Exception):  # the attempt meets it again, and tells it
+                active = delivery.active
+                delivery.prepared = transport, IPreparer(transport).prepare(active.record, active.content)
 
     def wake(self) -> None:
         """Time, or a change of limits, may let something start."""
@@ -138,6 +157,7 @@ class Deliveries:
             content=active.content,
             started=now,
             messages_per_connection=self.lanes.shape(delivery.lane).messages_per_connection,
+            prepared=_prepared(delivery, transport),
         )
         self._running.add(delivery)
         running = as_deferred(transport.deliver(attempt))
@@ -188,8 +208,7 @@ class Deliveries:
         if self._closing or self.lanes.resting(place, now)[0] > now:
             self._send_home(delivery)
             return True
-        if self.lanes.enter(place, delivery.owner, delivery, now):
-            self._ready.append(delivery)
+        self._enter(delivery, now)
         return True
 
     def _is_held_there(self, delivery: Delivery, place: Destination) -> bool:
@@ -297,7 +316,8 @@ class Deliveries:
         kept = list(transports.values())
         self._retired += [old for old in self.transports.values() if not any(old is new for new in kept)]
         self.transports = transports
-        self.locators = locators(transports)
+        self.locators = providing(ILocator, transports)
+        self._preparers = providing(IPreparer, transports)
         self._part_with_unused()
 
     def _part_with_unused(self) -> None:
@@ -385,6 +405,12 @@ def _mended(outcome: Any) -> Outcome | None:
     return None
 
 
-def locators(transports: Mapping[str, ITransport]) -> frozenset[str]:
-    """The names of those that find out where mail goes before it is attempted."""
-    return frozenset(name for name, transport in transports.items() if ILocator.providedBy(transport))
+def _prepared(delivery: Delivery, transport: ITransport) -> object:
+    """What this transport has done for it. Another one may stand under its name by now."""
+    by, prepared = delivery.prepared or (None, None)
+    return prepared if by is transport else None
+
+
+def providing(interface: Any, transports: Mapping[str, ITransport]) -> frozenset[str]:
+    """The names of those that provide this besides."""
+    return frozenset(name for name, transport in transports.items() if interface.providedBy(transport))

@@ -30,7 +30,7 @@ class Delivery:
     """One attempt: in line while `started` is None, then running until `over`, forgotten when its result is settled.
 
     `lane` is the destination whose room it takes: what was known of its destination when it got in line. `asked`: it
-    was looked whether more can be known."""
+    was looked whether more can be known. `prepared` is what a transport did for it while it waited."""
 
     active: "Active"
     group: Group
@@ -40,6 +40,7 @@ class Delivery:
     started: float | None = None
     over: bool = False
     transport: ITransport | None = None
+    prepared: tuple[ITransport, object] | None = None
     running: Deferred[Any] | None = None
     timer: IDelayedCall | None = None
 

@@ -59,9 +59,16 @@ def make_record(*recipients: str | Recipient, sender: str = "a@example.com", **f
     return Record(queue_id="0123456789abcdef", envelope=envelope, arrived=0.0, recipients=states, **facts)
 
 
-def make_attempt(record: Record, route: Route, content: bytes | Content = b"Subject: x\r\n\r\nbody\r\n") -> Attempt:
+def make_attempt(
+    record: Record,
+    route: Route,
+    content: bytes | Content = b"Subject: x\r\n\r\nbody\r\n",
+    prepared: object = None,
+) -> Attempt:
     held = BytesContent(content) if isinstance(content, bytes) else content
-    return Attempt(record=record, recipients=record.recipients, route=route, content=held, started=0.0)
+    return Attempt(
+        record=record, recipients=record.recipients, route=route, content=held, started=0.0, prepared=prepared
+    )
 
 
 class Server:

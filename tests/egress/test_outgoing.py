@@ -18,7 +18,7 @@ from relaygw.core.permission import domains_of
 from relaygw.core.record import Origin, Record, Route
 from relaygw.core.srs import Srs
 from relaygw.egress.outgoing import Outgoing, OutgoingError, OutgoingTransport, Reheaded, ReturnPolicy
-from relaygw.interfaces import Attempt, ILocator, IRehearser, IRewriter, ITransport
+from relaygw.interfaces import Attempt, ILocator, IPreparer, IRehearser, IRewriter, ITransport
 from relaygw.rewriters.headers import HeaderRewriter
 from relaygw.testing.transport import ScriptedTransport, check_transport, delivered
 
@@ -50,7 +50,7 @@ class Renamed:
         return attrs.evolve(envelope, sender=sender, recipients=recipients[: -1 if self.gone else None]), head
 
 
-@implementer(ILocator)
+@implementer(ILocator, IPreparer)
 class ByDomain(ScriptedTransport):
     def locate(self, route: Route, recipient: Address) -> Awaitable[None] | None:
         return None
@@ -203,6 +203,7 @@ def test_it_provides_what_the_transport_provides() -> None:
     assert ITransport.providedBy(wrapped)
     assert ILocator.providedBy(wrapped)
     assert not IRehearser.providedBy(wrapped)
+    assert not IPreparer.providedBy(wrapped), "what it hands on is not known beforehand"
     assert ILocator(wrapped).locate(ROUTE, Address("a", "b.test")) is None
     assert wrapped.destination(ROUTE, Address("a", "b.test"))
 
