@@ -23,6 +23,8 @@ def test_every_order_is_explained(verb: str) -> None:
 
 
 def test_every_address_of_the_socket_is_named() -> None:
-    for rule in ControlApp(Office().parts, NOW).app.url_map.iter_rules():
+    rules = list(ControlApp(Office().parts, NOW).app.url_map.iter_rules())
+    assert len(rules) > 20
+    for rule in rules:
         place = rule.rule.replace("<queue_id>", "ID").replace("<verb>", "VERB").replace("<name>", "NAME")
         assert f"{place}`" in TEXT or f"{place}?" in TEXT, place

@@ -117,7 +117,9 @@ def test_everything_is_private(mail: Path, store: Store, account: AccountStore, 
         at_once(account.subscribe("Sent"))
     finally:
         os.umask(old)
-    for path in (mail / "alice").rglob("*"):
+    made = list((mail / "alice").rglob("*"))
+    assert len([path for path in made if path.is_file()]) >= 2
+    for path in [mail / "alice", *made]:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 

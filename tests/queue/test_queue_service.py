@@ -474,10 +474,13 @@ class TestStop:
     def test_a_transport_that_never_ends_cannot_hold_the_stop(self) -> None:
         transport = ManualTransport(deaf=True)
         kit = make_kit(transport, config=QueueConfig(drain_timeout=30.0))
-        kit.send("bob@example.com")
+        sent = kit.send("bob@example.com")
         stopped = kit.queue.stopService()
-        kit.clock.pump([30.0, 5.0])
+        kit.clock.pump([30.0, 4.9])
+        assert not stopped.called
+        kit.clock.advance(0.1)
         run(stopped)
+        assert kit.stored(sent) is not None
 
     def test_a_spool_that_fails_cannot_hold_the_stop_and_the_journal_tells(self) -> None:
         spool = MemorySpool()

@@ -72,7 +72,9 @@ def test_everything_is_private(bench: Bench) -> None:
         now(store(spool, make_record("a"), LARGE))
     finally:
         os.umask(old)
-    for path in [bench.path, *bench.path.rglob("*")]:
+    made = list(bench.path.rglob("*"))
+    assert len([path for path in made if path.is_file()]) >= 2
+    for path in [bench.path, *made]:
         wanted = 0o700 if path.is_dir() else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == wanted, path
 
