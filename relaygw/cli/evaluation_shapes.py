@@ -15,6 +15,7 @@ from relaygw.core.dmarc.policy import case as case_of
 from relaygw.core.spf import Finding as SpfFinding
 from relaygw.core.spf import Result
 from relaygw.core.spf.policy import auth_result as spf_auth_result
+from relaygw.core.spf.result import Findings as SpfFindings
 from relaygw.core.verdict import AuthResult
 from relaygw.dns import Asked
 
@@ -150,10 +151,9 @@ def field_of(case: Case, found: Evaluation) -> str:
 
 def _auth_results(found: Evaluation, client: str) -> list[AuthResult]:
     results = [iprev.auth_result(found.iprev)] if found.iprev is not None else []
-    results += [spf_auth_result(each) for each in (found.hello, found.mail_from) if each is not None]
-    results += [*auth_results(found.signatures), dmarc_auth_result(found.judged)]
-    # RFC 8617 10.1 has no word for a message without a chain that anybody needs.
-    return [*results, *([arc_auth_result(found.chain, client)] if found.chain.seals or found.chain.reason else [])]
+    results += map(spf_auth_result, SpfFindings(hello=found.hello, mail_from=found.mail_from).told)
+    results += [*auth_results(found.signatures), arc_auth_result(found.chain, client)]
+    return [*results, dmarc_auth_result(found.judged)]
 
 
 def text_of(document: Json, asked: Sequence[Asked]) -> str:

@@ -91,13 +91,13 @@ class SpfFilter:
         return self._actions[finding.identity][finding.result] in (Action.REJECT, Action.DEFER, Action.DISCARD)
 
     def _verdict(self, findings: Findings) -> Verdict:
-        decisive = findings.mail_from or findings.hello
+        decisive = findings.decisive
         if decisive is None:
             return PASS
         action = self._actions[decisive.identity][decisive.result]
         if action is Action.PASS and findings.hello is not None:
             action = self._actions[Identity.HELO][findings.hello.result]  # such as quarantine
-        told = [finding for finding in findings.all if finding is decisive or finding.result is not Result.NONE]
+        told = findings.told
         hostname = self._services.hostname
         return Verdict(
             action=action,

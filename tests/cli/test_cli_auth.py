@@ -15,11 +15,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import yaml
 
+from relaygw.cli.auth import mail_of
 from relaygw.cli.main import main
+from relaygw.config.schema import FilterConfig
+from relaygw.core.authres import compose
+from relaygw.core.verdict import Phase
+from relaygw.dns import read_zone
+from relaygw.filters.chain import Chain, ChainResult
+from relaygw.filters.uses import build_uses
+from relaygw.testing.filters import make_services, make_session, make_transaction
 from relaygw.testing.name_servers import root, serve
+from relaygw.testing.threads import InlineReactor
 
 FOLDER = Path(__file__).parents[1] / "data" / "auth"
 CASES = sorted(FOLDER.glob("*.yaml"))
@@ -120,6 +130,31 @@ def test_every_part_has_result_and_reason_and_every_question_its_time(path: Path
         assert question["milliseconds"] >= 0
         assert (question["status"] == "found") == bool(question["records"])
     assert document["authentication_results"].endswith("\r\n")
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_field_is_the_one_that_the_filters_make(path: Path, run: Run, tmp_path: Path) -> None:
+    message, *given = arguments_of(path, tmp_path)
+    options = dict(zip(given[::2], given[1::2], strict=True))
+    _, document, _ = run(message, *given)
+    clock = InlineReactor()
+    clock.advance(float(options.get("--at", clock.seconds())) - clock.seconds())
+    services = make_services(resolver=read_zone(options["--zone"]), clock=clock)
+    passing = {"fail": "pass", "temperror": "pass"}  # else DMARC would not be asked
+    configs = [FilterConfig(use=name) for name in ("iprev", "spf", "dkim", "arc", "dmarc")]
+    configs[1] = FilterConfig(use="spf", options={"hello": passing, "mail_from": passing})
+    chain = Chain(build_uses(configs, services), clock, lambda event: None)
+    transaction = make_transaction(
+        session=make_session(client=document["message"]["client"], hello=document["message"]["hello"]),
+        sender=document["message"]["sender"] or None,
+        content=mail_of(Path(message).read_bytes(), []),
+    )
+    mail = chain.ask(Phase.MAIL, transaction)
+    assert isinstance(mail, ChainResult)
+    data = chain.ask(Phase.DATA, attrs.evolve(transaction, results=mail.results))
+    assert isinstance(data, ChainResult)
+    receiver = "here.example" if "--config" in options else socket.gethostname()
+    assert document["authentication_results"] == compose(receiver, mail.then(data).auth).decode()
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)

@@ -55,5 +55,15 @@ class Findings:
     mail_from: Finding | None = None
 
     @property
+    def decisive(self) -> Finding | None:
+        """What speaks for the sender: HELO does where the reverse-path is null (RFC 7208 2.4)."""
+        return self.mail_from or self.hello
+
+    @property
+    def told(self) -> tuple[Finding, ...]:
+        """Those that header fields tell: not that a HELO name has no record, where the reverse-path says more."""
+        return tuple(finding for finding in self.all if finding is self.decisive or finding.result is not Result.NONE)
+
+    @property
     def all(self) -> tuple[Finding, ...]:
         return tuple(finding for finding in (self.hello, self.mail_from) if finding is not None)
