@@ -5,8 +5,11 @@ were set aside, when they can be read again. Within the caller's transaction.
 import os
 
 from relaygw.core.record import Record
+from relaygw.interfaces import SpoolError
 from relaygw.spool.codec import CodecError, decode_record
+from relaygw.spool.digest import WRONG, inline_fault
 from relaygw.spool.entries import Entry
+from relaygw.spool.files import FileContent
 from relaygw.spool.store import Store
 
 REMEMBERED = 90 * 86400.0
@@ -65,20 +68,27 @@ def retry(store: Store, queue_id: str) -> tuple[Record | None, str]:
         return None, f"it still cannot be read: {error}"
     if record.queue_id != queue_id:
         return None, f"it still cannot be read: the record says it is {record.queue_id!r:.40}"
-    content = store.execute("SELECT size FROM content WHERE id = ?", (number,)).fetchone()
+    content = store.execute("SELECT size, prefix, data, crc FROM content WHERE id = ?", (number,)).fetchone()
     if content is None:
         return None, "it still cannot be read: the content is missing"
-    if file and _size(store, file) < content[0]:
-        return None, f"it still cannot be read: the content file {file} is missing or too short"
+    if fault := _file_fault(store, file, *content) if file else inline_fault(*content):
+        return None, f"it still cannot be read: the content {fault}"
     store.set_right(record)
     return record, ""
 
 
-def _size(store: Store, file: str) -> int:
+def _file_fault(store: Store, file: str, size: int, prefix: bytes, _: bytes, crc: int | None) -> str:
+    path = store.files.path(file)
     try:
-        return os.stat(store.files.path(file)).st_size
-    except OSError:
-        return -1
+        if os.stat(path).st_size < size:
+            return f"file {file} is too short"
+        for _chunk in FileContent(prefix, path, size, b"", crc).chunks():
+            pass
+    except FileNotFoundError:
+        return f"file {file} is missing"
+    except (OSError, SpoolError):
+        return f"file {file} {WRONG}"
+    return ""
 
 
 def remove(store: Store, queue_id: str) -> bool:

@@ -8,12 +8,14 @@ is left over from a crash and goes. Directory 0700, files 0600.
 import contextlib
 import os
 import secrets
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from zlib import crc32
 
 import attrs
 
 from relaygw.core.content import CHUNK, MAX_HEADER, split_head
 from relaygw.interfaces import SpoolError
+from relaygw.spool.digest import WRONG
 
 _SUFFIX = ".content"
 
@@ -112,13 +114,16 @@ class ContentFiles:
 class FileContent:
     """`prefix` followed by the first `file_size` octets of a file. `_head` saves reading it again; None: not yet known.
 
-    Failures to read are SpoolError.
+    Failures to read are SpoolError. Whoever reads all of it learns at its end whether it is what was stored: by `_crc`,
+    the digest of the file's octets and then the prefix. `_damaged` is told what is wrong with it, in any thread.
     """
 
     prefix: bytes
     path: str
     file_size: int
     _head: bytes | None = None
+    _crc: int | None = None
+    _damaged: Callable[[str], None] | None = None
 
     @property
     def size(self) -> int:
@@ -132,14 +137,26 @@ class FileContent:
     def chunks(self, start: int = 0) -> Iterator[bytes]:
         if start < len(self.prefix):
             yield self.prefix[start:]
+        crc = None if self._crc is None or start > len(self.prefix) else 0
         with spool_errors("read stored content"), open(self.path, "rb", buffering=0) as file:
             position = file.seek(max(0, start - len(self.prefix)))
             while position < self.file_size:
                 data = file.read(min(CHUNK, self.file_size - position))
                 if not data:
-                    raise SpoolError("stored content is shorter than it was")
+                    raise self._damage(f"has {position} of {self.file_size} octets")
                 position += len(data)
+                if crc is not None:
+                    crc = crc32(data, crc)
+                    if position == self.file_size and crc32(self.prefix, crc) != self._crc:
+                        raise self._damage(WRONG)
                 yield data
+
+    def _damage(self, trouble: str) -> SpoolError:
+        """Before the last octets are out: no next hop gets the end of it."""
+        error = f"the content file {os.path.basename(self.path)} {trouble}"
+        if self._damaged is not None:
+            self._damaged(error)
+        return SpoolError(error)
 
 
 def read_head(path: str, size: int) -> bytes:

@@ -92,7 +92,7 @@ class Indexer:
         self._work = self._then = self._index.noted = None
         self._behind = False
         self._not_before = time.monotonic() + self._measures.retry
-        self._seen = self._store.newest_number
+        self._seen = self._store.newest_number - self._measures.changes
 
     def finish(self) -> None:
         """All there is to do, at once: for who fills a spool, and for tests."""

@@ -2,18 +2,15 @@
 time; whoever asked judges the records that are found.
 
 What has keys is looked up in the index of the queue (index.py), what is held in one of its own. All else, and what is
-not indexed yet, is gone over in slices: records are JSON texts of our own making (codec.py), so that what must stand in
-the text of every record that is meant is known, and SQLite looks for it.
+not indexed yet, is gone over in slices, of which SQLite leaves what may be meant (clauses.py).
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from relaygw.core.index_keys import conditions_of
-from relaygw.core.owner import owner_of_sender
-from relaygw.core.patterns import Patterns
-from relaygw.core.record import Origin, Record
+from relaygw.core.record import Record
 from relaygw.core.selection import Selection
+from relaygw.spool.clauses import MARGIN, Clause, clauses_of
 from relaygw.spool.entries import expand, parts
 from relaygw.spool.index import Wanted, numbers_of
 from relaygw.spool.store import Store
@@ -24,10 +21,6 @@ SLICE = 2000
 FEW = 5000
 """Held messages up to which it is they that are gone over, whatever else is asked."""
 
-MARGIN = 1.0
-"""Seconds that an age may be off by: sums of times are rounded."""
-
-Clause = tuple[str, tuple[object, ...]]
 Page = tuple[tuple[Record, ...], str]
 
 
@@ -39,7 +32,7 @@ def search(
     No record behind `after` that is meant is left out; others may be among them. Ages are those of `now`."""
     if selection.ids:
         return _named(store, sorted(each for each in selection.ids if each > after), limit)
-    clauses = list(_clauses(selection))
+    clauses = list(clauses_of(selection, now))
     held = bool(selection.held or selection.held_for)
     wanted = _wanted(selection, now)
     if wanted is None or (held and _held_are_few(store, few)):
@@ -111,55 +104,3 @@ def _named(store: Store, ids: Sequence[str], limit: int) -> tuple[tuple[Record, 
 def _held_are_few(store: Store, few: int) -> bool:
     query = "SELECT 1 FROM message INDEXED BY message_held WHERE due = 9e999 LIMIT 1 OFFSET ?"
     return store.execute(query, (few,)).fetchone() is None
-
-
-def _clauses(selection: Selection) -> Iterator[Clause]:
-    """What must hold of the row of every record that is meant."""
-    if selection.logins and "" not in selection.logins:
-        yield _owned_by(sorted(selection.logins))
-    if selection.sender is not None and _names_all(selection.sender):
-        clause, owners = _owned_by(sorted({_owner(key) for key in selection.sender.addresses}))
-        yield f"({clause} OR instr(record, ?) > 0)", (*owners, '"login":')
-    for patterns in (selection.sender, selection.recipient):
-        if patterns is not None:
-            yield _one_of(list(_needles(patterns)))
-    if selection.listeners and "" not in selection.listeners:
-        yield _one_of([f'"listener":{json.dumps(listener)}' for listener in sorted(selection.listeners)])
-    if selection.findings:
-        yield _one_of([json.dumps(finding) for finding in sorted(selection.findings)])
-    if selection.message_id:
-        yield _one_of([json.dumps(selection.message_id)])
-    if selection.held is not None:
-        yield ("due = 9e999" if selection.held else "due < 9e999"), ()
-    if selection.quarantined:
-        yield _one_of(['"quarantined":true'])
-    if selection.origin is not None and selection.origin is not Origin.RECEIVED:
-        yield _one_of([f'"origin":"{selection.origin.value}"'])
-
-
-def _owned_by(owners: Sequence[str]) -> Clause:
-    return f"owner IN ({', '.join('?' * len(owners))})", tuple(owners)
-
-
-def _owner(key: str) -> str:
-    """Who owns what came from an address, unless somebody had logged in."""
-    local, _, domain = key.rpartition("@")
-    return owner_of_sender(local, domain)
-
-
-def _names_all(patterns: Patterns) -> bool:
-    """Whether they are addresses and nothing else."""
-    return bool(patterns.addresses) and not (patterns.domains or patterns.suffixes or patterns.null)
-
-
-def _one_of(needles: Sequence[str]) -> Clause:
-    return "(" + " OR ".join(["instr(record, ?) > 0"] * len(needles)) + ")" if needles else "0", tuple(needles)
-
-
-def _needles(patterns: Patterns) -> Iterator[str]:
-    """Addresses stand in a record as ["local","domain"], and the null reverse-path as null."""
-    domains = {key.rpartition("@")[2] for key in patterns.addresses} | set(patterns.domains)
-    yield from (f",{json.dumps(domain)}]" for domain in sorted(domains))
-    yield from (f'{json.dumps(suffix)[1:-1]}"]' for suffix in patterns.suffixes)
-    if patterns.null:
-        yield '"sender":null'

@@ -130,7 +130,16 @@ class SqliteSpool:
         except BaseException:
             store.close()
             raise
+        store.doubt = self._set_aside
         return store
+
+    def _set_aside(self, queue_id: str, error: str) -> None:
+        """Whoever reads a content file may find out that it is damaged, in whatever thread; in the spool's own it is
+        on its way to whoever asked, and told by him."""
+        if self._open and self._threaded:
+            job = Call(action=lambda store: store.set_aside(queue_id, error))
+            job.answer.addErrback(lambda _: None)  # it is found out again
+            self._writer.put(job)
 
     def _sweep(self, store: Store) -> None:
         """Give back the claims of the last owner, remove files without a message, set aside messages without a file."""

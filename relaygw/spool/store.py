@@ -8,7 +8,8 @@ import contextlib
 import math
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from functools import partial
 from zlib import crc32
 
 from relaygw.core.content import BytesContent, Content
@@ -16,6 +17,7 @@ from relaygw.core.owner import owner_of
 from relaygw.core.record import Record
 from relaygw.interfaces import Found, Mark, Settlement, SpoolError
 from relaygw.spool.codec import CodecError, decode_record
+from relaygw.spool.digest import inline_fault
 from relaygw.spool.entries import Damage, Entry, RecordChange, change_of, expand, parts
 from relaygw.spool.files import ContentFiles, FileContent, read_head
 from relaygw.spool.index import Index
@@ -34,7 +36,8 @@ _UNCLAIMED_OF = (
 
 
 class Store:
-    """`written` estimates the octets that went into the log since it was last copied into the database."""
+    """`written` estimates the octets that went into the log since it was last copied into the database. `doubt` is told,
+    in any thread, of a message whose content file was read and is not what was stored."""
 
     def __init__(self, path: str, files: ContentFiles) -> None:
         self.files = files
@@ -45,6 +48,7 @@ class Store:
         self._number = self._one(
             "SELECT (SELECT count(*) FROM message) - (SELECT count(*) FROM message WHERE damage IS NOT NULL)"
         )[0]
+        self.doubt: Callable[[str, str], None] = lambda queue_id, error: None
         self._discarded: list[str] = []
         self._damages: list[Damage] = []
         self._lately: dict[str, tuple[bytes, Record]] = {}
@@ -299,7 +303,7 @@ class Store:
 
     def content(self, queue_id: str) -> Content | None:
         query = (
-            "SELECT file, size, prefix, data FROM message JOIN content ON content.id = message.id "
+            "SELECT file, size, prefix, data, crc FROM message JOIN content ON content.id = message.id "
             "WHERE queue_id = ? AND damage IS NULL"
         )
         row = self._connection.execute(query, (queue_id,)).fetchone()
@@ -307,10 +311,18 @@ class Store:
             if self.exists(queue_id):
                 self.set_aside(queue_id, "the content is missing")
             return None
-        file, size, prefix, data = row
+        file, size, prefix, data, crc = row
         if not file:
+            return self._inline_content(queue_id, size, prefix, data, crc)
+        return self._file_content(queue_id, prefix, file, size, crc)
+
+    def _inline_content(self, queue_id: str, size: int, prefix: bytes, data: bytes, crc: int | None) -> Content | None:
+        """As it was stored, or set aside."""
+        fault = inline_fault(size, prefix, data, crc)
+        if not fault:
             return BytesContent(prefix + data)
-        return self._file_content(queue_id, prefix, file, size)
+        self.set_aside(queue_id, f"the content {fault}")
+        return None
 
     def named(self, queue_ids: Sequence[str]) -> tuple[Record, ...]:
         rows: list[tuple[str, bytes]] = []
@@ -324,17 +336,17 @@ class Store:
         found: dict[str, Content | None] = {}
         for some in parts(queue_ids):
             query = (
-                "SELECT queue_id, prefix, data FROM message JOIN content ON content.id = message.id "
+                "SELECT queue_id, size, prefix, data, crc FROM message JOIN content ON content.id = message.id "
                 "WHERE file = '' AND damage IS NULL AND queue_id IN ?*"
             )
-            for queue_id, prefix, data in self._connection.execute(expand(query, len(some)), some):
-                found[queue_id] = BytesContent(prefix + data)
+            for row in self._connection.execute(expand(query, len(some)), some).fetchall():
+                found[row[0]] = self._inline_content(*row)
         for queue_id in queue_ids:
             if queue_id not in found:
                 found[queue_id] = self.content(queue_id)
         return {queue_id: content for queue_id, content in found.items() if content is not None}
 
-    def _file_content(self, queue_id: str, prefix: bytes, file: str, size: int) -> Content | None:
+    def _file_content(self, queue_id: str, prefix: bytes, file: str, size: int, crc: int | None) -> Content | None:
         path = self.files.path(file)
         try:
             found = os.stat(path).st_size
@@ -344,7 +356,7 @@ class Store:
             self.set_aside(queue_id, f"the content file {file} has {found} of {size} octets" if found >= 0 else
                            f"the content file {file} is missing")  # fmt: skip
             return None
-        return FileContent(prefix, path, size, read_head(path, size))
+        return FileContent(prefix, path, size, read_head(path, size), crc, partial(self.doubt, queue_id))
 
     def named_files(self) -> dict[str, str]:
         """The content files that messages name, each with its queue id."""

@@ -13,6 +13,7 @@ import attrs
 
 from relaygw.core.owner import owner_of
 from relaygw.spool.codec import CodecError
+from relaygw.spool.digest import WRONG, inline_fault
 from relaygw.spool.reading import Reading, Row
 
 MOST = 1000
@@ -115,10 +116,8 @@ def faults(reading: Reading, row: Row) -> Iterator[str]:
 
 
 def _inline_faults(row: Row) -> Iterator[str]:
-    if len(row.data) != row.size:
-        yield f"the content has {len(row.data)} of {row.size} octets"
-    elif row.crc is not None and crc32(row.prefix, crc32(row.data)) != row.crc:
-        yield "the content is not what was stored: its digest is wrong"
+    if fault := inline_fault(row.size, row.prefix, row.data, row.crc):
+        yield f"the content {fault}"
 
 
 def _file_faults(reading: Reading, row: Row) -> Iterator[str]:
@@ -136,7 +135,7 @@ def _file_faults(reading: Reading, row: Row) -> Iterator[str]:
     if size != row.size:
         yield f"the content file {row.file} has {size} of {row.size} octets"
     elif row.crc is not None and crc32(row.prefix, crc) != row.crc:
-        yield f"the content file {row.file} is not what was stored: its digest is wrong"
+        yield f"the content file {row.file} {WRONG}"
 
 
 def _leftovers(reading: Reading, found: Verified) -> None:

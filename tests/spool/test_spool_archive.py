@@ -1,5 +1,6 @@
 """Out of one spool and into another, octet for octet, field for field, and once; what is damaged is refused by name."""
 
+import hashlib
 import io
 import json
 import tarfile
@@ -20,7 +21,8 @@ from relaygw.core.events import Event, Imported
 from relaygw.core.record import Progress, Record
 from relaygw.interfaces import ISink, Settlement, SpoolError
 from relaygw.spool.adoption import REMEMBERED
-from relaygw.spool.archive import END, ArchiveError, Ending, Item, Writer, read_head, read_item
+from relaygw.spool.archive import END, MAX_JSON, ArchiveError, Ending, Item, Writer, read_head, read_item
+from relaygw.spool.codec import encode_record
 from relaygw.spool.desk import SpoolDesk
 from relaygw.spool.reading import Reading
 from relaygw.spool.sqlite import SqliteSpool
@@ -56,6 +58,7 @@ def write(source: SqliteSpool, path: Path, archive: str = "one") -> Path:
             writer.put(row.record(), reading.content(row))
         writer.close()
     assert writer.messages == len(MESSAGES)
+    assert writer.octets == sum(len(PREFIX) + len(data) for _, data in MESSAGES)
     return path
 
 
@@ -312,6 +315,93 @@ def tar_with(path: Path, *members: tuple[str, bytes, dict[str, str]]) -> Path:
             info.size, info.pax_headers = len(data), headers
             tar.addfile(info, io.BytesIO(data))
     return path
+
+
+def envelope(record: Record, data: bytes, **more: object) -> bytes:
+    told = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "record": json.loads(encode_record(record))}
+    return json.dumps(told | more).encode()
+
+
+MAIL, GOOD = b"Subject: x\r\n\r\n", make_record("Q", size=14)
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        (envelope(GOOD, MAIL), ""),
+        (envelope(GOOD, MAIL, size=13), "its content has 14 octets, and its envelope says 13"),
+        (envelope(GOOD, MAIL, sha256="0" * 64), "its content is not what was exported: the digest is wrong"),
+        (envelope(make_record("R", size=14), MAIL), "its envelope is that of 'R'"),
+        (envelope(progressed(GOOD, Progress.DELIVERED), MAIL), "none of its recipients waits"),
+        (envelope(GOOD, MAIL)[:-1], "messages/Q.json is not JSON"),
+        (b"[" * 100_000, "messages/Q.json is not JSON"),
+        (b'"text"', "messages/Q.json is not a JSON object"),
+    ],
+)
+def test_an_envelope_that_does_not_belong_to_its_content_is_refused(told: bytes, problem: str, tmp_path: Path) -> None:
+    path = tar_with(tmp_path / "a.tar", ("messages/Q.eml", MAIL, {}), ("messages/Q.json", told, {}), (END, b"{}", {}))
+    with path.open("rb") as file:
+        item = read_item(file, read_head(file).offset, lambda data: None)
+        assert isinstance(item, Item)
+        assert (item.queue_id, item.problem, item.record) == ("Q", problem, None if problem else GOOD)
+        assert read_item(file, item.offset, lambda data: None) == Ending(problem="")
+
+
+def test_what_does_not_belong_there_is_passed_over_one_by_one(tmp_path: Path) -> None:
+    path = tar_with(
+        tmp_path / "a.tar",
+        ("other.txt", b"x", {}),
+        ("messages/../Q.eml", b"x", {}),
+        ("messages/A.json", b"{}", {}),
+        ("messages/B.eml", MAIL, {}),
+        ("messages/C.json", b"{}", {}),
+        ("messages/Q.eml", MAIL, {}),
+        ("messages/Q.json", envelope(GOOD, MAIL), {}),
+        ("messages/D.eml", MAIL, {}),
+    )
+    found = []
+    with path.open("rb") as file:
+        offset = read_head(file).offset
+        while isinstance(item := read_item(file, offset, lambda data: None), Item):
+            found.append((item.queue_id, item.problem))
+            offset = item.offset
+    assert found == [
+        ("", "'other.txt' does not belong here"),
+        ("", "'messages/../Q.eml' does not belong here"),
+        ("A", "its content is missing"),
+        ("B", "its envelope is missing"),
+        ("C", "its content is missing"),
+        ("Q", ""),
+    ]
+    assert item == Ending(problem="the archive is not whole: it ends within D")
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])
+def test_what_is_no_file_is_not_followed(kind: bytes, archive: Path) -> None:
+    """Neither for a content nor for an envelope, nor as the head itself."""
+    for name in ("relaygw-archive.json", "messages/Q.eml", "messages/Q.json"):
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            for member in ("messages/Q.eml", "messages/Q.json") if name.endswith("Q.json") else (name,):
+                info = tarfile.TarInfo(member)
+                info.type, info.linkname = (kind, str(archive)) if member == name else (tarfile.REGTYPE, "")
+                tar.addfile(info)
+        if name.startswith("messages"):
+            item = read_item(file, 0, lambda data: None)
+            assert isinstance(item, Item)
+            assert (item.record, bool(item.problem)) == (None, True)
+        else:
+            with pytest.raises(ArchiveError):
+                read_head(file)
+
+
+@pytest.mark.parametrize(("size", "words"), [(MAX_JSON, "not a tar file"), (MAX_JSON + 1, "too large")])
+def test_json_is_read_up_to_a_size(size: int, words: str) -> None:
+    """What it says is its size counts: there is nothing behind it here."""
+    info = tarfile.TarInfo("relaygw-archive.json")
+    info.size = size
+    with pytest.raises(ArchiveError, match=words):
+        read_head(io.BytesIO(info.tobuf()))
 
 
 def test_a_content_with_holes_is_refused_without_being_written(tmp_path: Path) -> None:

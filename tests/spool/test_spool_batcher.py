@@ -118,3 +118,62 @@ def test_a_batch_that_raises_stops_nothing() -> None:
     batcher.start()
     batcher.stop()
     assert served == [["n1"], ["n2"]]
+
+
+class Chores:
+    """So many pieces; what is put comes between two of them."""
+
+    def __init__(self, pieces: int, *, overdue: bool = False) -> None:
+        self.left = pieces
+        self.done = threading.Event()
+        self._overdue = overdue
+
+    def overdue(self) -> bool | None:
+        return self._overdue if self.left else None
+
+    def piece(self) -> None:
+        self.left -= 1
+        if not self.left:
+            self.done.set()
+
+
+def chored(chores: Chores) -> Bench:
+    bench = Bench()
+    bench.batcher = Batcher("test", bench._serve, 100, lambda item: HASTE[item[0]], chores)
+    return bench
+
+
+def test_chores_are_done_while_nothing_comes() -> None:
+    chores = Chores(5)
+    bench = chored(chores)
+    bench.batcher.start()
+    assert chores.done.wait(10)
+    bench.put("n1")
+    bench.batcher.stop()
+    assert bench.batches == [["n1"]]
+
+
+def test_whoever_comes_goes_before_a_chore() -> None:
+    chores = Chores(1_000_000)
+    bench = chored(chores)
+    bench.put("n1", "l1", "r1")
+    bench.batcher.start()
+    bench.batcher.stop()
+    assert [item for batch in bench.batches for item in batch] == ["n1", "l1", "r1"]
+    assert chores.left > 0
+
+
+def test_a_chore_that_is_overdue_is_done_before_what_came() -> None:
+    left: list[int] = []
+    chores = Chores(3, overdue=True)
+    bench = chored(chores)
+    serve = bench._serve
+
+    def watched(items: list[str]) -> None:
+        left.append(chores.left)
+        serve(items)
+
+    bench.batcher._serve = watched
+    bench.put("n1")
+    assert bench.run() == [["n1"]]
+    assert left == [0]

@@ -1,20 +1,28 @@
 """The index of the queue: at any moment of its making, whatever becomes of the messages, it leaves nothing out; and
 what has keys is found without going over the queue."""
 
-from collections.abc import Awaitable, Iterator
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from ipaddress import ip_network
+from pathlib import Path
+from queue import Empty, SimpleQueue
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import attrs
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaygw.core.address import Address
+from relaygw.core.index_keys import VERSION
 from relaygw.core.lifecycle import Order, Verb, operate
+from relaygw.core.outcome import deferred
 from relaygw.core.patterns import compile_patterns
 from relaygw.core.record import Detour, Origin, Progress, Record
 from relaygw.core.selection import Selection
@@ -32,7 +40,7 @@ DOMAINS = ("example.org", "mail.example.org", "a.b.c.d.e.f.g.example.com", "exam
 
 
 def now(coroutine: Awaitable[T]) -> T:
-    return SynchronousTestCase().successResultOf(Deferred.fromCoroutine(coroutine))  # type: ignore[arg-type, no-any-return]
+    return SynchronousTestCase().successResultOf(Deferred.fromCoroutine(coroutine))  # type: ignore[arg-type]
 
 
 def varied(queue_id: str, chance: Random) -> Record:
@@ -51,6 +59,7 @@ def varied(queue_id: str, chance: Random) -> Record:
         arrived=NOW - 100 * chance.randrange(10),
         login=chance.choice(("", "alice", "bob")),
         client=chance.choice(("", "192.0.2.7", "192.0.2.9", "::ffff:192.0.2.7", "2001:db8::1")),
+        size=chance.choice((1999, 2000)),
         listener=chance.choice(("mx", "submission")),
         message_id=f"<\udcff{chance.randrange(4)}@example.org>",
         header_from=chance.choice(("", *DOMAINS)),
@@ -98,8 +107,13 @@ GONE_OVER = (
     Selection(held_for="RULE"),
     Selection(held=False),
     Selection(clients=(ip_network("192.0.0.0/8", strict=False),)),
-    Selection(reply="451"),
-    Selection(min_attempts=1),
+    Selection(clients=(ip_network("0.0.0.0/0"), ip_network("::/0"))),
+    Selection(reply="451 4.4.1 GREY"),
+    Selection(reply='"' + "later"),
+    Selection(reply="\u017fo"),
+    Selection(min_attempts=2),
+    Selection(larger_than=1999),
+    Selection(smaller_than=2000, held=False),
 )
 
 
@@ -159,6 +173,14 @@ class Life:
             state = attrs.evolve(record.recipients[0], progress=Progress.DELIVERED)
             now(self.spool.settle(Settlement(record=attrs.evolve(record, recipients=(state, *record.recipients[1:])))))
 
+    def defer(self) -> None:
+        for record in self._some():
+            address = record.recipients[0].address
+            text = self.chance.choice(("Greylisted", "come\nback", '"later"', "\u017forry", "no\tspace"))
+            last = deferred(address, self.chance.choice(("", "4.4.1")), text)
+            state = attrs.evolve(record.recipients[0], last=last, attempts=record.recipients[0].attempts + 1)
+            now(self.spool.settle(Settlement(record=attrs.evolve(record, recipients=(state, *record.recipients[1:])))))
+
     def sweep(self) -> None:
         """Most of the queue goes."""
         for record in self.records():
@@ -210,26 +232,27 @@ class Life:
         records = self.records()
         for selection in (*INDEXED, *GONE_OVER):
             wanted = [record.queue_id for record in records if selection.matches(record, NOW)]
-            for limit, rows in ((1, 3), (7, 2000)):
-                assert list(self.found(selection, limit, rows)) == wanted, f"{selection} in pages of {limit}"
+            limit, rows = self.chance.choice(((2, 3), (7, 2000)))
+            assert list(self.found(selection, limit, rows)) == wanted, f"{selection} in pages of {limit}"
 
     def found(self, selection: Selection, limit: int, rows: int) -> Iterator[str]:
-        after = "!"
-        while after:
-            store = self.store
-            with store.transaction():
-                page, after = search(store, selection, after.strip("!"), limit, NOW, rows=rows, few=rows)
+        after = ""
+        while True:
+            with self.store.transaction():
+                page, after = search(self.store, selection, after, limit, NOW, rows=rows, few=rows)
             assert len(page) <= limit
             yield from (record.queue_id for record in page if selection.matches(record, NOW))
+            if not after:
+                return
 
 
 STEPS = (
-    "add_many", "add_many", "add_many", "add", "index", "index", "index", "operate", "deliver", "sweep", "undo",
-    "exchange", "tear", "mend", "die",
+    "add_many", "add_many", "add_many", "add", "index", "index", "index", "operate", "defer", "deliver", "sweep",
+    "undo", "exchange", "tear", "mend", "die",
 )  # fmt: skip
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 1 << 30)), min_size=10, max_size=40))
 def test_what_is_found_is_what_going_over_all_finds(steps: list[tuple[str, int]]) -> None:
     with TemporaryDirectory() as folder:
@@ -242,6 +265,169 @@ def test_what_is_found_is_what_going_over_all_finds(steps: list[tuple[str, int]]
         life.spool._let_go()
 
 
+@settings(max_examples=50)
 @given(st.sets(st.integers(0, 65535)))
 def test_places_come_back(places: set[int]) -> None:
     assert set(unpack(pack(sorted(places)))) == places
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    life = Life(str(tmp_path))
+    yield life
+    life.spool._let_go()
+
+
+def filled(life: Life, number: int) -> None:
+    """So many messages, and all of them indexed but the newest."""
+    for each in range(number):
+        life.newest += 1
+        now(store(life.spool, varied(f"{life.newest:06}", Random(each))))
+    while life.spool._engine.overdue() is not None:
+        life.spool._engine.piece()
+
+
+@pytest.mark.parametrize(("messages", "parts"), [(5, 0), (6, 1), (9, 1), (10, 2)])
+def test_a_short_queue_and_the_newest_of_a_long_one_are_not_indexed(messages: int, parts: int, life: Life) -> None:
+    filled(life, messages)
+    assert len(life.store.index.parts) == parts
+    assert life.store.execute("SELECT count(*) FROM index_key").fetchone()[0] > 0 or not parts
+
+
+def test_what_is_delivered_at_once_writes_nothing_of_the_index(life: Life) -> None:
+    filled(life, 10)
+    life.store._connection.set_trace_callback((asked := list[str]()).append)
+    for number in range(20):
+        record = make_record(f"9{number:05}")
+        now(store(life.spool, record, lease=NOW + 300))
+        now(life.spool.settle(Settlement(record=progressed(record, Progress.DELIVERED))))
+    assert [query for query in asked if "index_" in query] == []
+    while life.spool._engine.overdue() is not None:
+        life.spool._engine.piece()
+    assert [query for query in asked if "index_" in query and not query.startswith(("SELECT", "DELETE"))] == []
+
+
+def test_nothing_of_the_queue_is_gone_over_for_what_has_keys(life: Life) -> None:
+    """But for the newest, in their order; what is read is read by its queue id."""
+    filled(life, 40)
+    mark = life.store.index.mark
+    life.store._connection.set_trace_callback((asked := list[str]()).append)
+    for selection in (*INDEXED, Selection(held=True), Selection(held_for="RULE")):
+        list(life.found(selection, 100, 2000))
+    life.store._connection.set_trace_callback(None)
+    plans = {
+        (query, detail)
+        for query in asked
+        if query.startswith("SELECT")
+        for _, _, _, detail in life.store.execute(f"EXPLAIN QUERY PLAN {query}")
+    }
+    assert len(plans) > 50
+    walks = {plan for plan in plans if plan[1].startswith("SCAN") or "TEMP B-TREE" in plan[1]}
+    assert [plan for plan in walks if not plan[1].endswith("INDEX message_held")] == []
+    ranges = {query for query, detail in plans if "(queue_id>?" in detail and "message" in detail}
+    assert ranges
+    assert [query for query in ranges if f"'{mark}'" not in query and "message_held" not in query] == []
+
+
+def test_a_message_that_is_exchanged_while_it_is_indexed_is_found_by_its_new_keys(life: Life) -> None:
+    """Of the loose ones those are not let go of that were touched since they were read."""
+    filled(life, 10)
+    engine = life.spool._engine
+    for number in range(3):
+        now(store(life.spool, attrs.evolve(make_record(f"00000{number}"), login="before")))
+    assert life.store.index.loose == 3
+    engine.piece()
+    now(life.spool.settle(Settlement(record=progressed(make_record("000000"), Progress.DELIVERED))))
+    now(store(life.spool, attrs.evolve(make_record("000000"), login="after")))
+    while engine.overdue() is not None:
+        engine.piece()
+    assert list(life.found(Selection(logins=frozenset({"after"})), 9, 9)) == ["000000"]
+    assert list(life.found(Selection(logins=frozenset({"before"})), 9, 9)) == ["000001", "000002"]
+
+
+def test_what_was_begun_when_the_process_died_is_cleared_away(life: Life) -> None:
+    filled(life, 5)
+    for number in range(5):
+        now(store(life.spool, varied(f"2{number:05}", Random(number))))
+    count = "SELECT count(*) FROM index_key"
+    while not life.store.execute(count).fetchone()[0]:
+        life.spool._engine.piece()
+    assert life.store.index.parts == []
+    life.die()
+    assert life.store.index.mark == ""
+    life.check()
+    filled(life, 0)
+    rows = life.store.execute("SELECT DISTINCT part FROM index_key").fetchall()
+    assert rows == [(part.number,) for part in life.store.index.parts]
+    assert rows != []
+    life.check()
+
+
+def test_an_index_of_other_keys_counts_for_nothing_and_is_made_anew(life: Life) -> None:
+    filled(life, 20)
+    life.store.execute("UPDATE index_state SET version = ?", (VERSION + 1,))
+    life.store.execute("UPDATE index_key SET places = x''")
+    life.die()
+    life.check()
+    filled(life, 0)
+    assert life.store.index.current
+    assert life.store.index.messages >= 16
+    life.check()
+
+
+def test_parts_of_which_most_is_gone_are_dissolved_and_their_rows_go(life: Life) -> None:
+    filled(life, 60)
+    before = life.store.execute("SELECT count(*) FROM index_key").fetchone()[0]
+    for record in life.records()[:50]:
+        now(life.spool.settle(Settlement(record=progressed(record, Progress.DELIVERED))))
+    filled(life, 0)
+    assert life.store.index.messages <= 10
+    assert life.store.execute("SELECT count(*) FROM index_key").fetchone()[0] < before / 4
+    life.check()
+
+
+def test_while_the_disk_is_full_mail_goes_on_and_afterwards_the_index_is_made(life: Life) -> None:
+    for number in range(300):
+        now(store(life.spool, varied(f"{number:06}", Random(number))))
+    pages = life.store.execute("PRAGMA page_count").fetchone()[0]
+    life.store.execute(f"PRAGMA max_page_count = {pages}")
+    for _ in range(200):
+        if life.spool._engine.overdue() is not None:
+            life.spool._engine.piece()
+    stuck = life.store.index.messages
+    assert stuck < 296
+    life.check()
+    life.store.execute("PRAGMA max_page_count = 1000000")
+    filled(life, 0)
+    assert life.store.index.messages > stuck
+    life.check()
+
+
+class Reactor:
+    """What the threads say is heard when somebody listens."""
+
+    def __init__(self) -> None:
+        self.said: SimpleQueue[Callable[[], object]] = SimpleQueue()
+
+    def callFromThread(self, function: Callable[..., object], *args: object) -> None:
+        self.said.put(partial(function, *args))
+
+    def hear_until(self, true: Callable[[], bool]) -> None:
+        end = time.monotonic() + 10
+        while not true():
+            assert time.monotonic() < end
+            with contextlib.suppress(Empty):
+                self.said.get(timeout=0.005)()
+
+
+def test_a_spool_in_its_thread_indexes_while_nothing_comes(tmp_path: Path) -> None:
+    reactor = Reactor()
+    spool = SqliteSpool(str(tmp_path), reactor, index=SMALL)  # type: ignore[arg-type]  # as much of it as is used
+    spool.open()
+    made = [Deferred.fromCoroutine(store(spool, varied(f"{number:06}", Random(number)))) for number in range(40)]
+    reactor.hear_until(lambda: spool._engine.open().index.messages >= 36)
+    assert all(each.called for each in made)
+    found = Deferred.fromCoroutine(spool.search(Selection(quarantined=True), "", 100, NOW))
+    reactor.hear_until(lambda: found.called)
+    closed = Deferred.fromCoroutine(spool.close())
+    reactor.hear_until(lambda: closed.called)
