@@ -25,7 +25,8 @@ Life of a message, in the order of the folders (a test fails where a name below 
     relaygw.plugins     the door by which all exchangeable parts come in, ours too
     relaygw.control     the operator's socket, the metrics and the web page; relaygw.cli is the `relaygw` command
     relaygw.testing     fakes and suites for those who write plugins
-    relaygw.bridge, relaygw.tasks, relaygw.secret   the border to Deferreds, work in the background, a kept secret
+    relaygw.bridge, relaygw.tasks, relaygw.secret, relaygw.durable   the border to Deferreds, work in the background,
+                        a kept secret, files that survive a power cut
     relaygw.tap, relaygw.gateway, relaygw.config    the only places that know every part
 
 Layers point downwards only: ingress, filters, queue, egress, mailbox, control → core, interfaces; siblings meet in

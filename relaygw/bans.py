@@ -7,7 +7,6 @@ cannot be read is put aside and told: bans begin anew rather than keep the servi
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 
+from relaygw import durable
 from relaygw.bridge import deferred
 from relaygw.config.schema import Config
 from relaygw.core.bans import Ban, Bans, Known, Policy
@@ -67,18 +67,7 @@ def dump(bans: Bans) -> str:
 
 def save(path: str, text: str) -> None:
     """Replace the file; raises OSError."""
-    folder = os.path.dirname(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=".bans-", dir=folder)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    durable.replace(path, text)
 
 
 class BanBook:

@@ -7,12 +7,12 @@ A rule of an operator goes before those of the configuration. One that cannot be
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from relaygw import durable
 from relaygw.config.problem import Path, spell
 from relaygw.config.schema import Config, HoldConfig
 from relaygw.config.structure import Reader
@@ -230,27 +230,7 @@ class HoldBook:
             {"rule": each.given, "since": each.since, "until": None if each.until == float("inf") else each.until}
             for each in kept.values()
         ]
-        folder = os.path.dirname(self._path)
-        descriptor, temporary = tempfile.mkstemp(prefix=".holds-", dir=folder)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump({"rules": rows}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
-            _sync(folder)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-
-
-def _sync(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        durable.replace(self._path, json.dumps({"rules": rows}))
 
 
 def _given(config: HoldConfig) -> Mapping[str, Any]:

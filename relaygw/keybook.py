@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import cattrs
 
-from relaygw import keys
+from relaygw import durable, keys
 from relaygw.config.schema import Config, DkimKeyConfig
 from relaygw.core.dkim_rotation import Key, Ring, Times, to_keep, with_configured
 
@@ -173,25 +173,7 @@ def _lock_file(path: str, folder: str) -> int:
 
 def _write(path: str, ring: Ring) -> None:
     """Replace the book: what it held, or what it holds now, survives power loss."""
-    folder, new = os.path.dirname(path), f"{path}.new"
     try:
-        with contextlib.suppress(FileNotFoundError):  # of a writer that was killed
-            os.unlink(new)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="ascii") as file:
-            keys.give_away(descriptor, Path(folder))
-            file.write(_document(ring, folder))
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(new, path)
-        _sync(folder)
+        durable.replace(path, _document(ring, os.path.dirname(path)))
     except OSError as error:
         raise BookError(f"the book of keys {path} cannot be written: {error.strerror}") from None
-
-
-def _sync(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from relaygw.cli.answer import UsageError
+from relaygw.durable import sync_directory
 
 
 def refuse_existing(folder: Path, names: Iterable[str]) -> None:
@@ -23,7 +24,8 @@ def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
             path = folder / name
             written += _make_folders(path.parent)
             _write(path, data, written)
-        _sync_folders({path.parent for path in written})
+        for folder in {path.parent for path in written}:
+            sync_directory(str(folder))
     except BaseException:
         _take_back(written)
         raise
@@ -49,15 +51,6 @@ def _write(path: Path, data: bytes, written: list[Path]) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folders(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _take_back(written: list[Path]) -> None:

@@ -20,6 +20,7 @@ from relaygw.cli.context import Context
 from relaygw.cli.queue_text import amount
 from relaygw.cli.spool_access import desk_of, near_desk, reading_of
 from relaygw.control.shapes import Json
+from relaygw.durable import sync_directory
 
 if TYPE_CHECKING:
     from relaygw.core.record import Record
@@ -122,7 +123,7 @@ def _write_file(path: str, context: Context, given: "Callable[[Record], bool]", 
         with suppress(OSError):
             os.unlink(part)
         raise
-    _sync_folder(path)
+    sync_directory(os.path.dirname(os.path.abspath(path)))
     return document
 
 
@@ -162,14 +163,6 @@ def _write_archive(file: IO[bytes], context: Context, meant: "Callable[[Record],
         writer.close()
         progress(total, total)
     return {"archive": archive, "messages": writer.messages, "octets": writer.octets, "skipped": skipped}
-
-
-def _sync_folder(path: str) -> None:
-    descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def import_(options: argparse.Namespace, context: Context) -> Answer:

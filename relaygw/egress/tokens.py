@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
+from relaygw import durable
 from relaygw.core.oauth import Flow, OauthError, Token, parse_token, token_request
 from relaygw.egress import assertions
 from relaygw.egress.https import Https, HttpsError
@@ -181,13 +182,8 @@ class Tokens:
         """Written and synced before it is relied on: the one before it may be void already."""
         try:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
-            unfinished = f"{self._file(source)}.new"
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump({"for": _digest(configured), "refresh_token": refresh}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, self._file(source))
+            kept = {"for": _digest(configured), "refresh_token": refresh}
+            durable.replace(self._file(source), json.dumps(kept))
         except OSError as error:
             raise OauthError(f"a new refresh token cannot be kept in {self._folder}: {error.strerror}") from None
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from relaygw.durable import sync_directory
 from relaygw.mailbox import maildir
 from relaygw.mailbox.index import Index
 from relaygw.mailbox.maildir import CUR, Name
@@ -114,7 +115,7 @@ class AccountFiles:
             raise NoSuchFolder(f"there is no folder {name!r}")
         away = tempfile.mkdtemp(prefix=_REMOVED, dir=self._path)
         os.rename(self._directory(name), os.path.join(away, "folder"))
-        maildir.sync_directory(self._path)
+        sync_directory(self._path)
         state = self._states.pop(name, None)
         if state is not None:
             state.vanish()
@@ -143,7 +144,7 @@ class AccountFiles:
             folder_directory(new)  # a name too long is found before anything moves
         for old, new in pairs:
             os.rename(self._directory(old), self._directory(new))
-        maildir.sync_directory(self._path)
+        sync_directory(self._path)
         self._index.rename(pairs)
         for old, new in pairs:
             state = self._states.pop(old, None)
@@ -210,7 +211,7 @@ class AccountFiles:
         text = "".join(f"{folder_directory(entry)[1:] or INBOX}\n" for entry in sorted(names))
         written = maildir.write_message(self._path, [text.encode("ascii")])
         os.replace(written.temporary, os.path.join(self._path, _SUBSCRIPTIONS))
-        maildir.sync_directory(self._path)
+        sync_directory(self._path)
 
 
 def _at_or_below(name: str, parent: str) -> bool:

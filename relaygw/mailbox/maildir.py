@@ -15,6 +15,7 @@ from io import FileIO
 import attrs
 
 from relaygw.core.content import CHUNK, read_head, split_head
+from relaygw.durable import sync_directory
 from relaygw.mailbox.values import Flag, Flags
 
 NEW, CUR, TMP = "new", "cur", "tmp"
@@ -250,14 +251,6 @@ def discard(path: str) -> None:
         os.unlink(path)
     except OSError:
         return
-
-
-def sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class StoredContent:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import attrs
 
+from relaygw.durable import sync_directory
 from relaygw.mailbox import maildir
 from relaygw.mailbox.index import FolderRow, Index
 from relaygw.mailbox.maildir import CUR, NEW, Listing, Measured, Name, StoredContent, Written, parse_name
@@ -332,7 +333,7 @@ class FolderState:
 
     def sync(self) -> None:
         for place in (NEW, CUR):
-            maildir.sync_directory(os.path.join(self.path, place))
+            sync_directory(os.path.join(self.path, place))
 
     # --- the one place where files, index and memory come together ---
 

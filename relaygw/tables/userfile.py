@@ -12,13 +12,13 @@ import os
 import re
 import secrets
 import stat
-import tempfile
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import attrs
 
+from relaygw import durable
 from relaygw.core import scram
 from relaygw.core.scram import ScramError, ScramKeys
 from relaygw.tables.passwords import hash_password, is_hash
@@ -190,35 +190,4 @@ def _give_to_owner(descriptor: int, path: str) -> None:
 
 def _replace(path: str, text: str) -> None:
     parse_users(text)
-    folder = os.path.dirname(os.path.abspath(path))
-    descriptor, temporary = tempfile.mkstemp(prefix=".users-", dir=folder)
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            _keep_owner(path, descriptor)
-            os.fsync(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    _sync_folder(folder)
-
-
-def _keep_owner(path: str, descriptor: int) -> None:
-    """Edited by root, the file stays readable by the service's user."""
-    if os.geteuid() != 0:
-        return
-    try:
-        old = os.stat(path)
-    except FileNotFoundError:
-        old = os.stat(os.path.dirname(os.path.abspath(path)))
-    os.fchown(descriptor, old.st_uid, old.st_gid)
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    durable.replace(path, text)
