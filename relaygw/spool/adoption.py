@@ -8,7 +8,7 @@ from relaygw.core.record import Record
 from relaygw.interfaces import SpoolError
 from relaygw.spool.codec import CodecError, decode_record
 from relaygw.spool.digest import WRONG, inline_fault
-from relaygw.spool.entries import Entry
+from relaygw.spool.entries import Damage, Entry
 from relaygw.spool.files import FileContent
 from relaygw.spool.store import Store
 
@@ -89,6 +89,12 @@ def _file_fault(store: Store, file: str, size: int, prefix: bytes, _: bytes, crc
     except (OSError, SpoolError):
         return f"file {file} {WRONG}"
     return ""
+
+
+def damaged(store: Store) -> tuple[Damage, ...]:
+    """Every message that was set aside."""
+    query = "SELECT queue_id, damage FROM message WHERE damage IS NOT NULL ORDER BY queue_id"
+    return tuple(Damage(queue_id, error) for queue_id, error in store.execute(query))
 
 
 def remove(store: Store, queue_id: str) -> bool:

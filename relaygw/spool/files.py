@@ -6,6 +6,7 @@ is left over from a crash and goes. Directory 0700, files 0600.
 """
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -18,6 +19,8 @@ from relaygw.interfaces import SpoolError
 from relaygw.spool.digest import WRONG
 
 _SUFFIX = ".content"
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
+"""What keeps us from reading any file at all."""
 
 
 @contextlib.contextmanager
@@ -169,3 +172,20 @@ def read_head(path: str, size: int) -> bytes:
             if b"\r\n\r\n" in data:
                 break
         return split_head(data)
+
+
+def look(path: str, size: int) -> tuple[str, bytes]:
+    """What is wrong with a file that should have so many octets, "" for nothing, and the header section at its start.
+
+    Raises SpoolError where nothing is wrong with the file, but with us.
+    """
+    try:
+        found = os.stat(path).st_size
+        return ("", read_head(path, size)) if found >= size else (f"has {found} of {size} octets", b"")
+    except FileNotFoundError:
+        return "is missing", b""
+    except (OSError, SpoolError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError) or cause.errno in _OURS:
+            raise SpoolError(str(error)) from error
+        return f"cannot be read: {cause.strerror or cause}", b""

@@ -138,7 +138,7 @@ class SqliteSpool:
         on its way to whoever asked, and told by him."""
         if self._open and self._threaded:
             job = Call(action=lambda store: store.set_aside(queue_id, error))
-            job.answer.addErrback(lambda _: None)  # it is found out again
+            _ = job.answer.addErrback(lambda _: None)  # it is found out again
             self._writer.put(job)
 
     def _sweep(self, store: Store) -> None:
@@ -269,7 +269,7 @@ class SqliteSpool:
 
     async def damaged(self) -> tuple[Damage, ...]:
         """The messages that were set aside because what is stored of them cannot be read."""
-        return await self._ask(Store.damaged)
+        return await self._ask(adoption.damaged)
 
     # -- what operators removed (ITrash) --------------------------------------------------------------------------
 
@@ -310,6 +310,10 @@ class SqliteSpool:
 
     async def retry_damaged(self, queue_id: str) -> tuple[Record | None, str]:
         return await self._call(lambda store: adoption.retry(store, queue_id))
+
+    async def reindex(self) -> None:
+        """Make the index of the queue anew, when there is time."""
+        await self._call(lambda store: store.index.forget())
 
     async def remove_damaged(self, queue_id: str) -> bool:
         return await self._call(lambda store: adoption.remove(store, queue_id))

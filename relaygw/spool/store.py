@@ -6,7 +6,6 @@ as damaged with the reason, is left out of every answer from then on, and stops 
 
 import contextlib
 import math
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import partial
@@ -19,7 +18,7 @@ from relaygw.interfaces import Found, Mark, Settlement, SpoolError
 from relaygw.spool.codec import CodecError, decode_record
 from relaygw.spool.digest import inline_fault
 from relaygw.spool.entries import Damage, Entry, RecordChange, change_of, expand, parts
-from relaygw.spool.files import ContentFiles, FileContent, read_head
+from relaygw.spool.files import ContentFiles, FileContent, look
 from relaygw.spool.index import Index
 from relaygw.spool.schema import PAGE_SIZE, connect
 
@@ -36,8 +35,8 @@ _UNCLAIMED_OF = (
 
 
 class Store:
-    """`written` estimates the octets that went into the log since it was last copied into the database. `doubt` is told,
-    in any thread, of a message whose content file was read and is not what was stored."""
+    """`written` estimates the octets that went into the log since it was last copied into the database. `doubt` is
+    told, in any thread, of a message whose content file was read and is not what was stored."""
 
     def __init__(self, path: str, files: ContentFiles) -> None:
         self.files = files
@@ -347,16 +346,11 @@ class Store:
         return {queue_id: content for queue_id, content in found.items() if content is not None}
 
     def _file_content(self, queue_id: str, prefix: bytes, file: str, size: int, crc: int | None) -> Content | None:
-        path = self.files.path(file)
-        try:
-            found = os.stat(path).st_size
-        except FileNotFoundError:
-            found = -1
-        if found < size:
-            self.set_aside(queue_id, f"the content file {file} has {found} of {size} octets" if found >= 0 else
-                           f"the content file {file} is missing")  # fmt: skip
+        fault, head = look(self.files.path(file), size)
+        if fault:
+            self.set_aside(queue_id, f"the content file {file} {fault}")
             return None
-        return FileContent(prefix, path, size, read_head(path, size), crc, partial(self.doubt, queue_id))
+        return FileContent(prefix, self.files.path(file), size, head, crc, partial(self.doubt, queue_id))
 
     def named_files(self) -> dict[str, str]:
         """The content files that messages name, each with its queue id."""
@@ -399,8 +393,3 @@ class Store:
         values = (record.due, owner_of(record), record.queue_id)
         self.index.note([record.queue_id])
         self._number += self._connection.execute(query, values).rowcount
-
-    def damaged(self) -> tuple[Damage, ...]:
-        """Every message that was set aside."""
-        query = "SELECT queue_id, damage FROM message WHERE damage IS NOT NULL ORDER BY queue_id"
-        return tuple(Damage(queue_id, error) for queue_id, error in self._connection.execute(query))

@@ -210,6 +210,72 @@ def test_a_page_of_records_is_full_in_spite_of_damaged_ones(bench: Bench) -> Non
     assert [record.queue_id for record in found] == ["id6", "id7", "id8"]
 
 
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ("data = CAST(data AS TEXT)", "it is no octets any more"),
+        ("prefix = 7", "it is no octets any more"),
+        ("data = substr(data, 2)", "octets"),
+        ("data = CAST(replace(data, 'e', 'a') AS BLOB)", "its digest is wrong"),
+        ("prefix = x'41'", "its digest is wrong"),
+        ("crc = crc + 1", "its digest is wrong"),
+    ],
+)
+def test_a_content_that_is_not_what_was_stored_stops_only_its_own_message(
+    bench: Bench, damage: str, sentence: str
+) -> None:
+    spool = bench.open()
+    for queue_id in ("bad", "good", "older"):
+        now(store(spool, make_record(queue_id), SMALL))
+    bench.execute(f"UPDATE content SET {damage} WHERE id = 1")
+    bench.execute("UPDATE content SET crc = NULL WHERE id = 3")
+    spool = bench.open()
+    found = now(spool.contents(["bad", "good", "older"]))
+    assert {queue_id: read(content) for queue_id, content in found.items()} == {
+        "good": PREFIX + SMALL,
+        "older": PREFIX + SMALL,
+    }
+    [event] = bench.reported
+    assert isinstance(event, SetAside)
+    assert (event.queue_id, sentence in event.error) == ("bad", True)
+    record, why = now(spool.retry_damaged("bad"))
+    assert (record, sentence in why) == (None, True)
+
+
+def test_a_content_file_that_is_not_what_was_stored_is_not_read_to_its_end(bench: Bench) -> None:
+    spool = bench.open()
+    now(store(spool, make_record("bad"), LARGE))
+    [path] = bench.contents()
+    data = bytearray(LARGE)
+    data[len(LARGE) // 2] ^= 1
+    path.write_bytes(data)
+    content = now(spool.content("bad"))
+    assert content is not None
+    told: list[str] = []
+    doubted = attrs.evolve(content, damaged=told.append)  # type: ignore[misc]
+    got: list[bytes] = []
+    with pytest.raises(SpoolError, match="its digest is wrong"):
+        got.extend(doubted.chunks())
+    assert sum(map(len, got)) < len(PREFIX + LARGE)
+    assert [path.name in each for each in told] == [True]
+    assert read(content, len(PREFIX) + 1) == bytes(data)[1:]  # a part proves nothing
+    path.write_bytes(LARGE)
+    assert read(content) == PREFIX + LARGE
+
+
+def test_a_content_file_that_cannot_be_opened_sets_its_message_aside(bench: Bench) -> None:
+    spool = bench.open()
+    now(store(spool, make_record("bad"), LARGE))
+    now(store(spool, make_record("good"), LARGE))
+    path = min(bench.contents(), key=lambda each: each.stat().st_ctime_ns)
+    path.unlink()
+    path.symlink_to(path.name)
+    assert list(now(spool.contents(["bad", "good"]))) == ["good"]
+    [event] = bench.reported
+    assert isinstance(event, SetAside)
+    assert (event.queue_id, "cannot be read: Too many levels" in event.error) == ("bad", True)
+
+
 @pytest.mark.parametrize("when", ["before opening", "while open"])
 @pytest.mark.parametrize("harm", ["missing", "short"])
 def test_a_damaged_content_file_sets_its_message_aside(bench: Bench, when: str, harm: str) -> None:
