@@ -45,9 +45,10 @@ def check_policy(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
         tags = parse_tags(texts[0].decode("utf-8", "backslashreplace"))
     except TagError as error:
         return (subject.error(f"the record cannot be read: {error}", record),)
+    subject = subject.wanting(_mended(tags, domain))
     fault = _fault(tags)
     if fault:
-        return (subject.error(fault, record),)
+        return (subject.error(fault, subject.record(subject.expected)),)
     reports = yield from _reports(subject, domain, tags)
     return _judged(subject, tags), *reports
 
@@ -61,7 +62,7 @@ def _inherited(subject: Subject, domain: str) -> Inquiry[Finding]:
     try:
         found = yield from Walker().policy(domain)
     except WalkFailed as failure:
-        return subject.error(str(failure))
+        return attrs.evolve(subject.error(str(failure)), answered=False)
     if found is not None:
         return attrs.evolve(subject, found=(found.record.text,)).ok(f"the record of _dmarc.{found.domain} covers it")
     message = "there is no DMARC record: anybody may use the domain in From, and large receivers want one"
@@ -78,6 +79,30 @@ def _fault(tags: dict[str, str]) -> str:
     return ""
 
 
+def _mended(tags: dict[str, str], domain: str) -> str:
+    """The record with all that is right in it, and a reader."""
+    kept = {name: tags[name] for name, allowed in _CHOICES.items() if tags.get(name, "").lower() in allowed}
+    readers = [uri.partition("!")[0] for uri in _uris(tags) if _reader(uri)]  # RFC 9989 C.4: no sizes any more
+    told: dict[str, str] = {
+        "v": "DMARC1",
+        "p": kept.pop("p", "none"),
+        **kept,
+        "rua": ",".join(readers) or f"mailto:postmaster@{domain}",
+        **{name: tags[name] for name in ("ruf", "fo") if name in tags},
+    }
+    return "; ".join(f"{name}={value}" for name, value in told.items())
+
+
+def _uris(tags: dict[str, str]) -> list[str]:
+    return [uri.strip() for uri in tags.get("rua", "").split(",") if uri.strip()]
+
+
+def _reader(uri: str) -> str:
+    """The host of the address that a URI of rua= names, "" where it names none."""
+    local, at, host = uri.removeprefix("mailto:").partition("!")[0].rpartition("@")
+    return host.lower() if uri.startswith("mailto:") and at and local else ""
+
+
 def _judged(subject: Subject, tags: dict[str, str]) -> Finding:
     policy = tags.get("p", "none").lower()
     gone = [f"{name}=" for name in _GONE if name in tags]
@@ -92,16 +117,16 @@ def _judged(subject: Subject, tags: dict[str, str]) -> Finding:
 
 def _reports(subject: Subject, domain: str, tags: dict[str, str]) -> Inquiry[list[Finding]]:
     """Reports have a reader, who agreed to read them where the address is not of the domain (RFC 9990 4)."""
-    uris = [uri.strip() for uri in tags.get("rua", "").split(",") if uri.strip()]
-    if not uris:
-        return [subject.warning("there is no rua=: nobody can tell you who uses the domain")]
+    record = subject.record(subject.expected)
+    if not _uris(tags):
+        return [subject.warning("there is no rua=: nobody can tell you who uses the domain", record)]
     findings = []
-    for uri in uris:
-        local, at, host = uri.removeprefix("mailto:").partition("!")[0].rpartition("@")
-        if not uri.startswith("mailto:") or not at or not local or not host:
-            findings.append(subject.error(f"rua= has {uri!r}, which is not mailto: with an address"))
-        elif not (yield from _related(host.lower(), domain)):
-            findings += yield from _agreed(domain, host.lower())
+    for uri in _uris(tags):
+        host = _reader(uri)
+        if not host:
+            findings.append(subject.error(f"rua= has {uri!r}, which is not mailto: with an address", record))
+        elif not (yield from _related(host, domain)):
+            findings += yield from _agreed(domain, host)
     return findings
 
 

@@ -35,10 +35,14 @@ def check_sender(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
     stranger = yield from evaluate(site, NOBODY, domain)
     if stranger.result in (Result.PERMERROR, Result.TEMPERROR):
         return (_unusable(subject, stranger),)
-    findings = [_strangers(subject, stranger)]
-    if site.direct:
-        for address in (yield from our_addresses(site)):
-            findings.append(_own(site, subject, address, (yield from evaluate(site, address, domain))))
+    ours = (yield from our_addresses(site)) if site.direct else ()
+    found = []
+    for address in ours:
+        found.append((yield from evaluate(site, address, domain)))
+    lacking = ours and (stranger.result is Result.PASS or any(each.result is not Result.PASS for each in found))
+    better = _bounded(subject.found[0], stranger)
+    subject = subject.wanting(_with(better, f"a:{site.hostname}") if lacking else better)
+    findings = [_strangers(subject, stranger), *(_own(subject, *each) for each in zip(ours, found, strict=True))]
     for host in site.smarthosts:
         findings += yield from _smarthost(site, subject, domain, host)
     return tuple(findings)
@@ -73,20 +77,20 @@ def _unusable(subject: Subject, found: SpfFinding) -> Finding:
 
 def _strangers(subject: Subject, found: SpfFinding) -> Finding:
     cost = f"{found.lookups} of {MAX_LOOKUPS} lookups"
+    publish = subject.missing(subject.expected)
     if found.result is Result.PASS:
-        return subject.error(f"it passes for the whole world ({found.mechanism})")
+        return subject.error(f"it passes for the whole world ({found.mechanism})", *publish)
     if found.result is Result.NEUTRAL:
-        return subject.warning(f"it says nothing of other hosts: end it with -all or ~all ({cost})")
+        return subject.warning(f"it says nothing of other hosts: end it with -all or ~all ({cost})", *publish)
     return subject.ok(f"other hosts: {found.result.value}; {cost}")
 
 
-def _own(site: Site, subject: Subject, address: IPAddress, found: SpfFinding) -> Finding:
+def _own(subject: Subject, address: IPAddress, found: SpfFinding) -> Finding:
     why = found.reason or found.mechanism
     message = f"mail from {address}: {found.result.value}" + (f" ({why})" if why else "")
     if found.result is Result.PASS:
         return subject.ok(message)
-    better = _with(subject.found[0], f"a:{site.hostname}")
-    return subject.wanting(better).error(message, *subject.missing(better))
+    return subject.error(message, *subject.missing(subject.expected))
 
 
 def _smarthost(site: Site, subject: Subject, domain: str, host: str) -> Inquiry[list[Finding]]:
@@ -108,3 +112,17 @@ def _with(record: str, term: str) -> str:
         return record
     version, _, rest = record.partition(" ")
     return f"{version} {term} {rest}".rstrip()
+
+
+def _bounded(record: str, stranger: SpfFinding) -> str:
+    """The record without what passes for a stranger, and with an end; as it is where that is no matter of its own."""
+    version, *terms = record.split()
+    ends = [term for term in terms if term.lower().lstrip("+?") == "all"]
+    elsewhere = any(term.lower().startswith("redirect=") for term in terms)
+    if stranger.result is Result.PASS and stranger.mechanism in terms:
+        kept, end = [term for term in terms if term not in (*ends, stranger.mechanism)], "-all"
+    elif stranger.result is Result.NEUTRAL and not elsewhere:
+        kept, end = [term for term in terms if term not in ends], "~all"
+    else:
+        return record
+    return " ".join([version, *kept, *([] if end in kept else [end])])
