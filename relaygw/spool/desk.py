@@ -26,7 +26,7 @@ MESSAGES, OCTETS, SECONDS = 200, 4 * 1024 * 1024, 0.05
 
 
 class SpoolDesk:
-    """`fell_due` is told when something that came in is due."""
+    """`fell_due` is told when something that came in is due; `elapsed` measures, in seconds, how long a slice takes."""
 
     def __init__(
         self,
@@ -35,11 +35,13 @@ class SpoolDesk:
         now: Callable[[], float],
         write_event: Callable[[Event], None],
         fell_due: Callable[[float], None] = lambda due: None,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
         self._now = now
         self._write_event = write_event
         self._fell_due = fell_due
+        self._elapsed = elapsed
 
     async def damaged(self) -> Sequence[Damage]:
         """What was set aside, and why."""
@@ -62,6 +64,10 @@ class SpoolDesk:
         self._write_event(Operated(queue_id=queue_id, verb="remove", reason="it was set aside"))
         return ""
 
+    async def reindex(self) -> None:
+        """Let go of the index of the queue: it is made anew while nobody waits, and nothing is left out meanwhile."""
+        await self._spool.reindex()
+
     async def take_in(self, path: str, offset: int) -> Mapping[str, Any]:
         """A slice of an archive, from `offset` (0: its beginning). Raises ArchiveError, and SpoolError where this spool
         fails: what was taken in stays so, and comes in no second time.
@@ -73,9 +79,9 @@ class SpoolDesk:
         with _opened(path) as file:
             head = read_head(file)
             told = _Slice(archive=head.archive, offset=offset or head.offset)
-            end = time.monotonic() + SECONDS
+            end = self._elapsed() + SECONDS
             try:
-                while len(begun) < MESSAGES and told.octets < OCTETS and time.monotonic() < end:
+                while len(begun) < MESSAGES and told.octets < OCTETS and self._elapsed() < end:
                     taken = self._take_one(file, head, told)
                     if taken is None:
                         break

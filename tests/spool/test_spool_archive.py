@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import json
 import tarfile
 from collections.abc import Callable
@@ -23,7 +24,8 @@ from relaygw.interfaces import ISink, Settlement, SpoolError
 from relaygw.spool.adoption import REMEMBERED
 from relaygw.spool.archive import END, MAX_JSON, ArchiveError, Ending, Item, Writer, read_head, read_item
 from relaygw.spool.codec import encode_record
-from relaygw.spool.desk import SpoolDesk
+from relaygw.spool.desk import MESSAGES as MOST
+from relaygw.spool.desk import SECONDS, SpoolDesk
 from relaygw.spool.reading import Reading
 from relaygw.spool.sqlite import SqliteSpool
 from relaygw.spool.store import Store
@@ -74,13 +76,22 @@ class Target:
     spool: SqliteSpool
     events: list[Event] = attrs.Factory(list)
     due: list[float] = attrs.Factory(list)
+    elapsed: Callable[[], float] = lambda: 0.0
+    slices: int = 0
 
     def take_in(self, path: Path) -> dict[str, Any]:
-        desk = SpoolDesk(self.spool, now=lambda: NOW, write_event=self.events.append, fell_due=self.due.append)
+        desk = SpoolDesk(
+            self.spool,
+            now=lambda: NOW,
+            write_event=self.events.append,
+            fell_due=self.due.append,
+            elapsed=self.elapsed,
+        )
         told: dict[str, Any] = {"imported": [], "present": [], "refused": [], "problem": ""}
         offset = 0
         while True:
             part = run_now(desk.take_in(str(path), offset))
+            self.slices += 1
             for name in ("imported", "present", "refused"):
                 told[name] += part[name]
             told["problem"], offset = part["problem"], part["offset"]
@@ -102,6 +113,26 @@ def test_round_trip(archive: Path, target: Target) -> None:
         assert read(run_now(target.spool.content(queue_id))) == PREFIX + data
     assert len([event for event in target.events if isinstance(event, Imported)]) == len(MESSAGES)
     assert min(target.due) == NOW
+
+
+def test_a_slice_ends_when_its_time_is_over_and_the_next_one_goes_on_behind_it(archive: Path, target: Target) -> None:
+    looks = itertools.count()
+    target.elapsed = lambda: next(looks) * 0.75 * SECONDS  # there is time for one message, and for no second one
+    told = target.take_in(archive)
+    assert told["imported"] == sorted(queue_id for queue_id, _ in MESSAGES)
+    assert target.slices == len(MESSAGES) + 1, "one finds the end"
+
+
+def test_a_slice_takes_only_so_many(source: SqliteSpool, target: Target, tmp_path: Path) -> None:
+    path = tmp_path / "many.tar"
+    with path.open("wb") as file:
+        writer = Writer(file, archive="many", hostname="mail.example.com", created=NOW)
+        for number in range(MOST + 1):
+            writer.put(make_record(f"m{number:03}", size=1), BytesContent(b"x"))
+        writer.close()
+    told = target.take_in(path)
+    assert len(told["imported"]) == MOST + 1
+    assert target.slices == 2
 
 
 def test_any_program_can_read_it(archive: Path) -> None:
