@@ -2,13 +2,22 @@
 
 A TCP transport keeps what is written until the reactor has found its socket writable: two changes of what is watched,
 and an event, for every reply. Nearly always the kernel would have taken the octets there and then.
+
+`socket.send` lets go of the interpreter's lock, as if it might wait, and another thread takes it: at every reply the
+reactor would queue for it anew. A socket that does not block never waits, so the lock is kept here; other threads have
+their turn when the reactor asks for events.
 """
 
+import ctypes
 from typing import Any
 
 from twisted.internet.tcp import Client, Server
 
 _PLAIN = frozenset((Client, Server))
+
+_send = ctypes.PyDLL(None).send  # PyDLL: with the lock (send(2), POSIX)
+_send.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
+_send.restype = ctypes.c_ssize_t
 
 
 def write(transport: Any, data: bytes) -> None:
@@ -24,11 +33,9 @@ def write(transport: Any, data: bytes) -> None:
         or transport._writeDisconnecting
         or not transport.connected
     ):
-        try:
-            sent = transport.socket.send(data)
-        except OSError:
-            sent = 0
+        sent: int = _send(transport.socket.fileno(), data, len(data), 0)
         if sent == len(data):
             return
-        data = data[sent:]
+        if sent > 0:
+            data = data[sent:]
     transport.write(data)

@@ -10,6 +10,7 @@ import re
 MAX_LIST = 32 * 1024
 """Characters of a list that is read at all; the longest honest one has a tenth of it."""
 
+_TAG = re.compile(r"(?:\A|;)[ \t\r\n]*+([A-Za-z][A-Za-z0-9_]*+)[ \t\r\n]*+=([^;]*+)")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SPACE = " \t\r\n"
@@ -26,6 +27,14 @@ def parse_tags(text: str) -> dict[str, str]:
         raise TagError(f"longer than {MAX_LIST} characters")
     if _CONTROL.search(text):
         raise TagError("control characters")
+    tags = {name: value.strip(_SPACE) for name, value in _TAG.findall(text)}
+    last = text[text.rfind(";") + 1 :]
+    if len(tags) == text.count(";") + (1 if last.strip(_SPACE) else 0):  # every one is a tag, and none stands twice
+        return tags
+    return _one_by_one(text)
+
+
+def _one_by_one(text: str) -> dict[str, str]:
     tags: dict[str, str] = {}
     specs = text.split(";")
     if not specs[-1].strip(_SPACE):  # the last tag may have a semicolon after it

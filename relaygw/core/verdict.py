@@ -94,6 +94,8 @@ def defer(reason: str, reply: Reply | None = None) -> Verdict:
 _FIELD = re.compile(rb"[!-9;-~]{1,200}:[^\0\r\n]*(?:\r\n[ \t][^\0\r\n]*)*\r\n\Z")
 _BLANK_LINE = re.compile(rb"\n\s*\n")
 _MAX_LINE = 998  # RFC 5322 2.1.1
+_MAX_KEPT = 1000
+"""Octets of a field of which it is remembered whether it is one."""
 
 
 def flaw(verdict: Verdict) -> str:
@@ -102,14 +104,20 @@ def flaw(verdict: Verdict) -> str:
         return f"the action is {verdict.action!r}, not an Action"
     if not isinstance(verdict.fields, tuple) or not isinstance(verdict.auth, tuple):
         return "fields and auth must be tuples"
-    if not all(isinstance(result, AuthResult) for result in verdict.auth):
-        return "auth holds something else than an AuthResult"
-    return _reply_flaw(verdict.action, verdict.reply) or next(filter(None, map(field_flaw, verdict.fields)), "")
+    for result in verdict.auth:
+        if not isinstance(result, AuthResult):
+            return "auth holds something else than an AuthResult"
+    if verdict.reply is not None and (found := _reply_flaw(verdict.action, verdict.reply)):
+        return found
+    for field in verdict.fields:
+        if found := field_flaw(field):
+            return found
+    return ""
 
 
-def _reply_flaw(action: Action, reply: Reply | None) -> str:
+def _reply_flaw(action: Action, reply: Reply) -> str:
     wanted = {Action.REJECT: 5, Action.DEFER: 4}.get(action)
-    if reply is None or wanted is None:
+    if wanted is None:
         return ""
     if not isinstance(reply, Reply):
         return f"the reply is {type(reply).__name__}, not a Reply"
@@ -120,6 +128,18 @@ def _reply_flaw(action: Action, reply: Reply | None) -> str:
 
 def field_flaw(field: bytes) -> str:
     """What makes bytes something else than exactly one header field (RFC 5322 2.2), "" where they are one."""
+    if type(field) is bytes and len(field) <= _MAX_KEPT:
+        return _known_flaw(field)
+    return _field_flaw(field)
+
+
+@lru_cache(maxsize=1024)
+def _known_flaw(field: bytes) -> str:
+    """Filters find out the same about the same clients again and again."""
+    return _field_flaw(field)
+
+
+def _field_flaw(field: bytes) -> str:
     if not isinstance(field, bytes) or _FIELD.match(field) is None:
         return f"not one header field with CRLF at its end: {field!r:.100}"
     long = len(field) > _MAX_LINE and any(len(line) > _MAX_LINE for line in field[:-2].split(b"\r\n"))

@@ -91,16 +91,12 @@ class Chain:
         plan = self._plan(phase, transaction)
         if not plan:
             return UNTOUCHED
-        walk = _Walk(phase, transaction, self._write_event)
         for position, use in enumerate(plan):
-            answer = walk.question(use)
-            if answer is PASS:  # as nearly always
-                continue
-            if type(answer) is not Verdict and is_later(answer):
-                return Deferred.fromCoroutine(self._ask_later(walk, plan[position:], answer))
-            if walk.take(use, answer):
-                break
-        return walk.result()
+            answer = _question(use, phase, transaction)
+            if answer is not PASS:
+                walk = _Walk(phase, transaction, self._write_event)
+                return self._ask_on(walk, plan[position:], answer)
+        return UNTOUCHED
 
     def telling(self, listener: str, role: Role) -> Callable[[Event], None]:
         """Where a listener's sessions write their events: the journal, and the filters that observe them."""
@@ -130,6 +126,16 @@ class Chain:
         if plan is None:
             plan = self._plans[key] = tuple(use for use in self.uses if use.wants(phase, session))
         return plan
+
+    def _ask_on(self, walk: "_Walk", plan: tuple[Use, ...], answer: object) -> "ChainResult | Deferred[ChainResult]":
+        """Go on with the walk from somebody who had something to say; `answer` is that of the first use of `plan`."""
+        for position, use in enumerate(plan):
+            current = walk.question(use) if position else answer
+            if type(current) is not Verdict and is_later(current):
+                return Deferred.fromCoroutine(self._ask_later(walk, plan[position:], current))
+            if walk.take(use, current):
+                break
+        return walk.result()
 
     async def _ask_later(self, walk: "_Walk", plan: tuple[Use, ...], answer: Awaitable[object]) -> ChainResult:
         """Go on with the walk where it has to wait; `answer` is that of the first use of `plan`."""
@@ -163,6 +169,7 @@ class _Walk:
         self._fields: tuple[bytes, ...] = ()
         self._auth: tuple[AuthResult, ...] = ()
         self._results: dict[str, object] = {}
+        self._untold = False
         self._quarantine = ""
         self._hold = ""
 
@@ -180,21 +187,20 @@ class _Walk:
         )
 
     def question(self, use: Use) -> object:
-        """What the filter answers: meant to be a Verdict or an awaitable of one; an exception where it raised."""
-        try:
-            return use.filter.check(self._phase, self._transaction)
-        except Exception as error:
-            return error
+        """What the filter answers that is shown what those before it have found."""
+        if self._untold:
+            self._untold = False
+            self._transaction = _with_results(self._transaction, self._results)
+        return _question(use, self._phase, self._transaction)
 
     def take(self, use: Use, answer: object) -> bool:
         """Work the answer of one filter in; True where it decides."""
         if answer is PASS:
             return False
-        error = _broken(answer)
-        if error:
+        error = flaw(answer) if isinstance(answer, Verdict) else _misuse(answer)
+        if error or not isinstance(answer, Verdict):
             verdict = self._failed(use, error)
         else:
-            assert isinstance(answer, Verdict)  # narrowed by _broken
             verdict = answer
             self._journal(use, verdict)
         if use.mode is Mode.SHADOW or verdict is PASS:
@@ -226,13 +232,14 @@ class _Walk:
         return Verdict(auth=told) if told else PASS
 
     def _journal(self, use: Use, verdict: Verdict) -> None:
-        if verdict == PASS:
+        if not verdict.reason and verdict == PASS:
             return
-        recipient = self._transaction.recipient
+        transaction = self._transaction
+        recipient = transaction.recipient
         self._write_event(
             Judged(
-                session=self._transaction.session.id,
-                queue_id=self._transaction.queue_id,
+                session=transaction.session.id,
+                queue_id=transaction.queue_id,
                 filter=use.name,
                 phase=self._phase.value,
                 action=verdict.action.value,
@@ -249,7 +256,7 @@ class _Walk:
         self._auth += verdict.auth
         if verdict.result is not None:
             self._results[use.name] = verdict.result
-            self._transaction = _with_result(self._transaction, use.name, verdict.result)
+            self._untold = True
         action = verdict.action
         if action in _DECISIVE:
             self._verdict, self._decider = _with_reply(verdict, self._phase), use.name
@@ -259,7 +266,15 @@ class _Walk:
             self._hold = self._hold or verdict.reason or f"filter {use.name}"
 
 
-def _with_result(transaction: Transaction, name: str, result: object) -> Transaction:
+def _question(use: Use, phase: Phase, transaction: Transaction) -> object:
+    """What the filter answers: meant to be a Verdict or an awaitable of one; an exception where it raised."""
+    try:
+        return use.filter.check(phase, transaction)
+    except Exception as error:
+        return error
+
+
+def _with_results(transaction: Transaction, results: Mapping[str, object]) -> Transaction:
     """Made anew, as that is several times quicker than to evolve it."""
     return Transaction(
         session=transaction.session,
@@ -267,7 +282,7 @@ def _with_result(transaction: Transaction, name: str, result: object) -> Transac
         queue_id=transaction.queue_id,
         recipient=transaction.recipient,
         content=transaction.content,
-        results={**transaction.results, name: result},
+        results={**transaction.results, **results},
     )
 
 
@@ -291,10 +306,8 @@ def _unobserved(name: str, event: Event, error: Exception) -> FilterBroke:
     )
 
 
-def _broken(answer: object) -> str:
-    """What is wrong with a filter's answer, "" where it is a verdict the chain can use."""
-    if isinstance(answer, Verdict):
-        return flaw(answer)
+def _misuse(answer: object) -> str:
+    """What is wrong with an answer that is no verdict."""
     if isinstance(answer, Exception):
         return f"{type(answer).__name__}: {answer}"[:500]
     return f"answered {type(answer).__name__} where a Verdict is wanted"

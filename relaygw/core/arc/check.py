@@ -15,7 +15,7 @@ from relaygw.core.dkim.check import Settled, fitting, verify_with
 from relaygw.core.dkim.claim import Claim, without_signature
 from relaygw.core.dkim.head import Head, relaxed
 from relaygw.core.dkim.key import UnusableKey, read_key
-from relaygw.core.question import AnswerStatus, Inquiry, Question
+from relaygw.core.question import AnswerStatus, Inquiry
 
 
 class Check:
@@ -50,23 +50,23 @@ class Check:
         """RFC 8617 5.2, step 4."""
         claim = newest.signature
         where = f"the message signature of instance {newest.instance}"
-        if claim.length is not None and claim.length != self.bodies.size(claim.body_form):
+        if claim.length is not None and claim.length != self.bodies.size(claim.terms.body_form):
             raise BrokenChain(f"{where}: only part of the body is signed")
         if self.bodies.digest(_wanted(claim)) != claim.body_hash:
             raise BrokenChain(f"{where}: the body hash did not verify")
-        data = self._head.signed(claim.names, claim.raw, claim.head_form)
+        data = self._head.signed(claim.terms.names, claim.raw, claim.terms.head_form)
         yield from _check(claim, sha256(data).digest(), where)
 
 
 def _wanted(claim: Claim) -> Wanted:
-    return Wanted(claim.body_form, claim.length)
+    return Wanted(claim.terms.body_form, claim.length)
 
 
 def _seal(each: Set) -> Seal:
     return Seal(
         instance=each.instance,
-        domain=each.seal.domain,
-        selector=each.seal.selector,
+        domain=each.seal.terms.domain,
+        selector=each.seal.terms.selector,
         results=each.said,
     )
 
@@ -94,15 +94,15 @@ def _digests(sets: tuple[Set, ...]) -> Iterator[bytes]:
 
 def _check(claim: Claim, digest: bytes, where: str) -> Inquiry[None]:
     """Ask for the key and verify one signature; raises BrokenChain."""
-    answer = yield Question(claim.key_name, "TXT")
+    answer = yield claim.terms.question
     if answer.status is AnswerStatus.FAILED:
         raise BrokenChain(f"{where}: looking up the key: {answer.reason}")
     records = [record for record in answer.records if isinstance(record, bytes)]
     if not records:
-        raise BrokenChain(f"{where}: there is no key at {claim.key_name}")
+        raise BrokenChain(f"{where}: there is no key at {claim.terms.question.name}")
     try:
         key = read_key(records[0])
-        fitting(claim, key)
+        fitting(claim.terms, key)
         verify_with(key, claim.signature, lambda: digest)
     except UnusableKey as error:
         raise BrokenChain(f"{where}: {error}") from None

@@ -14,7 +14,7 @@ from relaygw.core import authres
 from relaygw.core.arc.check import sealed
 from relaygw.core.arc.finding import Result
 from relaygw.core.arc.sets import MAX_SETS, RESULTS, BrokenChain, Set, read_sets
-from relaygw.core.dkim.claim import Claim
+from relaygw.core.dkim.claim import Claim, Terms
 from relaygw.core.dkim.head import Head
 from relaygw.core.dkim_signature import SIGNED_FIELDS
 from relaygw.core.headers import Field, fields
@@ -22,9 +22,11 @@ from relaygw.core.headers import Field, fields
 _SIGNED = (*SIGNED_FIELDS, b"dkim-signature")  # RFC 8617 4.1.2: those SHOULD be signed, seals MUST NOT
 _WIDTH = 72
 _BLANK = Claim(
-    raw=b"", algorithm="rsa-sha256", signature=b"", body_hash=b"", head_form="relaxed", body_form="relaxed",
-    domain="", selector="", names=(),
-)  # fmt: skip
+    raw=b"",
+    terms=Terms(algorithm="rsa-sha256", head_form="relaxed", body_form="relaxed", domain="", selector="", names=()),
+    signature=b"",
+    body_hash=b"",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -103,7 +105,7 @@ def _signature(head: Head, digest: bytes, instance: int, sealer: Sealer, now: in
         f" t={now}; bh={base64.b64encode(digest).decode('ascii')};\r\n\th={_list(names)};\r\n\tb="
     )
     field = b"ARC-Message-Signature:" + value.encode("ascii") + b"\r\n"
-    return _with_signature(field, sealer.sign(head.signed(names, field, "relaxed")))
+    return _with_signature(field, sealer.sign(head.signed(tuple(names), field, "relaxed")))
 
 
 def _sealed(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from relaygw.core.authres import COMMENT
-from relaygw.core.dkim.claim import Claim, Reader, Unreadable
+from relaygw.core.dkim.claim import Claim, Reader, Terms, Unreadable
 from relaygw.core.dkim.head import Head
 from relaygw.core.headers import Field
 
@@ -76,7 +76,7 @@ def _instance(name: bytes, field: Field) -> int:
 
 def _reader(name: bytes, field: Field) -> Reader:
     try:
-        return Reader(field)
+        return Reader.of(field)
     except Unreadable as error:
         raise BrokenChain(f"{_shown(name)}: {error.reason}") from None
 
@@ -87,7 +87,7 @@ def _set(instance: int, placed: Mapping[bytes, Mapping[int, Field]]) -> Set:
         raise BrokenChain(f"instance {instance} has no {missing[0]}")
     results, signature, seal = (placed[name][instance] for name in (RESULTS, SIGNATURE, SEAL))
     try:
-        status = (Reader(seal).get("cv") or "").lower()
+        status = (Reader.of(seal).get("cv") or "").lower()
         return Set(
             instance=instance,
             results=results,
@@ -102,37 +102,37 @@ def _set(instance: int, placed: Mapping[bytes, Mapping[int, Field]]) -> Set:
 
 def _signature(field: Field) -> Claim:
     """ARC-Message-Signature (RFC 8617 4.1.2): a DKIM signature without v=, whose i= is the instance."""
-    reader = Reader(field)
+    reader = Reader.of(field)
     names = reader.names()
     if SEAL in names:
         raise reader.unreadable("ARC-Seal is signed by a message signature")
     head_form, body_form = reader.forms()
-    return Claim(
-        raw=field.raw,
+    terms = Terms(
         algorithm=_algorithm(reader),
-        signature=reader.base64("b"),
-        body_hash=reader.base64("bh"),
         head_form=head_form,
         body_form=body_form,
         domain=(domain := reader.signing_domain()),
         selector=reader.domain("s"),
         names=names,
         identity_domain=domain,
+    )
+    return Claim(
+        raw=field.raw,
+        terms=terms,
+        signature=reader.base64("b"),
+        body_hash=reader.base64("bh"),
         length=reader.number("l"),
     )
 
 
 def _seal(field: Field) -> Claim:
     """ARC-Seal (RFC 8617 4.1.3): it signs the sets and nothing else, so it has no h=, bh= or forms."""
-    reader = Reader(field)
+    reader = Reader.of(field)
     if reader.get("h") is not None:
         raise reader.unreadable("ARC-Seal has h=")
     domain = reader.signing_domain()
-    return Claim(
-        raw=field.raw,
+    terms = Terms(
         algorithm=_algorithm(reader),
-        signature=reader.base64("b"),
-        body_hash=b"",
         head_form="relaxed",
         body_form="relaxed",
         domain=domain,
@@ -140,6 +140,7 @@ def _seal(field: Field) -> Claim:
         names=(),
         identity_domain=domain,
     )
+    return Claim(raw=field.raw, terms=terms, signature=reader.base64("b"), body_hash=b"")
 
 
 def _algorithm(reader: Reader) -> str:
@@ -152,7 +153,7 @@ def _algorithm(reader: Reader) -> str:
 def _check_status(each: Set, *, last: bool) -> None:
     """RFC 8617 5.2, steps 2 and 3."""
     if last and each.status == "fail":
-        raise BrokenChain(f"{each.seal.domain} found the chain broken")
+        raise BrokenChain(f"{each.seal.terms.domain} found the chain broken")
     wanted = "none" if each.instance == 1 else "pass"
     if each.status != wanted:
         raise BrokenChain(f"instance {each.instance} has cv={each.status[:20]}, not {wanted}")

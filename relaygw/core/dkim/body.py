@@ -5,9 +5,7 @@ However many signatures there are, a body is brought into each of the two forms 
 
 import hashlib
 from collections.abc import Iterable
-from typing import Protocol
-
-import attrs
+from typing import NamedTuple, Protocol
 
 from relaygw.core.dkim_signature import RelaxedBody, Sink
 
@@ -17,8 +15,7 @@ _SLICE = 64 * 1024
 _BLANK = b"\r\n" * 4096
 
 
-@attrs.frozen
-class Wanted:
+class Wanted(NamedTuple):
     """One hash: the canonical form, and how many octets of it count (None: all)."""
 
     form: str

@@ -9,14 +9,14 @@ content is small and answers come one by one.
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 
 import attrs
 
 from relaygw.core.content import Content
 from relaygw.core.dkim.body import BodyHashes, Wanted
-from relaygw.core.dkim.claim import FIELD, Claim, Unreadable, read_claim
+from relaygw.core.dkim.claim import FIELD, Claim, Terms, Unreadable, read_claim
 from relaygw.core.dkim.finding import Finding, Findings, Result
 from relaygw.core.dkim.head import Head
 from relaygw.core.dkim.key import Key, UnusableKey, read_key
@@ -24,7 +24,6 @@ from relaygw.core.headers import Field
 from relaygw.core.question import Answer, AnswerStatus, Inquiry, Question
 
 LEAST_RSA_BITS = 1024  # RFC 8301 3.2: verifiers MUST NOT consider shorter keys
-GOOD_RSA_BITS = 2048  # RFC 8301 3.2: signers SHOULD use at least 2048
 _MAX_KEYS = 4
 """Records at one name that are tried; more than one is a mistake of the domain's (RFC 6376 3.6.2.2)."""
 
@@ -70,9 +69,9 @@ class Check:
         found = self._head.named.get(FIELD, ())
         self._ignored = max(0, len(found) - policy.signatures)
         self._opened = [self._open(field) for field in found[: policy.signatures]]
-        claims = [each for each in self._opened if isinstance(each, Claim)]
-        self.questions: tuple[Question, ...] = tuple({Question(claim.key_name, "TXT"): None for claim in claims})
-        self.bodies = BodyHashes({_wanted(claim): None for claim in claims})
+        claims = [each for each in self._opened if type(each) is Claim]
+        self.questions: tuple[Question, ...] = tuple(dict.fromkeys([claim.terms.question for claim in claims]))
+        self.bodies = BodyHashes(dict.fromkeys(map(_wanted, claims)))
 
     def _open(self, field: Field) -> "Claim | Finding":
         """The claim, or the finding that needs neither key nor body."""
@@ -80,7 +79,7 @@ class Check:
             claim = read_claim(field)
         except Unreadable as error:
             return Finding(result=error.result, reason=error.reason, domain=error.domain, selector=error.selector)
-        if claim.algorithm == "rsa-sha1":
+        if claim.terms.algorithm == "rsa-sha1":
             return _finding(claim, Result.FAIL, "rsa-sha1 proves nothing any more")  # RFC 8301 3.1
         if claim.expires is not None and self._now >= claim.expires:
             return _finding(claim, Result.FAIL, "the signature has expired")
@@ -91,8 +90,10 @@ class Check:
         self.bodies.finish()
         return Findings(
             signatures=tuple(
-                each if isinstance(each, Finding) else self._judge(each, answers[Question(each.key_name, "TXT")])
-                for each in self._opened
+                [
+                    each if isinstance(each, Finding) else self._judge(each, answers[each.terms.question])
+                    for each in self._opened
+                ]
             ),
             ignored=self._ignored,
         )
@@ -103,8 +104,10 @@ class Check:
             return _finding(claim, Result.TEMPERROR, f"looking up the key: {answer.reason}")
         records = [record for record in answer.records if isinstance(record, bytes)]
         if not records:
-            return _finding(claim, Result.PERMERROR, f"there is no key at {claim.key_name}")
-        digest = cache(lambda: self._digest(claim))  # a header section may be long, and keys several
+            return _finding(claim, Result.PERMERROR, f"there is no key at {claim.terms.question.name}")
+        digest: Callable[[], bytes] = partial(self._digest, claim)
+        if len(records) > 1:  # a header section may be long
+            digest = cache(digest)
         first: Finding | None = None
         for record in records[:_MAX_KEYS]:
             found = self._judge_with(claim, record, digest)
@@ -118,7 +121,7 @@ class Check:
         key = None
         try:
             key = read_key(record)
-            fitting(claim, key)
+            fitting(claim.terms, key)
             verify_with(key, claim.signature, digest)
             self._hashed(claim)
             self._acceptable(claim)
@@ -129,40 +132,41 @@ class Check:
         return _finding(claim, Result.PASS, "", key)
 
     def _digest(self, claim: Claim) -> bytes:
-        return sha256(self._head.signed(claim.names, claim.raw, claim.head_form)).digest()
+        return sha256(self._head.signed(claim.terms.names, claim.raw, claim.terms.head_form)).digest()
 
     def _hashed(self, claim: Claim) -> None:
-        if claim.length is not None and claim.length > self.bodies.size(claim.body_form):
+        if claim.length is not None and claim.length > self.bodies.size(claim.terms.body_form):
             raise Settled(Result.FAIL, "l= is more than there is of the body")  # RFC 6376 3.5
         if self.bodies.digest(_wanted(claim)) != claim.body_hash:
             raise Settled(Result.FAIL, "the body hash did not verify")
 
     def _acceptable(self, claim: Claim) -> None:
         """What a good signature lacks to be worth something."""
-        for name in SINGLE_FIELDS:
-            if name in self._head.repeated and 0 < claim.names.count(name) < self._head.count(name):
+        for name in SINGLE_FIELDS if self._head.repeated else ():
+            if name in self._head.repeated and 0 < claim.terms.names.count(name) < self._head.count(name):
                 raise Settled(Result.POLICY, f"more {name.decode().title()} fields than were signed")
-        whole = self.bodies.size(claim.body_form)
-        if claim.length is not None and claim.length < whole and not self._policy.partial_body:
-            raise Settled(Result.POLICY, f"only {claim.length} of {whole} octets of the body are signed")
+        if claim.length is not None and not self._policy.partial_body:
+            whole = self.bodies.size(claim.terms.body_form)
+            if claim.length < whole:
+                raise Settled(Result.POLICY, f"only {claim.length} of {whole} octets of the body are signed")
         if claim.signed_at is not None and claim.signed_at > self._now + self._policy.clock_skew:
             raise Settled(Result.POLICY, "the signature was made in the future")
 
 
 def _wanted(claim: Claim) -> Wanted:
-    return Wanted(claim.body_form, claim.length)
+    return Wanted(claim.terms.body_form, claim.length)
 
 
-def fitting(claim: Claim, key: Key) -> None:
+def fitting(terms: Terms, key: Key) -> None:
     """Whether the key is meant for this signature (RFC 6376 6.1.2)."""
-    if key.type != claim.key_type:
+    if key.type != terms.key_type:
         raise Settled(Result.PERMERROR, f"the key is one for {key.type}")
     if key.hashes is not None and "sha256" not in key.hashes:
         raise Settled(Result.PERMERROR, "the key does not allow sha256")
-    if not {"*", "email"} & set(key.services):
+    if "*" not in key.services and "email" not in key.services:
         raise Settled(Result.PERMERROR, "the key is not for mail")
-    if key.strict and claim.identity_domain != claim.domain:
-        raise Settled(Result.PERMERROR, f"the key does not sign for names below {claim.domain}")
+    if key.strict and terms.identity_domain != terms.domain:
+        raise Settled(Result.PERMERROR, f"the key does not sign for names below {terms.domain}")
 
 
 def verify_with(key: Key, signature: bytes, digest: Callable[[], bytes]) -> None:
@@ -174,19 +178,19 @@ def verify_with(key: Key, signature: bytes, digest: Callable[[], bytes]) -> None
 
 
 def _finding(claim: Claim, result: Result, reason: str, key: Key | None = None) -> Finding:
-    short = key is not None and key.type == "rsa" and key.size < GOOD_RSA_BITS
+    terms = claim.terms
     return Finding(
         result=result,
         reason=reason,
-        domain=claim.domain,
-        selector=claim.selector,
-        identity=claim.identity,
-        algorithm=claim.algorithm,
+        domain=terms.domain,
+        selector=terms.selector,
+        identity=terms.identity,
+        algorithm=terms.algorithm,
         key_size=key.size if key is not None else 0,
         testing=key is not None and key.testing,
         length=claim.length,
         signature=_beginning(claim.signature),
-        notes=(*(["a short key"] if short else ()), *(["a key in test mode"] if key and key.testing else ())),
+        notes=key.notes if key is not None else (),
     )
 
 

@@ -5,6 +5,7 @@ tags and are read with the same `Reader`.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 import attrs
@@ -12,6 +13,7 @@ import attrs
 from relaygw.core.address import AddressError, normalize_domain
 from relaygw.core.dkim.finding import Result
 from relaygw.core.headers import Field
+from relaygw.core.question import Question
 from relaygw.core.tags import TagError, compact, decode_base64, parse_tags, words
 
 FIELD = b"dkim-signature"
@@ -21,6 +23,7 @@ MAX_NAMES = 1000
 
 _FORMS = frozenset({"simple", "relaxed"})
 _DIGITS = re.compile(r"[0-9]{1,76}\Z")  # RFC 6376 3.5: l=
+_SIGNATURE = re.compile(rb"(?:\A|;)[ \t\r\n]*+b[ \t\r\n]*+=([^;]*)")
 _FIELD_NAME = re.compile(r"[!-9<-~]+\Z")  # RFC 5322 2.2, without the semicolon that ends the tag
 _AGE_LIMIT = 10**12  # RFC 6376 3.5: t= and x= have at most 12 digits
 
@@ -36,17 +39,20 @@ class Unreadable(Exception):
         self.selector = selector
 
 
-@attrs.frozen(kw_only=True)
-class Claim:
-    """`head_form` and `body_form` are "simple" or "relaxed"; `names` are lower case; `raw` is the whole field.
+def _question(terms: "Terms") -> Question:
+    return Question(f"{terms.selector}._domainkey.{terms.domain}", "TXT")
 
-    `identity` is i= as given, or ""; `identity_domain` its domain, or that of d=.
+
+@attrs.frozen(kw_only=True, eq=False)
+class Terms:
+    """What a signer says in every signature. `head_form` and `body_form` are "simple" or "relaxed"; `names` are lower
+    case.
+
+    `identity` is i= as given, or ""; `identity_domain` its domain, or that of d=. `question` is where the key is
+    published (RFC 6376 3.6.2.1).
     """
 
-    raw: bytes
     algorithm: str
-    signature: bytes
-    body_hash: bytes
     head_form: str
     body_form: str
     domain: str
@@ -54,32 +60,39 @@ class Claim:
     names: tuple[bytes, ...]
     identity: str = ""
     identity_domain: str = ""
+    key_type: str = attrs.field(
+        init=False, default=attrs.Factory(lambda self: self.algorithm.partition("-")[0], takes_self=True)
+    )
+    question: Question = attrs.field(init=False, default=attrs.Factory(_question, takes_self=True))
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Claim:
+    """One signature; `raw` is the whole field."""
+
+    raw: bytes
+    terms: Terms
+    signature: bytes
+    body_hash: bytes
     length: int | None = None
     signed_at: int | None = None
     expires: int | None = None
-
-    @property
-    def key_type(self) -> str:
-        return self.algorithm.partition("-")[0]
-
-    @property
-    def key_name(self) -> str:
-        """Where the key is published (RFC 6376 3.6.2.1)."""
-        return f"{self.selector}._domainkey.{self.domain}"
 
 
 class Reader:
     """The tags of one signature field; every method raises Unreadable."""
 
-    def __init__(self, field: Field) -> None:
-        self._tags: dict[str, str] = {}
+    def __init__(self, tags: Mapping[str, str]) -> None:
+        self._tags = tags
+
+    @classmethod
+    def of(cls, field: Field) -> "Reader":
         try:
-            text = field.raw[field.raw.index(b":") + 1 :].decode("utf-8")
-            self._tags = parse_tags(text)
+            return cls(parse_tags(field.raw[field.raw.index(b":") + 1 :].decode("utf-8")))
         except UnicodeDecodeError:
-            raise self.unreadable("not UTF-8") from None
+            raise cls({}).unreadable("not UTF-8") from None
         except TagError as error:
-            raise self.unreadable(str(error)) from None
+            raise cls({}).unreadable(str(error)) from None
 
     def unreadable(self, reason: str, result: Result = Result.NEUTRAL) -> Unreadable:
         return Unreadable(reason, result, self._shown("d"), self._shown("s"))
@@ -171,7 +184,33 @@ def _field_names(text: str) -> tuple[bytes, ...]:
 
 def read_claim(field: Field) -> Claim:
     """The claim of a DKIM-Signature field; raises Unreadable (RFC 6376 6.1.1)."""
-    reader = Reader(field)
+    reader = Reader.of(field)
+    terms = _known_terms(tuple(map(reader.get, _SAME_EVERY_TIME)))
+    signed_at, expires = reader.time("t"), reader.time("x")
+    if signed_at is not None and expires is not None and expires <= signed_at:
+        raise reader.unreadable("it expires before it was made")
+    return Claim(
+        raw=field.raw,
+        terms=terms,
+        signature=reader.base64("b"),
+        body_hash=reader.base64("bh"),
+        length=reader.number("l"),
+        signed_at=signed_at,
+        expires=expires,
+    )
+
+
+_SAME_EVERY_TIME = ("v", "a", "c", "d", "h", "i", "q", "s")
+
+
+@lru_cache(maxsize=512)
+def _known_terms(values: tuple[str | None, ...]) -> Terms:
+    """One signer's are the same in all its signatures; raises Unreadable."""
+    tags = zip(_SAME_EVERY_TIME, values, strict=True)
+    return _read_terms(Reader({name: value for name, value in tags if value is not None}))
+
+
+def _read_terms(reader: "Reader") -> Terms:
     if reader.need("v") != "1":
         raise reader.unreadable("the version is not 1")
     domain = reader.signing_domain()
@@ -179,14 +218,8 @@ def read_claim(field: Field) -> Claim:
     queries = reader.get("q")
     if queries is not None and "dns/txt" not in words(queries.lower()):
         raise reader.unreadable("no query method that is known")
-    signed_at, expires = reader.time("t"), reader.time("x")
-    if signed_at is not None and expires is not None and expires <= signed_at:
-        raise reader.unreadable("it expires before it was made")
-    return Claim(
-        raw=field.raw,
+    return Terms(
         algorithm=reader.algorithm(),
-        signature=reader.base64("b"),
-        body_hash=reader.base64("bh"),
         head_form=head_form,
         body_form=body_form,
         domain=domain,
@@ -194,9 +227,6 @@ def read_claim(field: Field) -> Claim:
         names=reader.names(),
         identity=compact(reader.get("i") or ""),
         identity_domain=_identity_domain(reader, domain),
-        length=reader.number("l"),
-        signed_at=signed_at,
-        expires=expires,
     )
 
 
@@ -220,10 +250,9 @@ def _identity_domain(reader: Reader, domain: str) -> str:
 def without_signature(raw: bytes) -> bytes:
     """The field as it was signed: the value of b= taken out, and no line end (RFC 6376 3.7)."""
     colon = raw.index(b":") + 1
-    tags = raw[colon:].split(b";")
-    for number, tag in enumerate(tags):
-        name, equals, _ = tag.partition(b"=")
-        if equals and name.strip(b" \t\r\n") == b"b":
-            tags[number] = name + equals
-            break
-    return raw[:colon] + b";".join(tags).rstrip(b"\r\n")
+    value = raw[colon:]
+    found = _SIGNATURE.search(value)
+    if found is not None:
+        start, end = found.span(1)
+        value = value[:start] + value[end:]
+    return raw[:colon] + value.rstrip(b"\r\n")

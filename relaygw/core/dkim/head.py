@@ -1,6 +1,7 @@
 """The fields of a header section as they are hashed (RFC 6376 3.4.1, 3.4.2, 5.4.2): read once for all signatures."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from relaygw.core.dkim.claim import without_signature
 from relaygw.core.dkim_signature import relaxed_value
@@ -19,10 +20,20 @@ class Head:
     def count(self, name: bytes) -> int:
         return len(self.named.get(name, ()))
 
-    def signed(self, names: Iterable[bytes], own: bytes, form: str) -> bytes:
+    def signed(self, names: tuple[bytes, ...], own: bytes, form: str) -> bytes:
         """What is signed: the fields of these names, each from the bottom and none twice, and the field `own`."""
+        if _are_plain(names):
+            chosen = [same[-1].raw for name in names if (same := self.named.get(name))]
+        else:
+            chosen = self._walk(names, own)
+        bare = without_signature(own)
+        if form == "simple":
+            return b"".join((*chosen, bare))
+        return b"".join((*map(self._canonical, chosen), relaxed(bare)[:-2]))
+
+    def _walk(self, names: Iterable[bytes], own: bytes) -> list[bytes]:
         left: dict[bytes, int] = {}
-        parts = []
+        chosen = []
         for name in names:
             same = self.named.get(name, ())
             position = left.get(name, len(same)) - 1
@@ -30,18 +41,21 @@ class Head:
                 position -= 1
             left[name] = max(position, 0)
             if position >= 0:
-                parts.append(self.canonical(same[position].raw, form))
-        bare = without_signature(own)
-        parts.append(bare if form == "simple" else relaxed(bare).removesuffix(b"\r\n"))
-        return b"".join(parts)
+                chosen.append(same[position].raw)
+        return chosen
 
-    def canonical(self, raw: bytes, form: str) -> bytes:
-        if form == "simple":
-            return raw
+    def _canonical(self, raw: bytes) -> bytes:
+        """In relaxed form: once, however many signatures sign it."""
         found = self._relaxed.get(raw)
         if found is None:
             found = self._relaxed[raw] = relaxed(raw) if self._odd else _relaxed(raw)
         return found
+
+
+@lru_cache(maxsize=256)
+def _are_plain(names: tuple[bytes, ...]) -> bool:
+    """Whether each name stands once, and none is that of a signature."""
+    return len(set(names)) == len(names) and not any(name.endswith(b"-signature") for name in names)
 
 
 def relaxed(raw: bytes) -> bytes:

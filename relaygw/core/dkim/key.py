@@ -19,6 +19,7 @@ from relaygw.core.tags import TagError, compact, decode_base64, parse_tags, word
 MAX_RECORD = 8 * 1024
 """Octets of a record that is read; a key of 8192 bits needs less than 1500."""
 
+GOOD_RSA_BITS = 2048  # RFC 8301 3.2: signers SHOULD use at least 2048
 MAX_RSA_BITS = 8192
 """RFC 8301 3.2 wants 4096. A message may come with dozens of signatures, and a longer key makes each dearer."""
 
@@ -44,6 +45,7 @@ class Key:
     services: tuple[str, ...] = ("*",)
     testing: bool = False
     strict: bool = False
+    notes: tuple[str, ...] = attrs.field(init=False, default=attrs.Factory(lambda self: _notes(self), takes_self=True))
 
     def made(self, signature: bytes, digest: bytes) -> bool:
         """Whether the signature is that of what has this SHA-256."""
@@ -55,6 +57,12 @@ class Key:
         except InvalidSignature:
             return False
         return True
+
+
+def _notes(key: Key) -> tuple[str, ...]:
+    """What is worth knowing about a key that is good enough."""
+    short = key.type == "rsa" and key.size < GOOD_RSA_BITS
+    return (*(["a short key"] if short else ()), *(["a key in test mode"] if key.testing else ()))
 
 
 @lru_cache(maxsize=1024)
