@@ -21,7 +21,7 @@ from relaygw.core.headers import first, values
 from relaygw.core.lifecycle import Kind, Report, Step, begin
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.retry import Schedules
-from relaygw.interfaces import NewMessage
+from relaygw.interfaces import NewMessage, SpoolError
 
 if TYPE_CHECKING:  # templates are read only where there are any
     from relaygw.queue.texts import Texts
@@ -101,7 +101,7 @@ class Reports:
 
         try:
             made, data = make(content)
-        except OSError:  # the content cannot be read: the sender is told all the same, without it
+        except (OSError, SpoolError):  # the content cannot be read: the sender is told all the same, without it
             made, data = make(BytesContent(b""))
         return NewMessage(record=self._expanded(made), content=data)
 
@@ -180,7 +180,7 @@ def _reports(
 def _head(content: Content) -> bytes:
     try:
         return content.head
-    except OSError:
+    except (OSError, SpoolError):
         return b""
 
 

@@ -1,9 +1,10 @@
 """Reports as the queue sends them: one for a message, in bounded time, also after a crash; to whom it concerns."""
 
 from itertools import count
+from pathlib import Path
 
 import pytest
-from queue_kit import CONTENT, START, Kit, busy, make_kit, refused
+from queue_kit import CONTENT, START, Kit, busy, make_kit, make_record, refused
 from twisted.internet.task import Clock
 
 from relaygw.config.schema import Config, QueueConfig, ReportsConfig
@@ -12,6 +13,7 @@ from relaygw.core.events import Reported, Unreported
 from relaygw.core.lifecycle import Kind
 from relaygw.core.record import Record
 from relaygw.queue.reports import Reports, reports_for
+from relaygw.spool.files import FileContent
 from relaygw.testing.transport import ManualTransport, ScriptedTransport, delivered, in_turn
 
 THREE = ("a@one.example", "b@two.example", "c@three.example")
@@ -163,3 +165,19 @@ def test_the_whole_message_comes_back_where_its_sender_or_the_operator_wants_it(
         kit.clock.advance(0)
         data = b"".join(transport.attempts[-1].content.chunks())
         assert (b"message/rfc822" in data) is whole
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_failure_is_told_also_where_the_content_is_lost(held: bool, tmp_path: Path) -> None:
+    """Its file is damaged or gone; the sender reads what became of it, and nothing is tried for ever."""
+    (tmp_path / "content").write_bytes(b"X: y\r\n\r\n" if held else b"")
+    lost = FileContent(b"", str(tmp_path / ("content" if held else "gone")), 8, None, 0)
+    transport = ManualTransport()
+    kit = make_kit(transport, reports=reports())
+    record = make_record(kit.clock, "bob@example.com", ret="FULL")
+    kit.commit(record)
+    kit.queue.offer(record, lost)
+    transport.pending[0].finish(refused)
+    (report,) = sent(kit)
+    assert report.envelope.recipients[0].address == record.envelope.sender
+    assert kit.stored(record) is None
