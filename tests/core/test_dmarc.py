@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +18,10 @@ from relaygw.core import dkim, spf
 from relaygw.core.author import read_authors
 from relaygw.core.dmarc import Evaluation, Result, evaluate
 from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, auth_result, case, reply_for, summary
-from relaygw.core.dmarc.record import Policy, Record, is_record, read_record
+from relaygw.core.dmarc.record import MAX_RECORD, Policy, Record, Suffix, is_record, read_record
 from relaygw.core.dmarc.walk import MAX_QUERIES, targets
 from relaygw.core.question import settle
+from relaygw.core.reply import Reply
 from relaygw.core.verdict import Action
 from relaygw.dns.fixed import FixedResolver
 
@@ -159,6 +161,45 @@ def test_where_reports_go(
     assert (record.reports, record.failure_reports, record.failure_options) == (reports, failures, options)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {}),
+        ("sp=quarantine; np=reject", {"subdomains": Policy.QUARANTINE, "absent": Policy.REJECT}),
+        ("SP = Quarantine ; sp=reject", {"subdomains": Policy.QUARANTINE}),
+        ("psd=y", {"suffix": Suffix.YES}),
+        ("psd=N", {"suffix": Suffix.NO}),
+        ("psd=u", {}),
+        ("psd=x", {}),
+        ("t=Y; adkim=S; aspf=s", {"testing": True, "strict_dkim": True, "strict_spf": True}),
+        ("t=n; adkim=r; aspf=x", {}),
+        ("fo=0:1:D: s", {"failure_options": ("0", "1", "d", "s")}),
+        ("fo=01", {}),
+        ("t; adkim", {}),
+        ("sp\u00e9=reject; s2=reject; =reject", {}),
+        ("sp=none" + "x" * 50, {"flaw": "sp=none" + "x" * 36 + " is no policy"}),
+        ("np=", {"flaw": "np= is no policy"}),
+    ],
+)
+def test_what_a_record_says_and_what_counts_as_not_said(text: str, expected: dict[str, object]) -> None:
+    whole = f"v=DMARC1; p=none; {text}"
+    assert read_record(whole.encode()) == attrs.evolve(Record(text=whole, policy=Policy.NONE), **expected)
+
+
+@pytest.mark.parametrize(("text", "flaw"), [("sp=reject", "p= is missing"), ("p=all; sp=reject", "p=all is no policy")])
+def test_a_record_without_a_policy_is_flawed(text: str, flaw: str) -> None:
+    record = read_record(f"v=DMARC1; {text}".encode())
+    assert (record.policy, record.subdomains, record.flaw) == (None, Policy.REJECT, flaw)
+
+
+def test_a_record_is_read_up_to_a_size_and_octets_that_are_no_text_do_no_harm() -> None:
+    for room, policy in ((len("; t=y"), True), (len("; t=y") - 1, False)):
+        head = b"v=DMARC1; p=none; x=\xff"
+        text = head + b"x" * (MAX_RECORD - len(head) - room) + b"; t=y"
+        assert read_record(text).testing is policy
+        assert read_record(text).policy is Policy.NONE
+
+
 def failing(policy: str) -> Evaluation:
     entry = {"from": "x@example.com", "zone": {"_dmarc.example.com": f"v=DMARC1; p={policy}"}}
     return evaluated(entry, resolver_of(entry))
@@ -180,6 +221,54 @@ def failing(policy: str) -> Evaluation:
 )
 def test_the_default_table(evaluation: Evaluation, line: Case, action: Action) -> None:
     assert (case(evaluation), DEFAULT_ACTIONS[case(evaluation)]) == (line, action)
+
+
+TESTING = Evaluation(
+    result=Result.PASS,
+    author="example.com",
+    record=Record(text="", testing=True),
+    policy=Policy.QUARANTINE,
+    published=Policy.REJECT,
+    tag="sp",
+    policy_domain="example.com",
+)
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "line", "properties", "reply"),
+    [
+        (Evaluation(result=Result.NONE), "no author: none", (), "DMARC: none for a message without an author"),
+        (
+            Evaluation(result=Result.NONE, author="a.example"),
+            "a.example: none",
+            (("header.from", "a.example"),),
+            "DMARC: none for a.example",
+        ),
+        (
+            Evaluation(result=Result.TEMPERROR, author="a.example", reason="no answer"),
+            "a.example: temperror; no answer",
+            (("header.from", "a.example"),),
+            "DMARC: the policy of a.example cannot be checked now",
+        ),
+        (
+            TESTING,
+            "example.com: pass; sp=reject at example.com, t=y",
+            (("header.from", "example.com"), ("policy.dmarc", "quarantine")),
+            "DMARC: pass for example.com",
+        ),
+    ],
+)
+def test_how_a_result_is_told(
+    evaluation: Evaluation, line: str, properties: tuple[tuple[str, str], ...], reply: str
+) -> None:
+    """To the journal, to those who read the message, and to the peer where the operator refuses it all the same."""
+    assert summary(evaluation) == line
+    told = auth_result(evaluation)
+    assert (told.method, told.result, told.reason) == ("dmarc", evaluation.result.value, evaluation.reason)
+    assert told.properties == properties
+    assert reply_for(evaluation, Action.REJECT) == Reply(550, "5.7.1", reply)
+    assert reply_for(evaluation, Action.DEFER) == Reply(451, "4.7.1", reply)
+    assert reply_for(evaluation, Action.QUARANTINE) is None
 
 
 def test_how_a_failure_is_told() -> None:
