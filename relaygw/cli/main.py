@@ -22,7 +22,7 @@ VERBS = {
     "check": "judge the configuration and everything it names",
     "status": "what the running service is doing",
     "queue": "list, show, explain, hold, release, retry, reroute, remove or bounce queued messages, and undo that",
-    "spool": "verify, export, import or upgrade the spool; what was set aside",
+    "spool": "verify, export, import, upgrade or reindex the spool; what was set aside",
     "trace": "the life of a message, from connect to final reply",
     "explain": "what would become of a message, from the door to the next hop, and why",
     "route": "where a message from SENDER to RECIPIENT would go, and why",

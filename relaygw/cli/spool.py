@@ -36,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("export", "write messages into an archive; they stay in the queue", export),
         ("import", "take in the messages of an archive, each once", import_),
         ("upgrade", "bring a spool of an older program up to date now, while no service runs", upgrade),
+        ("reindex", "make the index anew by which the queue's verbs find messages", reindex),
     ):
         verb = verbs.add_parser(name, help=sentence, description=f"{sentence[0].upper()}{sentence[1:]}.")
         verb.set_defaults(run=run)
@@ -204,3 +205,11 @@ def upgrade(options: argparse.Namespace, context: Context) -> Answer:
             pass
     document = {"format": len(MIGRATIONS)}
     return Answer(document=document, text=f"The spool has format {len(MIGRATIONS)}, which is this program's.")
+
+
+def reindex(options: argparse.Namespace, context: Context) -> Answer:
+    with desk_of(context) as ask:
+        document = ask("reindex", {})
+    return Answer(
+        document=document, text="The index is made anew while the service runs; until then more is gone over."
+    )

@@ -45,7 +45,11 @@ def desk_of(context: Context) -> Iterator[Callable[[str, Json], Json]]:
         with near_desk(context) as desk:
             yield lambda verb, body: _ask_near(desk, verb, body)
         return
-    yield lambda verb, body: client.post(*(("spool", verb) if verb == "import" else ("damaged", verb)), body=body)
+    yield lambda verb, body: client.post("spool" if verb in _OWN else "damaged", verb, body=body)
+
+
+_OWN = ("import", "reindex")
+"""What is about the spool as a whole, and not about messages that were set aside."""
 
 
 def _ask_near(desk: "SpoolDesk", verb: str, body: Json) -> Json:
@@ -55,7 +59,9 @@ def _ask_near(desk: "SpoolDesk", verb: str, body: Json) -> Json:
     from relaygw.interfaces import SpoolError
 
     try:
-        return run_now(spool.take_in(desk, body) if verb == "import" else spool.change(desk, verb, body))
+        if verb == "import":
+            return run_now(spool.take_in(desk, body))
+        return run_now(spool.reindex(desk, body) if verb == "reindex" else spool.change(desk, verb, body))
     except BadRequest as error:
         raise UsageError(str(error)) from None
     except SpoolError as error:

@@ -43,6 +43,7 @@ class ControlApp:
             ("GET", "/damaged", self.list_damaged),
             ("POST", "/damaged/<verb>", self.change_damaged),
             ("POST", "/spool/import", self.import_archive),
+            ("POST", "/spool/reindex", self.reindex),
             ("GET", "/trash", self.list_trash),
             ("POST", "/trash/<verb>", self.change_trash),
             ("GET", "/destinations", self.destinations),
@@ -90,6 +91,9 @@ class ControlApp:
 
     async def import_archive(self, request: Request) -> bytes:
         return as_json(request, await spool.take_in(there(self._parts.spool), asked.body(_content(request))))
+
+    async def reindex(self, request: Request) -> bytes:
+        return as_json(request, await spool.reindex(there(self._parts.spool), asked.body(_content(request))))
 
     async def list_trash(self, request: Request) -> bytes:
         return as_json(request, await trash.list_(there(self._parts.trash), asked.query(request.args)))

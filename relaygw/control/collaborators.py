@@ -156,6 +156,8 @@ class SpoolOperations(Protocol):
 
     def take_in(self, path: str, offset: int) -> Awaitable[Mapping[str, Any]]: ...
 
+    def reindex(self) -> Awaitable[None]: ...
+
 
 class HoldOperations(Protocol):
     """The rules that hold mail as it comes in (relaygw.holds)."""

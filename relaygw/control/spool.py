@@ -23,6 +23,13 @@ async def change(spool: SpoolOperations, verb: str, asked: Asked) -> Json:
     return {"verb": verb, "messages": answers}
 
 
+async def reindex(spool: SpoolOperations, asked: Asked) -> Json:
+    """The index of the queue anew."""
+    known(asked)
+    await spool.reindex()
+    return {"reindexing": True}
+
+
 async def take_in(spool: SpoolOperations, asked: Asked) -> Json:
     """A slice of the archive at `path`, from `offset`; the answer says where to go on."""
     known(asked, "path", "offset")

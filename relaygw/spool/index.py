@@ -55,13 +55,15 @@ class Index:
 
     def __init__(self, execute: Execute) -> None:
         self._execute = execute
+        self.generation = 0
         self.load()
 
     def load(self) -> None:
         """What the database says. An index of other keys counts for nothing.
 
         What comes in up to where messages have been `reached`, to be indexed or to become part of a part that is being
-        made, is loose. `noted` are those since a part of loose ones is being made."""
+        made, is loose. `noted` are those since a part of loose ones is being made. Who works on the index begins
+        anew with each `generation` of it."""
         version, self.mark = self._execute("SELECT version, mark FROM index_state").fetchone()
         self.current = version == VERSION
         rows: list[tuple[int, str, str, float, float, int]] = []
@@ -79,6 +81,12 @@ class Index:
         self.loose = self._execute("SELECT count(*) FROM index_loose WHERE queue_id <= ?", (self.mark,)).fetchone()[0]
         self.reached = self.mark
         self.noted: set[str] | None = None
+        self.generation += 1
+
+    def forget(self) -> None:
+        """Nothing of it counts any more; it will be made anew."""
+        self._execute("UPDATE index_state SET version = 0")
+        self.load()
 
     def _take(self, found: Iterable[Part]) -> None:
         self.parts = sorted(found, key=lambda part: part.low)

@@ -46,6 +46,7 @@ class Indexer:
         self._index = store.index
         self._measures = measures or Measures()
         self._work: Iterator[None] | None = None
+        self._generation = 0
         self._then: Callable[[], None] | None = None  # what is true once the piece is committed
         self._seen = -self._measures.changes  # so that the first look is at once
         self._excess = 0  # of the index over the queue, when all of it had been gone over
@@ -63,7 +64,7 @@ class Indexer:
         if time.monotonic() < self._not_before:
             return False
         many = store.newest_number - self._seen >= measures.changes
-        return many or index.loose >= measures.loose or self._is_stale()
+        return not index.current or many or index.loose >= measures.loose or self._is_stale()
 
     def _is_stale(self) -> bool:
         """Whether a tenth more of what is indexed is gone than when all of it was gone over."""
@@ -72,9 +73,10 @@ class Indexer:
 
     def piece(self) -> None:
         """One transaction. What fails is begun anew, later."""
-        if self._work is None:
+        if self._work is None or self._generation != self._index.generation:
             self._seen = self._store.newest_number
             self._work = self._all()
+            self._generation = self._index.generation
         try:
             with self._store.transaction():
                 ended = next(self._work, self) is self
@@ -104,6 +106,7 @@ class Indexer:
         if not self._index.current:
             self._begin_anew()
             yield
+            return
         yield from self._clear_orphans()
         while True:
             if self._index.loose >= self._measures.loose:
@@ -124,7 +127,7 @@ class Indexer:
         for table in ("index_part", "index_loose"):
             self._execute(f"DELETE FROM {table}")  # noqa: S608  # all of it is ours
         self._execute("UPDATE index_state SET version = ?, mark = ''", (VERSION,))
-        self._then = self._index.load
+        self._then = self._index.load  # another generation: this one ends here
 
     # -- adding ---------------------------------------------------------------------------------------------------
 

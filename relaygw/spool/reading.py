@@ -90,6 +90,15 @@ class Reading:
         except sqlite3.Error as error:
             raise SpoolError(f"the spool {self.path} cannot be read: {error}") from None
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is asked within it is asked of one moment. Short: the log cannot be used again meanwhile."""
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.execute("COMMIT")
+
     def count(self) -> int:
         """Messages in it, set aside or not, and in the trash."""
         ((number,),) = self.execute("SELECT (SELECT count(*) FROM message) + (SELECT count(*) FROM trash)")
@@ -160,12 +169,12 @@ def _row(values: tuple[object, ...]) -> Row:
         owner=str(owner),
         file=str(file or ""),
         damage=None if damage is None else str(damage),
-        raw=_octets(raw),
+        raw=octets(raw),
         stored=stored is not None,
         size=_integer(size),
         crc=crc if isinstance(crc, int) else None,
-        prefix=_octets(prefix),
-        data=_octets(data),
+        prefix=octets(prefix),
+        data=octets(data),
     )
 
 
@@ -173,7 +182,8 @@ def _integer(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _octets(value: object) -> bytes:
+def octets(value: object) -> bytes:
+    """A column's octets, whatever type it was given."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace")
     return value if isinstance(value, bytes) else b""

@@ -14,6 +14,7 @@ import attrs
 from relaygw.core.owner import owner_of
 from relaygw.spool.codec import CodecError
 from relaygw.spool.digest import WRONG, inline_fault
+from relaygw.spool.index_check import left_out
 from relaygw.spool.reading import Reading, Row
 
 MOST = 1000
@@ -74,6 +75,8 @@ def verify(reading: Reading, progress: Callable[[int, int], None] = lambda done,
         found.trash += 1
         _content(reading, row, found, reading.trashed)
     _leftovers(reading, found)
+    for queue_id in left_out(reading):
+        found.tell(Problem(queue_id, "the index of the queue leaves it out: `relaygw spool reindex` makes it anew"))
     return found
 
 

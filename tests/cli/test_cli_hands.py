@@ -154,7 +154,8 @@ def test_the_spool_is_verified_exported_and_imported(run: Run, folder: Path, tmp
     assert (status, document["imported"]) == (0, ["0b", "0c"])
     assert run("queue", "show", "0b")[1][0]["held"] == "rule lists"
     assert run("spool", "import", str(tmp_path / "none.tar"))[0] == 1
-    assert run("spool", "upgrade")[1] == {"format": 3}
+    assert run("spool", "upgrade")[1] == {"format": 4}
+    assert run("spool", "reindex")[1] == {"reindexing": True}
 
 
 def test_an_export_writes_through_nobody_elses_file_and_leaves_nothing_behind_where_it_fails(

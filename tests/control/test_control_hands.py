@@ -185,3 +185,5 @@ def test_set_aside_messages_and_archives(office: Office, tmp_path: Path) -> None
     assert post(site, "/damaged/eat", id=["zz"]).status == 400
     assert "absolute path" in post(site, "/spool/import", path="here.tar").document["error"]
     assert post(site, "/spool/import").status == 400
+    assert post(site, "/spool/reindex").document == {"reindexing": True}
+    assert post(site, "/spool/reindex", path="here").status == 400

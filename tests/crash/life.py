@@ -18,6 +18,8 @@ from twisted.python.failure import Failure
 from relaygw.core.lifecycle import Order, Verb
 from relaygw.core.record import Progress, Record
 from relaygw.interfaces import SpoolError
+from relaygw.spool.index_check import left_out
+from relaygw.spool.reading import Reading
 from relaygw.spool.sqlite import SqliteSpool
 
 
@@ -44,6 +46,8 @@ def read_spool(spool: SqliteSpool, folder: Path) -> Found:
         except SpoolError as error:
             strange.append(f"{record.queue_id}: {error}")
     strange += [f"{each.queue_id} is damaged: {each.error}" for each in result(spool.damaged())]
+    with Reading(str(folder)) as reading:
+        strange += [f"{queue_id} is left out of the index" for queue_id in left_out(reading)]
     left = _files(folder) - _named(folder)
     strange += [f"{len(left)} content files belong to nobody"] if left else []
     return Found(records, contents, strange, _trash(folder))

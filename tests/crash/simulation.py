@@ -30,10 +30,12 @@ from relaygw.core.routing import compile_routes
 from relaygw.interfaces import ISink, ISpool, ITransport, SpoolError
 from relaygw.queue.parts import QueueSetup
 from relaygw.queue.service import QueueService
+from relaygw.spool.indexing import Measures
 from relaygw.spool.sqlite import SqliteSpool
 
 INLINE = 1_500
 CHECKPOINT = 60_000
+INDEX = Measures(newest=2, messages=4, keys=60, loose=3, read=2, written=9, changes=3, pace=0.0, retry=0.0)
 SIZES = (200, 900, 1_400, 3_000, 9_000)
 PREFIX = b"Received: by mail.example.net\r\n"
 CONFIG = QueueConfig(
@@ -114,7 +116,12 @@ class World:
         self._ids = iter(range(int(chance.random() * (1 << 34)), 1 << 35))
         self.hops = build.hops(self.note, truth)
         self._raw = build.spool(
-            str(folder), self.reactor, inline_limit=INLINE, checkpoint=CHECKPOINT, batcher=self._make_steps
+            str(folder),
+            self.reactor,
+            inline_limit=INLINE,
+            checkpoint=CHECKPOINT,
+            batcher=self._make_steps,
+            index=INDEX,
         )
         self.spool = Witness(build.around(self._raw), self.note)
         shared = not self.faulty and chance.random() < build.shared
@@ -151,7 +158,7 @@ class World:
     def run(self, steps: int) -> None:
         """Take so many steps."""
         actions = [self.send] * 6 + [self.hear] * 12 + [self.work] * 18 + [self.answer] * 9 + [self.wait] * 5
-        actions += [self.order] * 2 + [self.intrude] + ([self.break_disk] * 2 if self.faulty else [])
+        actions += [self.tidy] * 6 + [self.order] * 2 + [self.intrude] + ([self.break_disk] * 2 if self.faulty else [])
         for _ in range(steps):
             self._chance.choice(actions)()
 
@@ -164,6 +171,11 @@ class World:
         busy = [steps for steps in self._threads if steps.waiting]
         if busy:
             self._chance.choice(busy).step(self._chance.choice((1, 2, 4, 16)))
+
+    def tidy(self) -> None:
+        """A thread of the spool does what nobody waits for."""
+        for steps in self._threads:
+            steps.tidy()
 
     def wait(self) -> None:
         """Time passes; a claim lasts longer than the spool takes to answer."""

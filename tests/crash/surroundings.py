@@ -51,6 +51,11 @@ class Steps:
         elif came:
             self.serve(others + aside)
 
+    def tidy(self) -> None:
+        """One piece of what nobody waits for."""
+        if self.chores is not None and self.chores.overdue() is not None:
+            self.chores.piece()
+
     def stop(self) -> None:
         while self.waiting:
             self.step(self.limit)

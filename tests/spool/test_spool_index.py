@@ -28,10 +28,13 @@ from relaygw.core.record import Detour, Origin, Progress, Record
 from relaygw.core.selection import Selection
 from relaygw.interfaces import Settlement
 from relaygw.spool.index import pack, unpack
+from relaygw.spool.index_check import left_out
 from relaygw.spool.indexing import Measures
+from relaygw.spool.reading import Reading
 from relaygw.spool.search import search
 from relaygw.spool.sqlite import SqliteSpool
 from relaygw.spool.store import Store
+from relaygw.spool.verify import verify
 from relaygw.testing.spool import NOW, make_record, progressed, store
 
 T = TypeVar("T")
@@ -219,6 +222,9 @@ class Life:
             now(self.spool.retry_damaged(queue_id))
         self.torn.clear()
 
+    def forget(self) -> None:
+        now(self.spool.reindex())
+
     def die(self) -> None:
         """What is in memory is lost."""
         self.spool._let_go()
@@ -230,6 +236,8 @@ class Life:
 
     def check(self) -> None:
         records = self.records()
+        with Reading(self.folder) as reading:
+            assert list(left_out(reading)) == []
         for selection in (*INDEXED, *GONE_OVER):
             wanted = [record.queue_id for record in records if selection.matches(record, NOW)]
             limit, rows = self.chance.choice(((2, 3), (7, 2000)))
@@ -248,7 +256,7 @@ class Life:
 
 STEPS = (
     "add_many", "add_many", "add_many", "add", "index", "index", "index", "operate", "defer", "deliver", "sweep",
-    "undo", "exchange", "tear", "mend", "die",
+    "forget", "undo", "exchange", "tear", "mend", "die",
 )  # fmt: skip
 
 
@@ -372,6 +380,31 @@ def test_an_index_of_other_keys_counts_for_nothing_and_is_made_anew(life: Life) 
     filled(life, 0)
     assert life.store.index.current
     assert life.store.index.messages >= 16
+    life.check()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM index_part WHERE number = 2",
+        "DELETE FROM index_key WHERE part = 2",
+        "UPDATE index_key SET places = x'0000' WHERE part = 2",
+        "DELETE FROM index_loose",
+        "UPDATE index_state SET mark = '999999'",
+    ],
+)
+def test_what_the_index_leaves_out_is_found_by_verify_and_remedied_by_making_it_anew(
+    statement: str, life: Life
+) -> None:
+    filled(life, 20)
+    now(store(life.spool, varied("000007", Random(7))))
+    life.check()
+    life.store.execute(statement)
+    with Reading(life.folder) as reading:
+        assert any("reindex" in found.problem for found in verify(reading).problems)
+    now(life.spool.reindex())
+    life.check()
+    filled(life, 0)
     life.check()
 
 
