@@ -279,6 +279,27 @@ def test_our_own_findings_are_read_from_our_own_field() -> None:
     assert own_findings(compose("mx.example.org", []), "mx.example.org") is None
 
 
+def test_no_line_of_a_set_is_too_long_for_mail() -> None:
+    """RFC 5322 2.1.1: whoever has to break a line breaks the seal. A peer's words come as long as a value may be."""
+    long = "x y;" * 100
+    result = AuthResult(
+        method="dkim",
+        result="fail",
+        reason=long,
+        properties=(*((f"header.{letter}", long) for letter in "dis"), ("header.b", "abc")),
+    )
+    head = compose("mx.hop1.example", [result, AuthResult(method="arc", result="none")]) + MESSAGE
+    found = own_findings(head, "mx.hop1.example")
+    assert found is not None
+    content = BytesContent(MESSAGE)
+    digest = body_hash(content.chunks(len(content.head) + 2))
+    fields = seal(content.head, digest, found, "mx.hop1.example", sealer(1), 1_790_000_000)
+    assert max(map(len, fields.split(b"\r\n"))) < 998
+    checked = check(fields + MESSAGE)
+    assert checked.result is Result.PASS
+    assert checked.seals[0].results.split() == f"mx.hop1.example; {found.results}".split()
+
+
 def findings(*results: str) -> Findings:
     seals = tuple(
         Seal(instance=number, domain=f"hop{number}.example", selector="s", results=text)

@@ -143,6 +143,15 @@ def _list(names: list[bytes]) -> str:
     return "\r\n\t ".join([*lines, line])
 
 
+_WORD = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*+")++', re.DOTALL)
+
+
 def _folded(results: str) -> str:
-    """One result on each line, as our own field has them."""
-    return re.sub(r";\s+(?=[a-z0-9-]+=)", ";\r\n\t", results)
+    """One result on each line, as our own field has them, and long ones on several: no value is longer than a line."""
+    lines: list[str] = []
+    for word in _WORD.findall(results):
+        if lines and not lines[-1].endswith(";") and len(lines[-1]) + len(word) < _WIDTH:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\r\n\t".join(lines)
