@@ -104,6 +104,21 @@ def test_any_changed_octet_in_a_signed_part_fails(form: str) -> None:
         assert judge(field + changed).result is not Result.PASS, changed
 
 
+@settings(max_examples=100)
+@given(
+    st.lists(st.sampled_from([b"a", b" ", b"\t", b"\r\n", b".", b"\xc3\xa4"]), max_size=30).map(b"".join),
+    st.integers(0, 10_000),
+    st.integers(0, 255),
+)
+def test_any_octet_in_the_place_of_another_fails(body: bytes, place: int, octet: int) -> None:
+    """In simple form nothing is forgiven: names and line ends count, in the head as in the body."""
+    message = MESSAGE + body + b"\r\n"
+    field = sign(message, ED, {"h": "from:to:subject:received"})
+    place %= len(message)
+    changed = message[:place] + bytes([octet]) + message[place + 1 :]
+    assert (judge(field + changed).result is Result.PASS) == (changed == message)
+
+
 @settings(max_examples=150)
 @given(st.data())
 def test_any_changed_octet_of_the_signature_field_is_no_pass(data: st.DataObject) -> None:
