@@ -20,7 +20,7 @@ import attrs
 
 from relaygw.core.content import CHUNK, Content
 from relaygw.core.record import Record
-from relaygw.spool.codec import CodecError, decode_record, encode_record
+from relaygw.spool.codec import DIGEST, CodecError, decode_record, encode_record
 from relaygw.spool.foreign import fault
 
 FORMAT = 1
@@ -53,7 +53,9 @@ class Writer:
             self._tar.addfile(info, reader)
         except OSError as error:
             raise ArchiveError(f"the content of {record.queue_id} cannot be read: {error}") from None
-        told = {"sha256": reader.digest.hexdigest(), "size": content.size, "record": json.loads(encode_record(record))}
+        fields = json.loads(encode_record(record))
+        del fields[DIGEST]  # that of a text which is another one here
+        told = {"sha256": reader.digest.hexdigest(), "size": content.size, "record": fields}
         self._put_json(f"messages/{record.queue_id}.json", told)
         self.messages += 1
         self.octets += content.size

@@ -2,13 +2,15 @@
 
 The text carries its own version, so that records written by older programs stay readable. What has its default value is
 left out; a recipient's state repeats the forward-path only where it differs from the envelope's. The text is ASCII;
-addresses and texts from peers in any script survive, lone surrogates included.
+addresses and texts from peers in any script survive, lone surrogates included. It ends with its own digest (CRC-32, of
+the object without it), so that a flipped bit sends nothing to somebody else; texts of older programs have none.
 """
 
 import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 from relaygw.core.address import Address
 from relaygw.core.envelope import Body, Envelope, Notify, Recipient
@@ -17,6 +19,9 @@ from relaygw.core.record import Detour, Origin, Progress, RecipientState, Record
 from relaygw.core.reply import Reply
 
 VERSION = 1
+
+DIGEST = "crc"
+_DIGEST = f',"{DIGEST}":'
 
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _Fields = dict[str, Any]
@@ -55,7 +60,20 @@ def encode_record(record: Record) -> str:
         _state(state, original[place] if place < len(original) else None)
         for place, state in enumerate(record.recipients)
     ]
-    return _encode(told)
+    return _with_digest(_encode(told))
+
+
+def _with_digest(text: str) -> str:
+    return f"{text[:-1]}{_DIGEST}{crc32(text.encode('ascii'))}}}"
+
+
+def _is_whole(text: str) -> bool:
+    """Within strings quotes are escaped: what looks like the digest is it."""
+    place = text.rfind(_DIGEST)
+    if place < 0:
+        return True
+    noted = text[place + len(_DIGEST) : -1]
+    return noted == str(crc32(f"{text[:place]}}}".encode("utf-8", "replace")))
 
 
 def _envelope(envelope: Envelope) -> _Fields:
@@ -127,6 +145,8 @@ def decode_record(text: str) -> Record:
         version = told["v"]
         if version != VERSION:
             raise CodecError(f"the record has version {version}; this program reads {VERSION}")
+        if not _is_whole(text):
+            raise CodecError("the record is not what was stored: its digest is wrong")
         return _read_record(told)
     except CodecError:
         raise

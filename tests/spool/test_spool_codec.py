@@ -13,7 +13,7 @@ from relaygw.core.envelope import Body, Envelope, Notify, Recipient
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import Detour, Origin, Progress, RecipientState, Record
 from relaygw.core.reply import Reply
-from relaygw.spool.codec import CodecError, decode_record, encode_record
+from relaygw.spool.codec import DIGEST, CodecError, decode_record, encode_record
 from relaygw.testing.spool import make_record
 
 # Lone surrogates included: that is how octets which are not UTF-8 arrive from headers.
@@ -137,3 +137,22 @@ def test_a_newer_version_is_refused_by_name() -> None:
     told = json.loads(encode_record(make_record("a")))
     with pytest.raises(CodecError, match="version 2"):
         decode_record(json.dumps({**told, "v": 2}))
+
+
+@given(st.data())
+def test_a_flipped_bit_is_an_error_and_never_another_record(data: st.DataObject) -> None:
+    """One that leaves JSON behind, too: mail must not go to somebody else."""
+    record = make_record("a", recipients=2)
+    octets = bytearray(encode_record(record).encode())
+    octets[data.draw(st.integers(0, len(octets) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with contextlib.suppress(CodecError, UnicodeDecodeError):
+        assert decode_record(octets.decode()) == record
+
+
+def test_a_text_of_an_older_program_has_no_digest() -> None:
+    record = make_record("a")
+    told = json.loads(encode_record(record))
+    del told[DIGEST]
+    assert decode_record(json.dumps(told, separators=(",", ":"))) == record
+    with pytest.raises(CodecError, match="its digest is wrong"):
+        decode_record(encode_record(record).replace("example", "exbmple"))
