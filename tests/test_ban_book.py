@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mailboxes import at_once
+from results import at_once
 
 from relaygw.bans import SAVE_AFTER, SWEEP_EVERY, BanBook
 from relaygw.core.bans import Policy

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from mailboxes import at_once, directory_for
+from mailboxes import directory_for
+from results import at_once
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from zope.interface import Interface

@@ -27,7 +27,8 @@ import attrs
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from nursery import Child, Nursery
-from real import NextHop, eventually, now
+from real import NextHop, eventually
+from results import at_once
 
 from relaygw.interfaces import SpoolError
 from relaygw.spool.sqlite import SqliteSpool
@@ -151,11 +152,11 @@ def held_by(spool_folder: Path, scratch: Path) -> tuple[set[int], list[str]]:
     spool = SqliteSpool(str(scratch), None)
     try:
         spool.open()
-        records = now(spool.records("", 100_000))
-        contents = [now(spool.content(record.queue_id)) for record in records]
+        records = at_once(spool.records("", 100_000))
+        contents = [at_once(spool.content(record.queue_id)) for record in records]
         marks = {mark_of(b"".join(content.chunks())) for content in contents if content is not None}
-        damaged = [f"{each.queue_id} is damaged: {each.error}" for each in now(spool.damaged())]
-        now(spool.close())
+        damaged = [f"{each.queue_id} is damaged: {each.error}" for each in at_once(spool.damaged())]
+        at_once(spool.close())
     except (SpoolError, AssertionError) as error:
         return set(), [str(error)]
     return marks, damaged

@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any
 
+from results import at_once as result
 from twisted.internet import error
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -332,16 +333,6 @@ def run(reactor: MemoryReactor, coroutine: Coroutine[Any, Any, Any]) -> Deferred
     deferred = Deferred.fromCoroutine(coroutine)
     reactor.settle()
     return deferred
-
-
-def result(deferred: Deferred[Any]) -> Any:
-    """What it came to; raises what it failed with."""
-    found: list[Any] = []
-    deferred.addBoth(found.append)
-    assert found, "there is no result yet"
-    if isinstance(found[0], Failure):
-        found[0].raiseException()
-    return found[0]
 
 
 def pending(deferred: Deferred[Any]) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 import pytest
-from mailboxes import at_once
+from results import at_once
 from zope.interface import implementer
 
 from relaygw.core.address import Address, parse_address

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.serialization import Encoding
 from egress_support import DictResolver, MemoryReactor, Server, make_opener, make_services, result, run
+from results import at_once
 from test_assertions import KEY, account, certificate, pem
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -94,11 +95,7 @@ class World:
         self.spawned.append(Deferred.fromCoroutine(awaitable))  # type: ignore[arg-type]  # it is one
 
     def get(self, wanted: OauthSource) -> str:
-        found: list[Any] = []
-        Deferred.fromCoroutine(self.tokens.token(wanted)).addBoth(found.append)
-        if not isinstance(found[0], str):
-            found[0].raiseException()
-        return str(found[0])
+        return at_once(self.tokens.token(wanted))
 
 
 @pytest.fixture
@@ -241,10 +238,7 @@ class Script:
 
 def try_login(login: Login, script: Script, keyring: Any, *mechanisms: str, binding: bytes | None = None) -> None:
     channel = Channel(host="smtp.example", port=587, binding=binding)
-    found: list[Any] = []
-    Deferred.fromCoroutine(log_in(login, mechanisms, script.ask, channel, keyring)).addBoth(found.append)
-    if found[0] is not None:
-        found[0].raiseException()
+    at_once(log_in(login, mechanisms, script.ask, channel, keyring))
 
 
 def keyring(world: World) -> Keyring:

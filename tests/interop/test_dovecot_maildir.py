@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mailboxes import at_once, inline_store
+from mailboxes import inline_store
+from results import at_once
 
 from relaygw.core.content import BytesContent
 from relaygw.mailbox.values import Flag

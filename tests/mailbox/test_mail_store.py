@@ -7,7 +7,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from mailboxes import at_once, inline_store
+from mailboxes import inline_store
+from results import at_once
 
 from relaygw.core.content import BytesContent
 from relaygw.mailbox.folder import Folder

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from mailboxes import at_once, inline_store
+from mailboxes import inline_store
+from results import at_once
 
 BODY = b"Subject: whole\r\n\r\n" + b"0123456789abcdef\r\n" * 20_000
 
@@ -96,7 +97,8 @@ def test_a_crash_between_file_and_index_loses_nothing_and_repeats_no_uid(tmp_pat
     child = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
-from mailboxes import at_once, inline_store
+from mailboxes import inline_store
+from results import at_once
 from relaygw.core.content import BytesContent
 from relaygw.mailbox.index import Index
 

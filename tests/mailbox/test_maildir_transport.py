@@ -7,7 +7,8 @@ from typing import Any
 
 import attrs
 import pytest
-from mailboxes import at_once, inline_store, services_for
+from mailboxes import inline_store, services_for
+from results import at_once
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 

@@ -8,8 +8,8 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mailboxes import at_once
 from pop3_sessions import LOGIN, House, Session
+from results import at_once
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import directlyProvides
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from mailboxes import at_once, inline_store
+from mailboxes import inline_store
+from results import at_once
 
 from relaygw.core.content import BytesContent
 from relaygw.mailbox.index import FILE

@@ -1,12 +1,11 @@
 """A queue on a Clock with a spool in memory and transports that do what the test says."""
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred
+from results import at_once as run
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 
 from relaygw.config.schema import MatchConfig, QueueConfig, RouteConfig
 from relaygw.core.address import Address, parse_address
@@ -28,17 +27,6 @@ T = TypeVar("T")
 START = 1_700_000_000.0
 DEFAULTS = QueueConfig()
 CONTENT = b"Subject: greetings\r\nMessage-ID: <one@example.org>\r\n\r\nhello\r\n"
-
-
-def run(awaitable: Coroutine[Any, Any, T] | Deferred[T]) -> T:
-    """The result of something that is ready at once."""
-    outcome: list[Any] = []
-    task = awaitable if isinstance(awaitable, Deferred) else Deferred.fromCoroutine(awaitable)
-    task.addBoth(outcome.append)
-    assert outcome, "it is not ready"
-    if isinstance(outcome[0], Failure):
-        outcome[0].raiseException()
-    return outcome[0]
 
 
 def busy(recipient: Address) -> Outcome:

@@ -4,7 +4,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from mailboxes import at_once, directory_for, inline_store
+from mailboxes import directory_for, inline_store
+from results import at_once
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.address import IPv4Address

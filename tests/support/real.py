@@ -7,14 +7,12 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import attrs
-from twisted.python.failure import Failure
 
-from relaygw.bridge import as_deferred
 from relaygw.testing.gateway import wait_for
 
 T = TypeVar("T")
@@ -36,16 +34,6 @@ def eventually(answer: Callable[[], T], seconds: float = 20.0) -> T:
             return found
         time.sleep(0.05)
     raise AssertionError("it did not happen in time")
-
-
-def now(awaitable: Awaitable[T]) -> T:
-    """The result of something that answers at once."""
-    results: list[T | Failure] = []
-    as_deferred(awaitable).addBoth(results.append)
-    assert results, "it did not answer at once"
-    if isinstance(results[0], Failure):
-        results[0].raiseException()
-    return cast(T, results[0])
 
 
 def free_port() -> int:

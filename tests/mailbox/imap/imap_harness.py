@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from results import at_once
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import ISSLTransport, ITLSTransport
@@ -147,11 +148,6 @@ class World:
 
     def run(self, awaitable: Any) -> Any:
         """The result of something that needs no time."""
-        found: list[Any] = []
-        as_deferred(awaitable).addBoth(found.append)
+        deferred = as_deferred(awaitable)
         self.settle()
-        if not found:
-            raise AssertionError("no result yet")
-        if isinstance(found[0], Failure):
-            found[0].raiseException()
-        return found[0]
+        return at_once(deferred)
