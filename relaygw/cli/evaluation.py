@@ -14,7 +14,7 @@ from relaygw.core.author import Authors, read_authors
 from relaygw.core.client import IPAddress
 from relaygw.core.content import Content
 from relaygw.core.dkim.check import DEFAULT_POLICY
-from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Trust, override
+from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Trust, is_open, override
 from relaygw.core.dmarc.policy import Case as DmarcCase
 from relaygw.core.dmarc.policy import case as case_of
 from relaygw.core.iprev import IprevFinding, check_iprev
@@ -112,8 +112,9 @@ async def evaluate(case: Case, resolver: IResolver) -> Evaluation:
     authors = read_authors(case.content.head)
     judged = await consult(dmarc.evaluate(authors, found_mail_from or found_hello, signatures), resolver)
     spared = override(judged, case.client, chain, case.policies.trust)
+    line = DmarcCase.TEMPERROR if is_open(judged, chain, case.policies.trust) else case_of(judged)
     return Evaluation(
-        action=Action.PASS if spared is not None else case.policies.actions[case_of(judged)],
+        action=Action.PASS if spared is not None else case.policies.actions[line],
         override=spared.comment if spared is not None else "",
         authors=authors,
         signatures=signatures,

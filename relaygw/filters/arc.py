@@ -5,6 +5,7 @@ Asked in phase data. What a whole chain is worth depends on who sealed it: filte
 
 from collections.abc import Awaitable, Mapping
 from functools import partial
+from typing import Any
 
 import attrs
 from zope.interface import implementer
@@ -14,6 +15,7 @@ from relaygw.config.kinds import AnyNetwork, Duration
 from relaygw.core.arc import Check, Findings, Result
 from relaygw.core.arc.finding import auth_result, summary
 from relaygw.core.client import among
+from relaygw.core.content import Content
 from relaygw.core.reply import Reply
 from relaygw.core.session import Transaction
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
@@ -51,17 +53,8 @@ class ArcFilter:
         session, content = transaction.session, transaction.content
         if session.trusted or session.login or content is None or self._skips(session.client):
             return PASS
-        clock = self._services.reactor
-        check = Check(content.head)
         resolver = asker(self._services, transaction, self._options.timeout)
-        reading = read_body(content, check.bodies, clock) if check.bodies.needed else None
-        if reading is None:
-            return follow(consult_now(check.run(), resolver), partial(self._verdict, session.client))
-        return self._judge_later(reading, check, resolver, session.client)
-
-    async def _judge_later(self, reading: Awaitable[None], check: Check, resolver: IResolver, client: str) -> Verdict:
-        await reading
-        return self._verdict(client, await consult(check.run(), resolver))
+        return follow(find_chain(content, resolver, self._services.reactor), partial(self._verdict, session.client))
 
     def _verdict(self, client: str, findings: Findings) -> Verdict:
         action = self._options.actions.get(findings.result, Action.PASS)
@@ -73,3 +66,17 @@ class ArcFilter:
             auth=(auth_result(findings, client),),
             result=findings,
         )
+
+
+def find_chain(content: Content, resolver: IResolver, reactor: Any) -> Findings | Awaitable[Findings]:
+    """The chain judged, at once where its keys are known and the body is small. `reactor` provides IReactorThreads."""
+    check = Check(content.head)
+    reading = read_body(content, check.bodies, reactor) if check.bodies.needed else None
+    if reading is None:
+        return consult_now(check.run(), resolver)
+    return _find_later(reading, check, resolver)
+
+
+async def _find_later(reading: Awaitable[None], check: Check, resolver: IResolver) -> Findings:
+    await reading
+    return await consult(check.run(), resolver)

@@ -1,9 +1,9 @@
 """The filter `dmarc`: does the owner of the domain in From stand behind this message (RFC 9989)?
 
-Asked in phase data, after `spf`, `dkim` and `arc`, whose findings it takes; what of SPF and DKIM it misses (not
-configured, or in shadow mode) it finds out itself. Which result leads to what is the operator's table. Mail that fails
-is let through where it came from a forwarder, or through sealers, that the operator trusts. Every evaluation is kept
-for aggregate reports.
+Asked in phase data, after `spf`, `dkim` and `arc`, whose findings it takes; what it misses (not configured, broken, or
+in shadow mode) it finds out itself, of ARC where there are sealers who might vouch. Which result leads to what is the
+operator's table. Mail that fails is let through where it came from a forwarder, or through sealers, that the operator
+trusts. Every evaluation is kept for aggregate reports.
 """
 
 from collections.abc import Awaitable, Mapping
@@ -19,8 +19,18 @@ from relaygw.config.kinds import AnyNetwork, DomainOrBelow, Duration
 from relaygw.core import arc, dkim, spf
 from relaygw.core.author import read_authors
 from relaygw.core.client import among, parse_client
-from relaygw.core.dmarc import Evaluation, Result, evaluate
-from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, Trust, auth_result, case, override, reply_for, summary
+from relaygw.core.dmarc import Evaluation, evaluate
+from relaygw.core.dmarc.policy import (
+    DEFAULT_ACTIONS,
+    Case,
+    Trust,
+    auth_result,
+    case,
+    is_open,
+    override,
+    reply_for,
+    summary,
+)
 from relaygw.core.dmarc.record import Policy
 from relaygw.core.dmarc.report import Circumstances, Override, OverrideType, entry
 from relaygw.core.permission import domains_of
@@ -31,6 +41,7 @@ from relaygw.core.spf.result import Findings as SpfFindings
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
 from relaygw.dns import consult_now
 from relaygw.filters.allowance import asker
+from relaygw.filters.arc import find_chain
 from relaygw.filters.dkim import find_signatures
 from relaygw.filters.evaluations import EvaluationLog
 from relaygw.interfaces import IAuthenticating, IFilter, Options, Services
@@ -100,7 +111,7 @@ class DmarcFilter:
     def _judge(self, transaction: Transaction, head: bytes, signatures: dkim.Findings) -> Verdict | Awaitable[Verdict]:
         resolver = asker(self._services, transaction, self._options.timeout)
         inquiry = self._inquire(transaction, head, signatures)
-        return follow(consult_now(inquiry, resolver), partial(self._decide, transaction))
+        return follow(consult_now(inquiry, resolver), partial(self._weigh, transaction))
 
     def _inquire(self, transaction: Transaction, head: bytes, signatures: dkim.Findings) -> Inquiry[_Found]:
         spf_finding = yield from self._spf(transaction)
@@ -125,12 +136,23 @@ class DmarcFilter:
             yield from check_mail_from(client=client, sender=sender, hello=session.hello, receiver=receiver, now=now)
         )
 
-    def _decide(self, transaction: Transaction, found: _Found) -> Verdict:
-        evaluation = found.evaluation
+    def _weigh(self, transaction: Transaction, found: _Found) -> Verdict | Awaitable[Verdict]:
+        """Look for a chain where nobody has, and it matters."""
         chain = _result(transaction, arc.Findings)
+        content = transaction.content
+        if chain is None and self._options.sealers and content is not None and _refuses(found.evaluation):
+            resolver = asker(self._services, transaction, self._options.timeout)
+            looked = find_chain(content, resolver, self._services.reactor)
+            return follow(looked, partial(self._decide, transaction, found))
+        return self._decide(transaction, found, chain)
+
+    def _decide(self, transaction: Transaction, found: _Found, chain: arc.Findings | None) -> Verdict:
+        evaluation = found.evaluation
         spared = override(evaluation, parse_client(transaction.session.client), chain, self._trust)
-        action = Action.PASS if spared is not None else self._actions[case(evaluation)]
-        self._keep(evaluation, found, transaction, action, spared)
+        line = Case.TEMPERROR if is_open(evaluation, chain, self._trust) else case(evaluation)
+        action = Action.PASS if spared is not None else self._actions[line]
+        if line is not Case.TEMPERROR or action is not Action.DEFER:  # else it comes again, and is told as what it is
+            self._keep(evaluation, found, transaction, action, spared)
         return self._verdict(evaluation, action, spared)
 
     def _keep(
@@ -143,8 +165,6 @@ class DmarcFilter:
     ) -> None:
         if self._log is None or evaluation.record is None:
             return
-        if evaluation.result is Result.TEMPERROR and action is Action.DEFER:
-            return  # the message will come again, and be told as what it then is
         if self._services.shadow:
             action = Action.PASS  # a report tells what was done
         now = self._services.reactor.seconds()
@@ -182,6 +202,11 @@ class DmarcFilter:
             auth=(auth_result(evaluation),),
             result=evaluation,
         )
+
+
+def _refuses(evaluation: Evaluation) -> bool:
+    """Whether the owner of the domain asks for the message not to be delivered as it is."""
+    return case(evaluation) in (Case.REJECT, Case.QUARANTINE)
 
 
 def _disposition(action: Action) -> str:

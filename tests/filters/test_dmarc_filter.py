@@ -1,5 +1,6 @@
 """The filter `dmarc` takes what others found, finds out the rest, acts by the operator's table, and keeps a record."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import partial
@@ -13,6 +14,10 @@ from twisted.internet.defer import Deferred
 
 from relaygw.config.schema import FilterConfig
 from relaygw.core import arc, dkim, spf
+from relaygw.core.arc.seal import Findings as Said
+from relaygw.core.arc.seal import Sealer, seal
+from relaygw.core.content import BytesContent
+from relaygw.core.dkim_signature import body_hash
 from relaygw.core.dmarc import Evaluation, Result
 from relaygw.core.reply import Reply
 from relaygw.core.spf.result import Findings as SpfFindings
@@ -36,13 +41,14 @@ ZONE = FixedResolver(
         "example.com": {"TXT": [b"v=spf1 ip4:192.0.2.1 -all"]},
         "mx.example.com": {"TXT": [b"v=spf1 ip4:192.0.2.1 -all"]},
         "_dmarc.example.com": {"TXT": [b"v=DMARC1; p=reject; rua=mailto:r@example.com"]},
+        "ed25519._domainkey.lists.test": {"TXT": [RECORD]},
         "_dmarc.soft.test": {"TXT": [b"v=DMARC1; p=quarantine"]},
         "_dmarc.none.test": {"TXT": [b"v=DMARC1; p=none"]},
         "_dmarc.trial.test": {"TXT": [b"v=DMARC1; p=reject; t=y"]},
         "_dmarc.half.test": {"TXT": [b"v=DMARC1; p=none; np=reject"]},
         "_dmarc.wrong.test": {"TXT": [b"v=DMARC1; p=what"]},
     },
-    failing=["_dmarc.down.test", "b.half.test"],
+    failing=["_dmarc.down.test", "b.half.test", "down._domainkey.lists.test"],
 )
 
 
@@ -168,6 +174,45 @@ def test_a_sealer_we_trust_vouches_for_what_fails() -> None:
     assert judge(options={"sealers": ["other.test"]}, results=chain).action is Action.REJECT
     broken = {"arc": arc.Findings(result=arc.Result.FAIL, seals=(seal,))}
     assert judge(options={"sealers": ["lists.test"]}, results=broken).action is Action.REJECT
+
+
+def test_a_chain_that_cannot_be_checked_now_makes_mail_wait_where_it_would_let_it_through() -> None:
+    """RFC 8617 5.2.1: the chain is broken all the same, and says so in our field; but no mail is refused for it."""
+    seal = arc.finding.Seal(
+        instance=1, domain="lists.test", selector="s", results="lists.test; dmarc=pass header.from=example.com"
+    )
+    chain = {"arc": arc.Findings(result=arc.Result.FAIL, seals=(seal,), temporary=True)}
+    verdict = judge(options={"sealers": ["lists.test"]}, results=chain)
+    assert (verdict.action, verdict.auth[0].result) == (Action.DEFER, "fail")
+    assert verdict.reply is not None
+    assert verdict.reply.code == 451
+    assert judge(options={"sealers": ["other.test"]}, results=chain).action is Action.REJECT
+    assert judge("a@none.test", {"sealers": ["lists.test"]}, results=chain).action is Action.PASS
+    passing = {"sealers": ["lists.test"], "actions": {"temperror": "pass"}}
+    assert judge(options=passing, results=chain).action is Action.PASS
+
+
+def sealed(author: str, selector: str = "ed25519") -> bytes:
+    """A message that a list has sealed, having seen DMARC pass."""
+    content = BytesContent(message(author))
+    sealer = Sealer(
+        domain="lists.test",
+        selector=selector,
+        algorithm="ed25519",
+        sign=lambda data: KEY.sign(hashlib.sha256(data).digest()),
+    )
+    found = Said(results=f"dmarc=pass header.from={author.rpartition('@')[2]}; arc=none", chain=arc.Result.NONE)
+    digest = body_hash(content.chunks(len(content.head) + 2))
+    return seal(content.head, digest, found, "lists.test", sealer, 1_790_000_000) + content.data
+
+
+def test_a_chain_that_nobody_has_looked_at_is_looked_at_where_it_matters() -> None:
+    """The filter arc may be broken, or in shadow mode: that is no reason to refuse what it would have let through."""
+    options = {"sealers": ["lists.test"]}
+    assert judge(options=options, content=sealed("a@example.com")).action is Action.PASS
+    assert judge(options=options, content=sealed("a@example.com", "down")).action is Action.DEFER
+    assert judge(options=options, content=sealed("a@example.com", "gone")).action is Action.REJECT
+    assert judge(options={}, content=sealed("a@example.com")).action is Action.REJECT
 
 
 def test_in_shadow_mode_it_judges_and_does_nothing_also_beside_a_shadow_spf() -> None:

@@ -43,7 +43,7 @@ class Check:
             for each, digest in reversed(list(zip(self._sets, _digests(self._sets), strict=True))):
                 yield from _check(each.seal, digest, f"the seal of instance {each.instance}")  # RFC 8617 5.2, step 6
         except BrokenChain as error:
-            return Findings(result=Result.FAIL, reason=str(error), seals=seals)
+            return Findings(result=Result.FAIL, reason=str(error), seals=seals, temporary=error.temporary)
         return Findings(result=Result.PASS, seals=seals)
 
     def _check_message(self, newest: Set) -> Inquiry[None]:
@@ -96,7 +96,7 @@ def _check(claim: Claim, digest: bytes, where: str) -> Inquiry[None]:
     """Ask for the key and verify one signature; raises BrokenChain."""
     answer = yield claim.terms.question
     if answer.status is AnswerStatus.FAILED:
-        raise BrokenChain(f"{where}: looking up the key: {answer.reason}")
+        raise BrokenChain(f"{where}: looking up the key: {answer.reason}", temporary=True)
     records = [record for record in answer.records if isinstance(record, bytes)]
     if not records:
         raise BrokenChain(f"{where}: there is no key at {claim.terms.question.name}")

@@ -30,11 +30,15 @@ class Seal:
 
 @attrs.frozen(kw_only=True)
 class Findings:
-    """`seals` are in order of instance; they are told also of a chain that fails, as far as they could be read."""
+    """`seals` are in order of instance; they are told also of a chain that fails, as far as they could be read.
+
+    `temporary`: it fails because the DNS did, and may be found whole later.
+    """
 
     result: Result
     reason: str = ""
     seals: tuple[Seal, ...] = ()
+    temporary: bool = False
 
 
 def auth_result(findings: Findings, client: str) -> AuthResult:
@@ -56,8 +60,15 @@ def vouched(findings: Findings, trusted: Domains, author: str) -> str:
     Only the latest hops count, as long as all are trusted: what is said to come before an unknown hop, it may have made
     up.
     """
-    if findings.result is not Result.PASS:
-        return ""
+    return _voucher(findings, trusted, author) if findings.result is Result.PASS else ""
+
+
+def may_vouch(findings: Findings, trusted: Domains, author: str) -> bool:
+    """Whether a sealer we trust would vouch, if the DNS let us see that the chain is whole."""
+    return findings.temporary and bool(_voucher(findings, trusted, author))
+
+
+def _voucher(findings: Findings, trusted: Domains, author: str) -> str:
     for seal in reversed(findings.seals):
         if seal.domain not in trusted:
             break

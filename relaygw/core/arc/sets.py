@@ -19,7 +19,11 @@ _NUMBER = re.compile(r"[0-9]{1,2}\Z")
 
 
 class BrokenChain(Exception):
-    """The chain fails; the message says why (RFC 8617 5.2)."""
+    """The chain fails; the message says why (RFC 8617 5.2). `temporary`: nothing is known but that the DNS failed."""
+
+    def __init__(self, reason: str, *, temporary: bool = False) -> None:
+        super().__init__(reason)
+        self.temporary = temporary
 
 
 @attrs.frozen(kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import attrs
 
 from relaygw.core import arc
-from relaygw.core.arc.finding import vouched
+from relaygw.core.arc.finding import may_vouch, vouched
 from relaygw.core.client import IPAddress, Network, is_in
 from relaygw.core.dmarc.record import Policy
 from relaygw.core.dmarc.report import Override, OverrideType
@@ -75,6 +75,14 @@ def override(
     sealer = vouched(chain, trust.sealers, evaluation.author) if chain is not None else ""
     # RFC 9990 has no type of its own for it.
     return Override(OverrideType.LOCAL_POLICY, f"arc=pass, and {sealer} saw dmarc=pass") if sealer else None
+
+
+def is_open(evaluation: Evaluation, chain: arc.Findings | None, trust: Trust) -> bool:
+    """Whether a message that fails may be let through later: RFC 8617 5.2.1 calls each chain broken that the DNS does
+    not let us check, but that is no reason to refuse for good what a whole one would let through."""
+    if chain is None or not chain.temporary or case(evaluation) not in (Case.REJECT, Case.QUARANTINE):
+        return False
+    return may_vouch(chain, trust.sealers, evaluation.author)
 
 
 def reply_for(evaluation: Evaluation, action: Action) -> Reply | None:
