@@ -58,14 +58,24 @@ class ArcFilter:
 
     def _verdict(self, client: str, findings: Findings) -> Verdict:
         action = self._options.actions.get(findings.result, Action.PASS)
+        if action is Action.REJECT and findings.temporary:
+            action = Action.DEFER  # RFC 8617 5.2.1 makes it a failure; that refuses nobody for good
         return Verdict(
             action=action,
-            # RFC 8617 10.3: X.7.29 the chain did not validate.
-            reply=Reply(550, "5.7.29", "ARC: the chain of this message is broken") if action is Action.REJECT else None,
+            reply=_reply(action),
             reason=f"arc {summary(findings)}",
             auth=(auth_result(findings, client),),
             result=findings,
         )
+
+
+def _reply(action: Action) -> Reply | None:
+    """RFC 8617 10.3: X.7.29, the chain did not validate."""
+    if action is Action.REJECT:
+        return Reply(550, "5.7.29", "ARC: the chain of this message is broken")
+    if action is Action.DEFER:
+        return Reply(451, "4.7.29", "ARC: the chain of this message did not validate")
+    return None
 
 
 def find_chain(content: Content, resolver: IResolver, reactor: Any) -> Findings | Awaitable[Findings]:

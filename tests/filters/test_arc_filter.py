@@ -25,16 +25,17 @@ ZONE = FixedResolver(
         "s._domainkey.lists.test": {
             "TXT": [b"v=DKIM1; k=ed25519; p=A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="],
         }
-    }
+    },
+    failing=["down._domainkey.lists.test"],
 )
 MESSAGE = b"From: a@example.com\r\nTo: b@here.test\r\n\r\n" + b"Hello\r\n" * 20_000
 
 
-def sealed() -> bytes:
+def sealed(selector: str = "s") -> bytes:
     content = BytesContent(MESSAGE)
     sealer = Sealer(
         domain="lists.test",
-        selector="s",
+        selector=selector,
         algorithm="ed25519",
         sign=lambda data: KEY.sign(hashlib.sha256(data).digest()),
     )
@@ -77,6 +78,12 @@ def test_a_chain_that_is_broken(table: dict[str, str], action: Action, reply: Re
     verdict = judge(SEALED + b"x\r\n", {"actions": table})
     assert verdict.auth[0].reason == "the message signature of instance 1: the body hash did not verify"
     assert (verdict.action, verdict.reply) == (action, reply)
+
+
+def test_a_chain_that_cannot_be_checked_now_refuses_nobody_for_good() -> None:
+    verdict = judge(sealed("down"), {"actions": {"fail": "reject"}})
+    reply = Reply(451, "4.7.29", "ARC: the chain of this message did not validate")
+    assert (verdict.auth[0].result, verdict.action, verdict.reply) == ("fail", Action.DEFER, reply)
 
 
 @pytest.mark.parametrize("session", [{"trusted": True}, {"login": "alice"}])
