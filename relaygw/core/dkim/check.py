@@ -24,7 +24,7 @@ from relaygw.core.headers import Field
 from relaygw.core.question import Answer, AnswerStatus, Inquiry, Question
 
 LEAST_RSA_BITS = 1024  # RFC 8301 3.2: verifiers MUST NOT consider shorter keys
-_MAX_KEYS = 4
+MAX_KEYS = 4
 """Records at one name that are tried; more than one is a mistake of the domain's (RFC 6376 3.6.2.2)."""
 
 SINGLE_FIELDS = (
@@ -109,7 +109,7 @@ class Check:
         if len(records) > 1:  # a header section may be long
             digest = cache(digest)
         first: Finding | None = None
-        for record in records[:_MAX_KEYS]:
+        for record in records[:MAX_KEYS]:
             found = self._judge_with(claim, record, digest)
             if found.result in (Result.PASS, Result.POLICY):
                 return found
