@@ -36,6 +36,7 @@ ZONE = FixedResolver(
         **{f"s._domainkey.hop{number}.example": {"TXT": [RECORD]} for number in range(1, 52)},
         "rsa._domainkey.example.com": {"TXT": [keys.record(RSA_PEM).encode()]},
         "revoked._domainkey.hop1.example": {"TXT": [b"v=DKIM1; p="]},
+        "beside._domainkey.hop1.example": {"TXT": [b"v=spf1 -all", b"hello", RECORD]},
     },
     failing=["down._domainkey.hop1.example"],
 )
@@ -219,6 +220,10 @@ def test_an_instance_may_stand_among_comments(opening: bytes) -> None:
     found = check(message)
     assert found.reason == "the seal of instance 1: the signature did not verify"
     assert found.seals[0].results.startswith("mx.hop1.example;")
+
+
+def test_a_key_may_stand_beside_other_texts() -> None:
+    assert check(add(MESSAGE, 1, Result.NONE, "beside")).result is Result.PASS
 
 
 def test_an_older_message_signature_need_not_hold() -> None:

@@ -11,7 +11,7 @@ from relaygw.core.arc.finding import Findings, Result, Seal
 from relaygw.core.arc.sets import BrokenChain, Set, read_sets
 from relaygw.core.content import Content
 from relaygw.core.dkim.body import BodyHashes, Wanted
-from relaygw.core.dkim.check import Settled, fitting, verify_with
+from relaygw.core.dkim.check import MAX_KEYS, Settled, fitting, verify_with
 from relaygw.core.dkim.claim import Claim, without_signature
 from relaygw.core.dkim.head import Head, relaxed
 from relaygw.core.dkim.key import UnusableKey, read_key
@@ -100,14 +100,22 @@ def _check(claim: Claim, digest: bytes, where: str) -> Inquiry[None]:
     records = [record for record in answer.records if isinstance(record, bytes)]
     if not records:
         raise BrokenChain(f"{where}: there is no key at {claim.terms.question.name}")
+    faults = [_fault(claim, record, digest) for record in records[:MAX_KEYS]]
+    if all(faults):
+        raise BrokenChain(f"{where}: {faults[0]}")
+
+
+def _fault(claim: Claim, record: bytes, digest: bytes) -> str:
+    """Why the signature does not hold by the key of this record, "" where it does."""
     try:
-        key = read_key(records[0])
+        key = read_key(record)
         fitting(claim.terms, key)
         verify_with(key, claim.signature, lambda: digest)
     except UnusableKey as error:
-        raise BrokenChain(f"{where}: {error}") from None
+        return str(error)
     except Settled as settled:
-        raise BrokenChain(f"{where}: {settled.reason}") from None
+        return settled.reason
+    return ""
 
 
 def verify(content: Content) -> Inquiry[Findings]:
