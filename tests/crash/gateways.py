@@ -25,7 +25,8 @@ from simulation import is_shared_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from real import NextHop, eventually
+from real import eventually
+from recording_hop import RecordingHop
 
 from relaygw.testing.gateway import Gateway, GatewayError
 
@@ -99,7 +100,7 @@ class Campaign:
         begun = time.monotonic()
         moments = Moments(self.folder / "log")
         arrivals = _Arrivals(moments)
-        with NextHop(delay=0.001, log=arrivals) as hop, Nursery(preloaded()) as nursery:
+        with RecordingHop(delay=0.001, contents=arrivals) as hop, Nursery(preloaded()) as nursery:
             gateway = Gateway.make(
                 self.folder / "demo", domains=["example.test"], smarthost=f"127.0.0.1:{hop.port}", trust=["127.0.0.0/8"]
             )

@@ -27,7 +27,8 @@ import attrs
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from nursery import Child, Nursery
-from real import NextHop, eventually
+from real import eventually
+from recording_hop import RecordingHop
 from results import at_once
 
 from relaygw.interfaces import SpoolError
@@ -194,7 +195,7 @@ def run(folder: Path, kills: int, seed: int) -> dict[str, object]:
     begun = time.monotonic()
     moments = random.Random(seed)
     arrivals = Arrivals()
-    with NextHop(delay=0.002, log=arrivals) as hop, Nursery() as nursery:
+    with RecordingHop(delay=0.002, contents=arrivals) as hop, Nursery() as nursery:
         gateway = Gateway.make(
             folder / "demo", domains=["example.test"], smarthost=f"127.0.0.1:{hop.port}", trust=["127.0.0.0/8"]
         )

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from real import NextHop, eventually
+from real import eventually
+from recording_hop import RecordingHop
 
 from relaygw.testing.gateway import Gateway
 
@@ -49,7 +50,7 @@ def injected(strace: str, gateway: Gateway, fault: str) -> Iterator[None]:
 @pytest.mark.parametrize("size", [0, 600_000])
 def test_no_250_without_a_sync(fault: str, size: int, tmp_path: Path, peer: Callable[[str], str]) -> None:
     strace = peer("strace")
-    with NextHop() as hop:
+    with RecordingHop() as hop:
         gateway = Gateway.make(
             tmp_path / "demo", domains=["example.test"], smarthost=f"127.0.0.1:{hop.port}", trust=["127.0.0.0/8"]
         )
@@ -58,8 +59,8 @@ def test_no_250_without_a_sync(fault: str, size: int, tmp_path: Path, peer: Call
             with injected(strace, gateway, fault):
                 assert [answer(gateway, number, size) // 100 for number in (2, 3)] == [4, 4]
             eventually(lambda: answer(gateway, 4, size) == 250, 60)
-            eventually(lambda: len(hop.log) >= 2)
-        subjects = {content.split(b"\r\n")[1] for content in map(_own, hop.log)}
+            eventually(lambda: len(hop.contents) >= 2)
+        subjects = {content.split(b"\r\n")[1] for content in map(_own, hop.contents)}
         assert {b"Subject: 1", b"Subject: 4"} <= subjects
 
 

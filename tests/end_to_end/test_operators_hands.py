@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real import NextHop, eventually
+from real import eventually
+from recording_hop import RecordingHop
 
 from relaygw.cli.main import main
 from relaygw.testing.gateway import Gateway
@@ -45,7 +46,7 @@ def test_what_operators_do_to_mail_that_waits(tmp_path: Path) -> None:
         smarthost="127.0.0.1:9",
         trust=["127.0.0.0/8"],
     )
-    with NextHop() as hop, gateway:
+    with RecordingHop() as hop, gateway:
         send(gateway, "a@b.test", "x@one.test", "y@two.test")
         send(gateway, "c@d.test", "z@two.test", size=400_000)
         counted = ask(gateway, "queue", "remove", "--recipient", "two.test", "--dry-run")
@@ -70,7 +71,7 @@ def test_what_operators_do_to_mail_that_waits(tmp_path: Path) -> None:
         done = ask(gateway, "queue", "reroute", "--all", "--to", f"127.0.0.1:{hop.port}", "--yes")
         assert len(done["messages"]) == 3
         assert eventually(lambda: not ask(gateway, "queue", "list"))
-        assert sorted(len(content) > 300_000 for content in hop.log) == [False, False, True]
+        assert sorted(len(content) > 300_000 for content in hop.contents) == [False, False, True]
         imported = ask(gateway, "spool", "import", str(archive))
         assert (len(imported["imported"]), imported["refused"]) == (2, [])
         assert ask(gateway, "spool", "import", str(archive))["imported"] == []

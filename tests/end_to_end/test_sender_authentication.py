@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dkim_signer import sign
-from real import NextHop, eventually
+from real import eventually
+from recording_hop import RecordingHop
 
 from relaygw import keys
 from relaygw.core.arc import Result, verify
@@ -99,7 +100,7 @@ def test_what_is_handed_on_for_others_is_sealed(tmp_path: Path) -> None:
     gateway = make(tmp_path)
     pem = (gateway.folder / "dkim" / "example.test.s1.pem").read_bytes()
     published = zone_line("s1._domainkey.example.test", keys.record(pem))
-    with NextHop() as hop:
+    with RecordingHop() as hop:
         gateway.configure("relay_domains = []", 'relay_domains = ["relayed.test"]')
         gateway.configure('.s1.pem"', '.s1.pem"\nseals = true')
         gateway.configure(
@@ -110,7 +111,7 @@ def test_what_is_handed_on_for_others_is_sealed(tmp_path: Path) -> None:
         with gateway:
             content = sign(message("a@good.test"), KEY, {"d": "good.test"}) + message("a@good.test")
             send(gateway, "a@good.test", content, to="b@relayed.test")
-            [sent] = eventually(lambda: hop.log)
+            [sent] = eventually(lambda: hop.contents)
     zone = FixedResolver.from_zone(ZONE + published + "\n")
     found = settle(verify(BytesContent(sent)), zone.answer)
     assert (found.result, found.reason) == (Result.PASS, "")

@@ -1,17 +1,14 @@
-"""What the tests with real processes share: waiting, a real next hop, and one of our own that remembers everything."""
+"""What the tests with real processes share: waiting, and a real next hop."""
 
 import contextlib
 import re
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
-
-import attrs
 
 from relaygw.testing.gateway import wait_for
 
@@ -69,62 +66,3 @@ def dumped(folder: Path) -> list[bytes]:
         text = re.sub(own, b"", path.read_bytes()).replace(b"\n", b"\r\n")
         found.append(text.removesuffix(b"\r\n"))
     return found
-
-
-@attrs.define
-class NextHop:
-    """A next hop on loopback that takes everything; `log` is every content it answered 250 for, in order.
-
-    `delay` seconds pass before each final answer, so that a crash finds answers on their way.
-    """
-
-    delay: float = 0.0
-    log: list[bytes] = attrs.field(factory=list)
-    port: int = 0
-    _socket: socket.socket | None = None
-
-    def __enter__(self) -> "NextHop":
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=200)
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._socket is not None:
-            self._socket.close()
-
-    def _accept(self) -> None:
-        assert self._socket is not None
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._socket.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection, connection.makefile("rb") as lines:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sendall(b"220 next.test ESMTP\r\n")
-            for line in lines:
-                verb = line[:4].upper()
-                if verb == b"DATA":
-                    connection.sendall(b"354 go on\r\n")
-                    if not self._take(lines):
-                        return
-                    connection.sendall(b"250 2.0.0 taken\r\n")
-                elif verb == b"EHLO":
-                    connection.sendall(b"250-next.test\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
-                elif verb == b"QUIT":
-                    connection.sendall(b"221 bye\r\n")
-                    return
-                else:
-                    connection.sendall(b"250 ok\r\n")
-
-    def _take(self, lines: Iterator[bytes]) -> bool:
-        content = []
-        for line in lines:
-            if line == b".\r\n":
-                time.sleep(self.delay)
-                self.log.append(b"".join(content))
-                return True
-            content.append(line[1:] if line.startswith(b".") else line)
-        return False
