@@ -6,7 +6,7 @@ back is told to the lanes, which learn from it.
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -19,12 +19,12 @@ from relaygw.core.events import Event, TaskFailed, Throttled
 from relaygw.core.holds import HoldRule
 from relaygw.core.judgement import Advice, Judgement, judge
 from relaygw.core.lanes import Lanes
-from relaygw.core.outcome import Outcome, Status, deferred
-from relaygw.core.record import Progress, RecipientState, Record
+from relaygw.core.outcome import Outcome, deferred
+from relaygw.core.record import Progress, Record
 from relaygw.core.remote_rules import Action, RemoteRules
-from relaygw.core.reply import Reply
 from relaygw.core.shaping import Destination
 from relaygw.interfaces import Attempt, ILocator, IPreparer, ITransport
+from relaygw.queue.matching import matched
 from relaygw.queue.work import Active, Delivery, Group, Result
 from relaygw.tasks import describe
 
@@ -236,7 +236,8 @@ class Deliveries:
 
     def _answered(self, outcomes: Sequence[Outcome], delivery: Delivery) -> None:
         if not delivery.over:
-            self._end(delivery, self._matched(outcomes, delivery))
+            record, positions = delivery.active.record, delivery.group.positions
+            self._end(delivery, matched(outcomes, record, positions, lambda error: self._complain(delivery, error)))
 
     def _failed(self, failure: Failure, delivery: Delivery) -> None:
         if delivery.over:
@@ -331,34 +332,6 @@ class Deliveries:
         """Those in use and those that are still to be parted with, each once."""
         return list({id(transport): transport for transport in (*self.transports.values(), *self._retired)}.values())
 
-    def _matched(self, outcomes: Sequence[Outcome], delivery: Delivery) -> tuple[tuple[int, Outcome], ...]:
-        """The outcomes by position. The usual answer, one each in order, is recognized first."""
-        positions = delivery.group.positions
-        states = [delivery.active.record.recipients[at] for at in positions]
-        try:
-            in_order = [outcome.recipient for outcome in outcomes] == [state.address for state in states]
-            if in_order and all(map(_is_sound, outcomes)):
-                return tuple(zip(positions, outcomes, strict=True))
-            by_address = {outcome.recipient: outcome for outcome in map(_mended, outcomes) if outcome is not None}
-        except (TypeError, AttributeError):
-            by_address = {}
-        self._check(by_address, states, outcomes, delivery)
-        lost = "the mail system lost the answer; it tries again"
-        return tuple(
-            (at, by_address.get(state.address) or deferred(state.address, "4.3.0", lost))
-            for at, state in zip(positions, states, strict=True)
-        )
-
-    def _check(
-        self,
-        found: Mapping[Any, Outcome],
-        states: Sequence[RecipientState],
-        outcomes: Sequence[Outcome],
-        delivery: Delivery,
-    ) -> None:
-        if found.keys() != {state.address for state in states} or not all(map(_is_sound, outcomes)):
-            self._complain(delivery, f"answered {outcomes!r:.300} for {len(states)} recipients")
-
     def _temporary(self, delivery: Delivery, text: str) -> tuple[tuple[int, Outcome], ...]:
         states = delivery.active.record.recipients
         return tuple((at, deferred(states[at].address, "4.3.0", text)) for at in delivery.group.positions)
@@ -381,28 +354,6 @@ class Deliveries:
         for delivery in list(self._running):
             if delivery.running is not None:
                 delivery.running.cancel()
-
-
-def _is_sound(outcome: Any) -> bool:
-    """Whether it is what a plugin's types say: nothing else can be judged, stored or reported."""
-    reply = outcome.reply
-    return (
-        isinstance(outcome, Outcome)
-        and isinstance(outcome.status, Status)
-        and isinstance(reply, Reply)
-        and isinstance(reply.code, int)
-        and isinstance(reply.enhanced, str)
-        and isinstance(reply.text, str)
-    )
-
-
-def _mended(outcome: Any) -> Outcome | None:
-    """What can be believed of it. A delivery is one whatever was said of it: it must not be repeated."""
-    if _is_sound(outcome):
-        return cast(Outcome, outcome)
-    if isinstance(outcome, Outcome) and outcome.status is Status.DELIVERED:
-        return Outcome(recipient=outcome.recipient, status=Status.DELIVERED, reply=Reply(250, "2.0.0", "delivered"))
-    return None
 
 
 def _prepared(delivery: Delivery, transport: ITransport) -> object:
