@@ -102,6 +102,7 @@ class Server:
     folder: Path
     seconds: float = 0.0
     """From the start to the first greeting, where that was looked at."""
+    began: float = 0.0
 
 
 _POSTFIX_MAIN = """\
@@ -397,7 +398,7 @@ def relaygw(
             )  # fmt: skip
         try:
             wait_for_port(25 + offset)
-            yield Server("relaygw", 25 + offset, [process.pid], None, folder, time.monotonic() - began)
+            yield Server("relaygw", 25 + offset, [process.pid], None, folder, time.monotonic() - began, began)
         finally:
             os.kill(costs.descendants(process.pid)[-1 if traced else 0], signal.SIGTERM)
             try:

@@ -92,6 +92,20 @@ class ILocator(Interface):
         """
 
 
+class IOneDestination(Interface):
+    """What a transport may provide besides ITransport: all mail of a route has one destination, whoever it is for. So
+    operators who look for what waits there need not look at every message."""
+
+
+class ISources(Interface):
+    """What a transport may provide besides ITransport for the same end, where several domains have one destination."""
+
+    def domains_of(names: Set[str]) -> Iterable[str]:
+        """The domains whose mail may go to a destination of one of these names, those below a domain as ".domain".
+
+        Where a recipient was tried before at a host of this name need not be known."""
+
+
 class IPreparer(Interface):
     """What a transport may provide besides ITransport: part of its work is done while an attempt still waits in line,
     so that no connection waits for it."""

@@ -2,7 +2,7 @@
 "relay" (the configured domains) and, for a sender, "<>". Anything else is one PatternError. Case never matters.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import attrs
 
@@ -55,6 +55,23 @@ class Patterns:
     def empty(self) -> bool:
         """Whether nothing at all can match, as with "local" where no domain is local."""
         return not (self.addresses or self.domains or self.suffixes or self.null)
+
+
+def of_domains(listed: Iterable[str]) -> Patterns:
+    """Patterns for these domains, in lower case, and for what is below those that begin with a dot."""
+    each = tuple(listed)
+    domains = {domain: domain for domain in each if not domain.startswith(".")}
+    return Patterns(addresses={}, domains=domains, suffixes=tuple(text for text in each if text.startswith(".")))
+
+
+def any_of(listed: Sequence[Patterns]) -> Patterns:
+    """What one of them matches."""
+    return Patterns(
+        addresses={key: text for each in listed for key, text in each.addresses.items()},
+        domains={key: text for each in listed for key, text in each.domains.items()},
+        suffixes=tuple(dict.fromkeys(suffix for each in listed for suffix in each.suffixes)),
+        null=any(each.null for each in listed),
+    )
 
 
 def is_among(domain: str, listed: Iterable[str]) -> bool:

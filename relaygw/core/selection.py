@@ -28,6 +28,8 @@ class Selection:
     `logins`, `clients` and `listeners` are those that sent it; `findings` what filters found ("dmarc=fail");
     `held_for` is a part of the reason it is held. `recipient`, `min_attempts`, `reply` (a part of the last reply, in
     any case) and `destinations` (by `places`) are about recipients that still wait. Ages are seconds since arrival.
+    `sources`, where they are known, match all recipients that go to the destinations, but for those that an operator
+    sent another way, and those that were tried there before.
     """
 
     ids: frozenset[str] = frozenset()
@@ -51,6 +53,7 @@ class Selection:
     smaller_than: int = 0
     destinations: frozenset[str] = frozenset()
     places: Places = nowhere
+    sources: Patterns | None = None
 
     @property
     def chooses_recipients(self) -> bool:

@@ -7,7 +7,7 @@ know of big providers stands in `relaygw.core.providers`, beneath the configured
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Protocol
 
 import attrs
@@ -80,6 +80,10 @@ class Providers:
     def of_domain(self, domain: str) -> str:
         """The provider that has the domain by name, "" for none."""
         return next((entry.name for entry in self.entries if is_among(domain, entry.domain)), "")
+
+    def domains_of(self, names: Set[str]) -> Iterable[str]:
+        """Those that providers of these names have by name, those below a domain as ".domain"."""
+        return (domain for entry in self.entries if entry.name in names for domain in entry.domain)
 
     def site(self, hosts: Iterable[str]) -> str:
         """The name of the destination these mail exchangers are: their provider's, or their own in order."""

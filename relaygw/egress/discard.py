@@ -6,12 +6,12 @@ from relaygw.core.address import Address
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import Route
 from relaygw.core.reply import Reply
-from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Services
+from relaygw.interfaces import Attempt, IOneDestination, IRouteChecker, ITransport, Options, Services
 
 _REPLY = Reply(250, "2.0.0", "discarded by configuration")
 
 
-@implementer(ITransport, IRouteChecker)
+@implementer(ITransport, IOneDestination, IRouteChecker)
 class DiscardTransport:
     """Every recipient is delivered at once, to nowhere."""
 

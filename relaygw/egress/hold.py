@@ -9,10 +9,10 @@ from relaygw.core.address import Address
 from relaygw.core.outcome import Outcome, deferred
 from relaygw.core.record import Route
 from relaygw.egress.parameters import ParameterError, Reader
-from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Services
+from relaygw.interfaces import Attempt, IOneDestination, IRouteChecker, ITransport, Options, Services
 
 
-@implementer(ITransport, IRouteChecker)
+@implementer(ITransport, IOneDestination, IRouteChecker)
 class HoldTransport:
     """Route parameter: `reason`, for operators; by default the route's name."""
 

@@ -18,6 +18,7 @@ from relaygw.egress.rehearsal import rehearse
 from relaygw.egress.smarthost import SmarthostTransport
 from relaygw.interfaces import (
     Attempt,
+    IOneDestination,
     IPreparer,
     IRehearser,
     IRouteChecker,
@@ -30,7 +31,7 @@ from relaygw.interfaces import (
 LOCAL = "localhost"
 
 
-@implementer(ITransport, IPreparer, IRouteChecker, IRehearser)
+@implementer(ITransport, IOneDestination, IPreparer, IRouteChecker, IRehearser)
 class LmtpTransport:
     """Route parameters: `socket` (the path of a UNIX socket) and `eight_bit`, or those of smarthost over TCP."""
 

@@ -1,7 +1,7 @@
 """The transport that finds the next hop by the recipient's domain (RFC 5321 5.1)."""
 
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Set
 
 from zope.interface import implementer
 
@@ -26,6 +26,7 @@ from relaygw.interfaces import (
     IPreparer,
     IRehearser,
     IRouteChecker,
+    ISources,
     ITransport,
     Options,
     Rehearsal,
@@ -33,7 +34,7 @@ from relaygw.interfaces import (
 )
 
 
-@implementer(ITransport, ILocator, IPreparer, IRouteChecker, IRehearser)
+@implementer(ITransport, ILocator, ISources, IPreparer, IRouteChecker, IRehearser)
 class MxTransport:
     """Route parameters: those of `read_hop`. It takes no options."""
 
@@ -49,6 +50,9 @@ class MxTransport:
 
     def destination(self, route: Route, recipient: Address) -> str:
         return self._sites.site(recipient.domain)
+
+    def domains_of(self, names: Set[str]) -> Iterable[str]:
+        return self._sites.domains_of(names)
 
     def locate(self, route: Route, recipient: Address) -> Awaitable[None] | None:
         return None if self._sites.fresh(recipient.domain) else self._find_site(recipient.domain)

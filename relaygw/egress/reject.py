@@ -9,13 +9,13 @@ from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import Route
 from relaygw.core.reply import Reply
 from relaygw.egress.parameters import ParameterError, Reader
-from relaygw.interfaces import Attempt, IRouteChecker, ITransport, Options, Services
+from relaygw.interfaces import Attempt, IOneDestination, IRouteChecker, ITransport, Options, Services
 
 WORDS = "mail to this address is not accepted here"
 _ENHANCED = re.compile(r"5\.[0-9]{1,3}\.[0-9]{1,3}\Z")
 
 
-@implementer(ITransport, IRouteChecker)
+@implementer(ITransport, IOneDestination, IRouteChecker)
 class RejectTransport:
     """Route parameters: `reason` (for the sender) and `enhanced` (RFC 3463, such as "5.7.1")."""
 

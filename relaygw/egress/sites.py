@@ -3,7 +3,7 @@ one provider, are one site. What is not known yet is a destination of its own, u
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 
 from relaygw.core.shaping import Providers
 
@@ -34,6 +34,14 @@ class Sites:
         if provider:
             self._remember(domain, provider, float("inf"))
         return provider or domain
+
+    def domains_of(self, names: Set[str]) -> Iterable[str]:
+        """The domains of sites with one of these names, or a host of it; what is not known is its own site."""
+        yield from names
+        for domain, (site, _) in self._sites.items():
+            if site in names or not names.isdisjoint(site.split(",")):
+                yield domain
+        yield from self._providers.domains_of(names)
 
     def fresh(self, domain: str) -> bool:
         """Whether nothing need be asked. Of an address literal there is nothing more to know."""

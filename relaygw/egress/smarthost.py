@@ -23,6 +23,7 @@ from relaygw.egress.rehearsal import credentials, rehearse
 from relaygw.egress.tls import is_address
 from relaygw.interfaces import (
     Attempt,
+    IOneDestination,
     IPreparer,
     IRehearser,
     IRouteChecker,
@@ -43,7 +44,7 @@ class Plan:
     here: Locality
 
 
-@implementer(ITransport, IPreparer, IRouteChecker, IRehearser)
+@implementer(ITransport, IOneDestination, IPreparer, IRouteChecker, IRehearser)
 class SmarthostTransport:
     """Route parameters: `host` (and `port`) or `hosts` ("host:port", or tables with priority and weight), `mx` (look up
     their MX), those of `read_login` and `read_hop`, `implicit_tls`, `lmtp`."""

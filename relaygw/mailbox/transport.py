@@ -22,7 +22,7 @@ from relaygw.core.outcome import Outcome, Status, deferred, failed
 from relaygw.core.record import RecipientState, Route
 from relaygw.core.reply import Reply
 from relaygw.core.trace import delivered_to, return_path
-from relaygw.interfaces import Account, Attempt, IRouteChecker, ITransport, Options, Services
+from relaygw.interfaces import Account, Attempt, IOneDestination, IRouteChecker, ITransport, Options, Services
 from relaygw.mailbox.names import canonical_folder
 from relaygw.mailbox.values import INBOX
 from relaygw.plugins import OptionsError, structure_options
@@ -51,7 +51,7 @@ class MaildirOptions:
         canonical_folder(self.folder)
 
 
-@implementer(ITransport, IRouteChecker)
+@implementer(ITransport, IOneDestination, IRouteChecker)
 class MaildirTransport:
     """Uses the directory and the store of Services. A route's parameters stand above the options."""
 

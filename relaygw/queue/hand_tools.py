@@ -2,11 +2,12 @@
 answers where no queue runs.
 """
 
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence, Set
 from typing import Protocol
 
 from relaygw.core.lane import Standing
 from relaygw.core.lifecycle import Order
+from relaygw.core.patterns import Patterns
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.shaping import Destination
 from relaygw.queue.work import Effect
@@ -42,6 +43,9 @@ class Hands(Protocol):
     def places(self, domain: str) -> Sequence[Destination]:
         """Where mail for a domain goes, as far as that is known."""
 
+    def sources(self, names: Set[str]) -> Patterns | None:
+        """The recipients whose mail goes to destinations of these names, as in Selection."""
+
     def names(self, record: Record, state: RecipientState) -> Collection[str]:
         """The names of a recipient's destination: its own, and those of its hosts."""
 
@@ -75,6 +79,9 @@ class NoHands:
 
     def places(self, domain: str) -> Sequence[Destination]:
         return ()
+
+    def sources(self, names: Set[str]) -> Patterns | None:
+        return None
 
     def names(self, record: Record, state: RecipientState) -> Collection[str]:
         return ()

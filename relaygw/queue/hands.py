@@ -4,7 +4,7 @@ An order for an active record is settled like an outcome, in its turn. It reads 
 through the functions it was given.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -16,6 +16,7 @@ from relaygw.core.lane import Standing
 from relaygw.core.lanes import Lanes
 from relaygw.core.lifecycle import Order, Verb, begin
 from relaygw.core.owner import owner_of
+from relaygw.core.patterns import Patterns
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.shaping import Destination
 from relaygw.queue.books import Books
@@ -23,9 +24,9 @@ from relaygw.queue.work import Active, Delivery, Effect, Opening, Request
 
 
 class QueueHands:
-    """`places` tells where a record's recipients go; `settle` makes an active record settle what is new in it;
-    `withdraw` takes an attempt out of line, to be planned anew; `changed` is told of new due times in the spool;
-    `is_crowd` whether due records of an owner were left there."""
+    """`places` tells where a record's recipients go, `sources` who goes to a place; `settle` makes an active record
+    settle what is new in it; `withdraw` takes an attempt out of line, to be planned anew; `changed` is told of new due
+    times in the spool; `is_crowd` whether due records of an owner were left there."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class QueueHands:
         books: Books,
         lanes: Lanes[Delivery],
         places: Callable[[Record], Sequence[Destination]],
+        sources: Callable[[Set[str]], Patterns | None],
         withdraw: Callable[[Delivery], None],
         settle: Callable[[Active], None],
         changed: Callable[[float], None],
@@ -45,6 +47,7 @@ class QueueHands:
         self._parking = books.parking
         self._lanes = lanes
         self._places = places
+        self._sources = sources
         self._withdraw = withdraw
         self._settle = settle
         self._changed = changed
@@ -110,6 +113,10 @@ class QueueHands:
         except AddressError:
             return ()
         return self._places(begin(queue_id="", envelope=Envelope(sender=None, recipients=(recipient,)), now=0.0))
+
+    def sources(self, names: Set[str]) -> Patterns | None:
+        """The recipients whose mail goes to destinations of these names, as in Selection."""
+        return self._sources(names)
 
     def names(self, record: Record, state: RecipientState) -> Collection[str]:
         """The names of a recipient's destination: its own, and those of its hosts."""

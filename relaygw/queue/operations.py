@@ -135,7 +135,9 @@ class Operations:
 
     def _placed(self, selection: Selection) -> Selection:
         """With the running queue's knowledge of destinations, where that is asked for."""
-        return attrs.evolve(selection, places=self._hands.names) if selection.destinations else selection
+        if not selection.destinations:
+            return selection
+        return attrs.evolve(selection, places=self._hands.names, sources=self._hands.sources(selection.destinations))
 
     def state(self, record: Record) -> str:
         """As in Listed."""

@@ -105,6 +105,7 @@ def make_parts(setup: QueueSetup, calls: Callbacks) -> Parts:
         books=books,
         lanes=lanes,
         places=planner.places,
+        sources=planner.sources,
         withdraw=deliveries.withdraw,
         settle=calls.settle,
         changed=claims.wake_at,

@@ -19,6 +19,9 @@ from relaygw.core.selection import Selection
 MARGIN = 1.0
 """Seconds that an age may be off by: sums of times are rounded."""
 
+MOST = 200
+"""Patterns of which one may be in a text."""
+
 Clause = tuple[str, tuple[object, ...]]
 
 _ARRIVED = "CAST(substr(record, instr(record, '\"arrived\":') + 10, 24) AS REAL)"
@@ -67,6 +70,9 @@ def _of_addresses(selection: Selection) -> Iterator[Clause]:
         domains = [f'"header_from":{json.dumps(domain)}' for domain in sorted(selection.header_from.domains)]
         suffixes = [f'{json.dumps(suffix)[1:-1]}"' for suffix in selection.header_from.suffixes]
         yield _has_one_of(domains + suffixes)
+    if selection.destinations and selection.sources is not None and _are_few(selection.sources):
+        tried = (_has(f'"host":{json.dumps(name)}') for name in sorted(selection.destinations))
+        yield _any([*_addresses(selection.sources), *tried, _has('"detour":')])
     if selection.message_id:
         yield _has_one_of([json.dumps(selection.message_id)])
 
@@ -104,6 +110,11 @@ def _owner(key: str) -> str:
 def _names_all(patterns: Patterns) -> bool:
     """Whether they are addresses and nothing else."""
     return bool(patterns.addresses) and not (patterns.domains or patterns.suffixes or patterns.null)
+
+
+def _are_few(patterns: Patterns) -> bool:
+    """A provider may have more domains than SQLite looks for at once."""
+    return len(patterns.addresses) + len(patterns.domains) + len(patterns.suffixes) <= MOST
 
 
 def _any(clauses: Iterable[Clause]) -> Clause:
