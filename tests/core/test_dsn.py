@@ -1,5 +1,6 @@
 """Delivery reports: machines can read them, people understand them, and nothing hostile gets out of its place."""
 
+import quopri
 from email import message_from_bytes, policy
 from email.message import EmailMessage, Message
 from typing import Any
@@ -19,7 +20,7 @@ from relaygw.core.dsn_words import readable_subject
 from relaygw.core.envelope import Body, Envelope, Recipient
 from relaygw.core.lifecycle import Kind, Report, begin
 from relaygw.core.outcome import Outcome, Status, deferred, failed, from_reply
-from relaygw.core.record import Origin, RecipientState, Record
+from relaygw.core.record import Origin, Progress, RecipientState, Record
 from relaygw.core.reply import Reply
 
 BY = Reporter(hostname="mail.example.net", postmaster="postmaster@example.net")
@@ -156,6 +157,34 @@ def test_every_failure_comes_with_advice(code: str) -> None:
     assert "    -> " in words_of(data)
 
 
+@pytest.mark.parametrize(
+    ("orcpt", "told"),
+    [
+        ("rfc822; robert@example.com ", "rfc822; robert@example.com"),
+        ("robert@example.com", "rfc822; robert@example.com"),
+        ("X400;/s=robert", "X400; /s=robert"),
+        ("utf-8;j\\x{F6}@example.com", "utf-8; j\\x{5C}x{F6}@example.com"),
+    ],
+)
+def test_the_original_recipient_is_told_with_its_type(orcpt: str, told: str) -> None:
+    _, data = made(state_of(NO_SUCH_USER, Recipient(address=BOB, orcpt=orcpt)))
+    assert status_groups(data)[1]["original-recipient"] == told
+
+
+def test_a_recipient_that_was_never_answered_for_has_a_status_all_the_same() -> None:
+    assert status_code(state_of(None)) == "4.4.7"
+    assert status_code(attrs.evolve(state_of(None), progress=Progress.EXPANDED)) == "2.0.0"
+
+
+def test_the_name_a_client_gave_is_told_up_to_its_length() -> None:
+    for length, told in ((255, 255), (256, 255)):
+        record = attrs.evolve(record_of(), hello="h" * length)
+        assert (
+            status_groups(made(state_of(NO_SUCH_USER), record=record)[1])[0]["received-from-mta"]
+            == f"dns; {'h' * told}"
+        )
+
+
 def test_a_delay_says_until_when_it_is_tried() -> None:
     _, data = made(state_of(deferred(BOB, "4.4.1", "connection refused")), kind=Kind.DELAY)
     _, person = status_groups(data)
@@ -256,6 +285,60 @@ class TestOriginal:
         assert isinstance(text, str)
         assert len(text) <= HEAD_LIMIT
         assert all(line.startswith("X-") and line.endswith("x" * 60) for line in text.splitlines() if line)
+
+    @pytest.mark.parametrize(("more", "kept"), [(0, True), (1, False)])
+    def test_a_header_section_of_the_greatest_size_comes_back_whole(self, more: int, kept: bool) -> None:
+        last = b"X-Last: " + b"x" * (HEAD_LIMIT % 64 + more + 54) + b"\r\n"
+        head = (b"X-Some: " + b"x" * 54 + b"\r\n") * (HEAD_LIMIT // 64 - 1) + last
+        assert len(head) == HEAD_LIMIT + more
+        _, data = made(state_of(NO_SUCH_USER), content=head + b"\r\nx\r\n")
+        assert (b"X-Last: " in data) is kept
+
+    def test_binary_content_comes_back_as_header_section(self) -> None:
+        """RFC 3030 3: also where it would fit."""
+        _, data = made(state_of(NO_SUCH_USER), record=record_of(ret="FULL", body=Body.BINARY))
+        assert parts(data)[2].get_content_type() == "text/rfc822-headers"
+
+    @pytest.mark.parametrize(
+        ("content", "kind"),
+        [
+            ("Subject: x\r\n\r\nGrüße\r\n".encode(), "message/rfc822"),
+            ("Subject: x\r\n\r\nGrüße\r\n".encode("latin-1"), "message/rfc822"),
+            ("Subject: Grüße\r\n\r\nx\r\n".encode("latin-1"), "message/rfc822"),
+            ("Subject: Grüße\r\n\r\nx\r\n".encode(), "message/global"),
+        ],
+    )
+    def test_only_a_header_section_in_utf_8_makes_a_message_a_global_one(self, content: bytes, kind: str) -> None:
+        record, data = made(state_of(NO_SUCH_USER), record=record_of(ret="FULL"), content=content)
+        assert b"Content-Type: %s\r\nContent-Transfer-Encoding: 8bit\r\n\r\n%s" % (kind.encode(), content) in data
+        assert record.envelope.body is Body.EIGHT_BIT
+
+    @pytest.mark.parametrize(
+        ("head", "utf8", "says"),
+        [
+            ("Subject: Grüße\r\n".encode(), False, "text/rfc822-headers; charset=utf-8"),
+            ("Subject: Grüße\r\n".encode(), True, "message/global-headers"),
+            ("Subject: Grüße\r\n".encode("latin-1"), False, "text/rfc822-headers; charset=unknown-8bit"),
+            ("Subject: Grüße\r\n".encode("latin-1"), True, "text/rfc822-headers; charset=unknown-8bit"),
+            (b"Subject: x\r\n", True, "text/rfc822-headers"),
+            (b"Subject: %s\r\n" % (b"x" * 989), False, "text/rfc822-headers"),
+            (b"Subject: %s\r\n" % (b"x" * 990), False, "text/rfc822-headers; charset=utf-8"),
+            (b"Subject: %s\r\n" % ("ü" * 495).encode(), True, "text/rfc822-headers; charset=utf-8"),
+        ],
+    )
+    def test_how_a_header_section_comes_back(self, head: bytes, utf8: bool, says: str) -> None:
+        """As it is where that fits, and where it does not in quoted-printable."""
+        record = record_of(sender="müller@example.org", smtputf8=True) if utf8 else record_of()
+        dsn, data = made(state_of(NO_SUCH_USER), record=record, content=head + b"\r\nx\r\n")
+        original = data.rsplit(b"\r\n--=_q2\r\n", 1)[1]
+        assert original.startswith(f"Content-Type: {says}\r\n".encode())
+        payload = original.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n--=_q2--\r\n")
+        quoted = b"quoted-printable" in original
+        assert (
+            quopri.decodestring(payload.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n") if quoted else payload
+        ) == head
+        assert quoted is ("charset" in says)
+        assert dsn.envelope.body is (Body.EIGHT_BIT if utf8 else Body.SEVEN_BIT)
 
 
 def test_addresses_beyond_ascii_are_written_as_rfc_6533_says() -> None:
