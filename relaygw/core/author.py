@@ -73,7 +73,7 @@ def _domains(value: bytes) -> tuple[list[str], str]:
     found = []
     for name in raw:
         try:
-            domain = normalize_domain(name.removesuffix("."))
+            domain = normalize_domain(name.strip("."))
         except AddressError as error:
             flaw = flaw or f"From: {name[:80]!r}: {error}"
         else:

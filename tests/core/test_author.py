@@ -30,6 +30,7 @@ from relaygw.core.author import MAX_FIELDS, MAX_OCTETS, Authors, read_authors
         ("Group: a@one.test, B <b@two.test>;", ["one.test", "two.test"]),
         ("Group:;, a@one.test", ["one.test"]),
         ("a@example.com.", ["example.com"]),
+        ("a@.example.com..", ["example.com"]),
         ("jörg@bücher.example", ["xn--bcher-kva.example"]),
         # Not well formed: whatever may be shown as an author counts.
         ("<a@one.test> <b@two.test>", ["one.test", "two.test"]),
