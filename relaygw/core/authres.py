@@ -6,6 +6,7 @@ strict about nothing: whatever another reader might take for our authserv-id cou
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from relaygw.core.address import AddressError, normalize_domain
 from relaygw.core.headers import Field, fields
@@ -26,30 +27,23 @@ _SIMPLE_ADDRESS = re.compile(
 
 def compose(authserv_id: str, results: Iterable[AuthResult]) -> bytes:
     """The complete field with CRLF at its end; "none" where nothing was checked (RFC 8601 2.2)."""
-    sections = [_resinfo(result) for result in results] or [["none"]]
-    lines = [f"Authentication-Results: {_value(authserv_id)};"]
-    for number, words in enumerate(sections, 1):
-        words[-1] += ";" if number < len(sections) else ""
-        lines += _fold(words)
-    return "\r\n\t".join(lines).encode("utf-8", "replace") + b"\r\n"
+    said = ";\r\n\t".join(map(_resinfo, results)) or "none"
+    return f"Authentication-Results: {_value(authserv_id)};\r\n\t{said}\r\n".encode("utf-8", "replace")
 
 
-def _resinfo(result: AuthResult) -> list[str]:
-    """The words of one result, between which the line may be folded."""
-    words = [f"{result.method}={result.result}"]
-    if result.reason:
-        words.append(f"reason={_quoted(result.reason)}")
-    return words + [f"{name}={_value(value)}" for name, value in result.properties]
-
-
-def _fold(words: list[str]) -> list[str]:
-    lines = [words[0]]
-    for word in words[1:]:
-        if len(lines[-1]) + len(word) + 2 > _WIDTH:
-            lines.append(word)
+@lru_cache(maxsize=1024)
+def _resinfo(result: AuthResult) -> str:
+    """One result, folded between its words. The same is found of the same clients and senders again and again."""
+    line = f"{result.method}={result.result}"
+    words = [f"reason={_quoted(result.reason)}"] if result.reason else []
+    lines = []
+    for word in words + [f"{name}={_value(value)}" for name, value in result.properties]:
+        if len(line) + len(word) + 2 > _WIDTH:
+            lines.append(line)
+            line = word
         else:
-            lines[-1] += f" {word}"
-    return lines
+            line += f" {word}"
+    return "\r\n\t".join((*lines, line))
 
 
 def _value(text: str) -> str:

@@ -48,12 +48,17 @@ def _keyword(_: object, attribute: object, value: str) -> None:
 
 
 def _properties(_: object, attribute: object, properties: tuple[tuple[str, str], ...]) -> None:
-    for name, value in properties:
+    if not isinstance(properties, tuple):
+        raise ValueError(f"properties must be a tuple: {properties!r:.100}")
+    for pair in properties:
+        if not isinstance(pair, tuple):
+            raise ValueError(f"a property must be a tuple: {pair!r:.100}")
+        name, value = pair
         if not isinstance(name, str) or not isinstance(value, str) or not _is_property(name):
             raise ValueError(f"not a property: {name!r:.100}")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class AuthResult:
     """One resinfo of Authentication-Results (RFC 8601 2.2): method "spf", result "pass", reason, and properties
     such as ("smtp.mailfrom", "example.org"). Values and reason may be any text; the words around them are checked."""

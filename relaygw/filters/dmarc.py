@@ -17,9 +17,9 @@ from zope.interface import implementer
 from relaygw.bridge import follow
 from relaygw.config.kinds import AnyNetwork, DomainOrBelow, Duration
 from relaygw.core import arc, dkim, spf
-from relaygw.core.author import read_authors
+from relaygw.core.author import Authors, read_authors
 from relaygw.core.client import among, parse_client
-from relaygw.core.dmarc import Evaluation, evaluate
+from relaygw.core.dmarc import Evaluation, Result, evaluate
 from relaygw.core.dmarc.policy import (
     DEFAULT_ACTIONS,
     Case,
@@ -35,6 +35,7 @@ from relaygw.core.dmarc.record import Policy
 from relaygw.core.dmarc.report import Circumstances, Override, OverrideType, entry
 from relaygw.core.permission import domains_of
 from relaygw.core.question import Inquiry
+from relaygw.core.remembered import Remembered, timed
 from relaygw.core.session import Transaction
 from relaygw.core.spf import check_hello, check_mail_from
 from relaygw.core.spf.result import Findings as SpfFindings
@@ -46,6 +47,11 @@ from relaygw.filters.dkim import find_signatures
 from relaygw.filters.evaluations import EvaluationLog
 from relaygw.interfaces import IAuthenticating, IFilter, Options, Services
 from relaygw.plugins import structure_options
+
+KEPT = 20_000
+"""Conclusions that are remembered, each of about 2 KB."""
+
+_Key = tuple[tuple[str, ...], str, tuple[str, spf.Result] | None, tuple[tuple[str, str, dkim.Result], ...]]
 
 FOLDER = "dmarc"
 """Below the state directory: the evaluations."""
@@ -73,12 +79,32 @@ class DmarcOptions:
 
 
 @attrs.frozen(kw_only=True)
-class _Found:
-    """The evaluation of one message, and what it was made from."""
+class _Basis:
+    """What one message is evaluated by."""
 
-    evaluation: Evaluation
+    authors: Authors
     spf: spf.Finding | None
     signatures: dkim.Findings
+
+    @property
+    def key(self) -> _Key:
+        """All that an evaluation depends on but for the DNS."""
+        finding = self.spf
+        return (
+            self.authors.domains,
+            self.authors.flaw,
+            (finding.domain, finding.result) if finding is not None else None,
+            tuple([(each.domain, each.selector, each.result) for each in self.signatures.signatures]),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class _Conclusion:
+    """An evaluation, its line in the table of actions, and the verdict where nothing else has to be weighed."""
+
+    evaluation: Evaluation
+    case: Case
+    verdict: Verdict
 
 
 @implementer(IFilter, IAuthenticating)
@@ -94,6 +120,7 @@ class DmarcFilter:
         self._services = services
         self._actions = {**DEFAULT_ACTIONS, **self._options.actions}
         self._trust = Trust(forwarders=self._options.forwarders, sealers=domains_of(self._options.sealers))
+        self._memory: Remembered[_Key, _Conclusion] = Remembered(KEPT)
         self._log = None
         if self._options.record and services.state:
             self._log = EvaluationLog(Path(services.state) / FOLDER, services, self._options.keep)
@@ -109,26 +136,36 @@ class DmarcFilter:
         return follow(signatures, partial(self._judge, transaction, content.head))
 
     def _judge(self, transaction: Transaction, head: bytes, signatures: dkim.Findings) -> Verdict | Awaitable[Verdict]:
+        authors, finding = read_authors(head), _spf_finding(transaction)
+        if finding is not None:
+            basis = _Basis(authors=authors, spf=finding, signatures=signatures)
+            known = self._memory.recall(basis.key, self._services.reactor.seconds())
+            if known is not None:
+                return self._weigh(transaction, (basis, known))
         resolver = asker(self._services, transaction, self._options.timeout)
-        inquiry = self._inquire(transaction, head, signatures)
+        inquiry = self._inquire(transaction, authors, finding, signatures)
         return follow(consult_now(inquiry, resolver), partial(self._weigh, transaction))
 
-    def _inquire(self, transaction: Transaction, head: bytes, signatures: dkim.Findings) -> Inquiry[_Found]:
-        spf_finding = yield from self._spf(transaction)
-        return _Found(
-            evaluation=(yield from evaluate(read_authors(head), spf_finding, signatures)),
-            spf=spf_finding,
-            signatures=signatures,
-        )
+    def _inquire(
+        self, transaction: Transaction, authors: Authors, finding: spf.Finding | None, signatures: dkim.Findings
+    ) -> Inquiry[tuple[_Basis, _Conclusion]]:
+        if finding is None:
+            finding = yield from self._check_spf(transaction)
+        basis = _Basis(authors=authors, spf=finding, signatures=signatures)
+        evaluation, lifetime = yield from timed(evaluate(authors, finding, signatures))
+        line = case(evaluation)
+        verdict = self._verdict(evaluation, self._actions[line], None)
+        conclusion = _Conclusion(evaluation=evaluation, case=line, verdict=verdict)
+        if lifetime > 0 and evaluation.result is not Result.TEMPERROR:
+            self._memory.keep(basis.key, conclusion, self._services.reactor.seconds() + lifetime)
+        return basis, conclusion
 
-    def _spf(self, transaction: Transaction) -> Inquiry[spf.Finding | None]:
-        """The finding for the reverse-path; that for HELO stands for the null one (RFC 7208 2.4)."""
+    def _check_spf(self, transaction: Transaction) -> Inquiry[spf.Finding | None]:
+        """What nobody has found out before."""
         sender, session = transaction.envelope.sender, transaction.session
-        findings = _result(transaction, SpfFindings)
-        found = None if findings is None else findings.hello if sender is None else findings.mail_from
         client = parse_client(session.client)
-        if found is not None or client is None or (sender is None and not session.hello):
-            return found
+        if client is None or (sender is None and not session.hello):
+            return None
         now, receiver = self._services.reactor.seconds(), self._services.hostname
         if sender is None:
             return (yield from check_hello(client=client, hello=session.hello, receiver=receiver, now=now))
@@ -136,29 +173,42 @@ class DmarcFilter:
             yield from check_mail_from(client=client, sender=sender, hello=session.hello, receiver=receiver, now=now)
         )
 
-    def _weigh(self, transaction: Transaction, found: _Found) -> Verdict | Awaitable[Verdict]:
-        """Look for a chain where nobody has, and it matters."""
-        chain = _result(transaction, arc.Findings)
-        content = transaction.content
-        if chain is None and self._options.sealers and content is not None and _refuses(found.evaluation):
+    def _weigh(self, transaction: Transaction, found: tuple[_Basis, _Conclusion]) -> Verdict | Awaitable[Verdict]:
+        """What fails may be spared; look for a chain where nobody has, and it matters."""
+        basis, conclusion = found
+        if conclusion.case not in (Case.REJECT, Case.QUARANTINE):
+            return self._told(transaction, basis, conclusion.verdict, conclusion.case)
+        chain, content = _result(transaction, arc.Findings), transaction.content
+        if chain is None and self._options.sealers and content is not None:
             resolver = asker(self._services, transaction, self._options.timeout)
             looked = find_chain(content, resolver, self._services.reactor)
             return follow(looked, partial(self._decide, transaction, found))
         return self._decide(transaction, found, chain)
 
-    def _decide(self, transaction: Transaction, found: _Found, chain: arc.Findings | None) -> Verdict:
-        evaluation = found.evaluation
+    def _decide(
+        self, transaction: Transaction, found: tuple[_Basis, _Conclusion], chain: arc.Findings | None
+    ) -> Verdict:
+        basis, conclusion = found
+        evaluation = conclusion.evaluation
         spared = override(evaluation, parse_client(transaction.session.client), chain, self._trust)
-        line = Case.TEMPERROR if is_open(evaluation, chain, self._trust) else case(evaluation)
+        line = Case.TEMPERROR if is_open(evaluation, chain, self._trust) else conclusion.case
         action = Action.PASS if spared is not None else self._actions[line]
-        if line is not Case.TEMPERROR or action is not Action.DEFER:  # else it comes again, and is told as what it is
-            self._keep(evaluation, found, transaction, action, spared)
-        return self._verdict(evaluation, action, spared)
+        return self._told(transaction, basis, self._verdict(evaluation, action, spared), line, spared)
+
+    def _told(
+        self, transaction: Transaction, basis: _Basis, verdict: Verdict, line: Case, spared: Override | None = None
+    ) -> Verdict:
+        """The verdict, kept for the owner's report; what is asked to come again is told when it has come."""
+        evaluation = verdict.result
+        assert isinstance(evaluation, Evaluation)
+        if line is not Case.TEMPERROR or verdict.action is not Action.DEFER:
+            self._keep(evaluation, basis, transaction, verdict.action, spared)
+        return verdict
 
     def _keep(
         self,
         evaluation: Evaluation,
-        found: _Found,
+        basis: _Basis,
         transaction: Transaction,
         action: Action,
         spared: Override | None,
@@ -178,7 +228,7 @@ class DmarcFilter:
             disposition=_disposition(action),
             overrides=(spared,) if spared is not None else self._deviation(evaluation, action),
         )
-        self._log.add(now, partial(entry, evaluation, around, found.spf, found.signatures))
+        self._log.add(now, partial(entry, evaluation, around, basis.spf, basis.signatures))
 
     def _deviation(self, evaluation: Evaluation, action: Action) -> tuple[Override, ...]:
         """RFC 9989 5.4: where something else is done than was asked for, the owner is told why."""
@@ -204,11 +254,6 @@ class DmarcFilter:
         )
 
 
-def _refuses(evaluation: Evaluation) -> bool:
-    """Whether the owner of the domain asks for the message not to be delivered as it is."""
-    return case(evaluation) in (Case.REJECT, Case.QUARANTINE)
-
-
 def _disposition(action: Action) -> str:
     """The action in the words of a report."""
     if action in (Action.REJECT, Action.DEFER, Action.DISCARD):
@@ -216,6 +261,17 @@ def _disposition(action: Action) -> str:
     return "quarantine" if action in (Action.QUARANTINE, Action.HOLD) else "none"
 
 
+def _spf_finding(transaction: Transaction) -> spf.Finding | None:
+    """What filter `spf` found for the reverse-path; that for HELO stands for the null one (RFC 7208 2.4)."""
+    findings = _result(transaction, SpfFindings)
+    if findings is None:
+        return None
+    return findings.hello if transaction.envelope.sender is None else findings.mail_from
+
+
 def _result(transaction: Transaction, kind: type[T]) -> T | None:
     """What an earlier filter left, whatever its use is called."""
-    return next((found for found in transaction.results.values() if isinstance(found, kind)), None)
+    for found in transaction.results.values():
+        if isinstance(found, kind):
+            return found
+    return None

@@ -7,6 +7,7 @@ A finding holds for as long as the answers it was made from.
 """
 
 from collections.abc import Awaitable, Mapping
+from functools import lru_cache
 
 import attrs
 from zope.interface import implementer
@@ -14,7 +15,7 @@ from zope.interface import implementer
 from relaygw.bridge import follow
 from relaygw.config.kinds import AnyNetwork, Duration
 from relaygw.core.address import Address
-from relaygw.core.client import IPAddress, is_in, parse_client
+from relaygw.core.client import IPAddress, among, parse_client
 from relaygw.core.question import Inquiry
 from relaygw.core.session import Transaction
 from relaygw.core.spf import Finding, Identity, Memory, Result, received_spf
@@ -28,6 +29,9 @@ from relaygw.plugins import structure_options
 
 KEPT = 20_000
 """Findings that are remembered, each of about 1 KB."""
+
+_VERDICTS = 1024
+"""What is said of the same findings, as a client has them that sends again and again."""
 
 
 @attrs.frozen(kw_only=True)
@@ -62,13 +66,15 @@ class SpfFilter:
             Identity.MAIL_FROM: {**DEFAULT_ACTIONS, **self._options.mail_from},
         }
         self._memory = Memory(services.hostname, KEPT)
+        self._skips = among(self._options.skip)
+        self._judge = lru_cache(maxsize=_VERDICTS)(self._make_verdict)
 
     def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session = transaction.session
         client = parse_client(session.client)
         if client is None or (session.trusted and not self._options.trusted) or session.login:
             return PASS
-        if is_in(client, self._options.skip):
+        if self._skips(session.client):
             return PASS
         resolver = asker(self._services, transaction, self._options.timeout)
         now = self._services.reactor.seconds()
@@ -91,12 +97,16 @@ class SpfFilter:
         return self._actions[finding.identity][finding.result] in (Action.REJECT, Action.DEFER, Action.DISCARD)
 
     def _verdict(self, findings: Findings) -> Verdict:
+        return self._judge(findings.hello, findings.mail_from)
+
+    def _make_verdict(self, hello: Finding | None, mail_from: Finding | None) -> Verdict:
+        findings = Findings(hello=hello, mail_from=mail_from)
         decisive = findings.decisive
         if decisive is None:
             return PASS
         action = self._actions[decisive.identity][decisive.result]
-        if action is Action.PASS and findings.hello is not None:
-            action = self._actions[Identity.HELO][findings.hello.result]  # such as quarantine
+        if action is Action.PASS and hello is not None:
+            action = self._actions[Identity.HELO][hello.result]  # such as quarantine
         told = findings.told
         hostname = self._services.hostname
         return Verdict(

@@ -19,6 +19,7 @@ from relaygw.core.arc.seal import Sealer, seal
 from relaygw.core.content import BytesContent
 from relaygw.core.dkim_signature import body_hash
 from relaygw.core.dmarc import Evaluation, Result
+from relaygw.core.question import Answer, Question
 from relaygw.core.reply import Reply
 from relaygw.core.spf.result import Findings as SpfFindings
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
@@ -372,3 +373,74 @@ def test_a_line_cut_short_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "2026-09-21.jsonl").write_text(json.dumps({"n": 1}) + '\n{"n": 2')
     assert [each["n"] for each in read_evaluations(tmp_path, "2026-09-21")] == [1]
     assert list(read_evaluations(tmp_path, "2026-09-22")) == []
+
+
+class Counting:
+    """The zone with a time to live of 100 seconds; `asked` are the names."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.zone = FixedResolver(
+            {"_dmarc.example.com": {"TXT": [b"v=DMARC1; p=reject"]}}, failing=["_dmarc.down.test"], ttl=100
+        )
+
+    def ask(self, question: Question) -> Deferred[Answer]:
+        self.asked.append(question.name)
+        return self.zone.ask(question)
+
+
+class Remembering:
+    """One filter, a clock and messages: what does each cost?"""
+
+    def __init__(self) -> None:
+        self.names = Counting()
+        self.clock = InlineReactor()
+        self.filter = DmarcFilter({}, make_services(resolver=self.names, clock=self.clock))
+
+    def judge(self, author: str, *, result: spf.Result = spf.Result.PASS, selector: str = "s1") -> Verdict:
+        finding = spf.Finding(
+            result=result, identity=spf.Identity.MAIL_FROM, client="192.0.2.1", domain="example.com",
+            sender="a@example.com", hello="client.test",
+        )  # fmt: skip
+        signature = dkim.Finding(result=dkim.Result.FAIL, domain="example.com", selector=selector)
+        transaction = make_transaction(
+            sender="a@example.com",
+            content=message(author),
+            session=make_session(hello="client.test"),
+            results={"spf": SpfFindings(mail_from=finding), "dkim": dkim.Findings(signatures=(signature,))},
+        )
+        return run_filter(self.filter, Phase.DATA, transaction)
+
+    def questions(self) -> int:
+        asked, self.names.asked = self.names.asked, []
+        return len(asked)
+
+
+def test_the_same_findings_are_judged_once_as_long_as_the_answers_hold() -> None:
+    mail = Remembering()
+    first = mail.judge("a@example.com")
+    assert (first.auth[0].result, mail.questions()) == ("pass", 1)
+    mail.clock.advance(99)
+    assert (mail.judge("b@example.com"), mail.questions()) == (first, 0)
+    mail.clock.advance(1)
+    assert (mail.judge("a@example.com"), mail.questions()) == (first, 1)
+
+
+def test_other_findings_are_judged_anew() -> None:
+    mail = Remembering()
+    assert mail.judge("a@example.com").action is Action.PASS
+    failed = mail.judge("a@example.com", result=spf.Result.FAIL)
+    assert failed.action is Action.REJECT
+    other = mail.judge("a@example.com", result=spf.Result.FAIL, selector="s2")
+    assert isinstance(other.result, Evaluation)
+    assert [each.selector for each in other.result.identifiers] == ["", "s2"]
+    assert mail.judge("a@elsewhere.test").auth[0].result == "none"
+    two = mail.judge("a@example.com>, <b@elsewhere.test", result=spf.Result.FAIL)
+    assert two.action is Action.REJECT
+    assert two.reason != failed.reason
+
+
+def test_what_the_dns_did_not_answer_is_asked_again() -> None:
+    mail = Remembering()
+    for _ in range(2):
+        assert (mail.judge("a@down.test").action, mail.questions()) == (Action.DEFER, 1)

@@ -1,15 +1,13 @@
 """Findings of SPF kept for as long as the DNS answers that they were made from: the next message from the same client
 for the same domain costs no evaluation. Time is an argument.
 
-Kept is only what holds for every local part and every HELO name, and what is no failure of the DNS. The number of
-findings is bounded, the least used go first.
+Kept is only what holds for every local part and every HELO name, and what is no failure of the DNS.
 """
-
-from collections import OrderedDict
 
 from relaygw.core.address import Address
 from relaygw.core.client import IPAddress
-from relaygw.core.question import AnswerStatus, Inquiry
+from relaygw.core.question import Inquiry
+from relaygw.core.remembered import Remembered, timed
 from relaygw.core.spf.check import check_hello, check_mail_from, sender_name
 from relaygw.core.spf.result import Finding, Identity, Result
 
@@ -21,15 +19,14 @@ class Memory:
 
     def __init__(self, receiver: str, size: int) -> None:
         self._receiver = receiver
-        self._size = size
-        self._kept: OrderedDict[_Key, tuple[Finding, float]] = OrderedDict()
+        self._kept: Remembered[_Key, Finding] = Remembered(size)
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def check_hello(self, *, client: IPAddress, hello: str, now: float) -> Inquiry[Finding]:
         key = (Identity.HELO, client, hello)
-        known = self._recall(key, now)
+        known = self._kept.recall(key, now)
         if known is not None:
             return known
         inquiry = check_hello(client=client, hello=hello, receiver=self._receiver, now=now)
@@ -37,29 +34,16 @@ class Memory:
 
     def check_mail_from(self, *, client: IPAddress, sender: Address | None, hello: str, now: float) -> Inquiry[Finding]:
         key = (Identity.MAIL_FROM, client, sender.domain if sender is not None else hello)
-        known = self._recall(key, now)
+        known = self._kept.recall(key, now)
         if known is not None:
             return _for(sender, hello, known)
         inquiry = check_mail_from(client=client, sender=sender, hello=hello, receiver=self._receiver, now=now)
         return (yield from self._remember(key, inquiry, now))
 
-    def _recall(self, key: _Key, now: float) -> Finding | None:
-        kept = self._kept.get(key)
-        if kept is None:
-            return None
-        finding, until = kept
-        if now >= until:
-            del self._kept[key]
-            return None
-        self._kept.move_to_end(key)
-        return finding
-
     def _remember(self, key: _Key, inquiry: Inquiry[Finding], now: float) -> Inquiry[Finding]:
-        finding, lifetime = yield from _timed(inquiry)
+        finding, lifetime = yield from timed(inquiry)
         if lifetime > 0 and not finding.personal and finding.result is not Result.TEMPERROR:
-            self._kept[key] = (finding, now + lifetime)
-            if len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+            self._kept.keep(key, finding, now + lifetime)
         return finding
 
 
@@ -80,18 +64,3 @@ def _for(sender: Address | None, hello: str, kept: Finding) -> Finding:
         reason=kept.reason,
         lookups=kept.lookups,
     )
-
-
-def _timed(inquiry: Inquiry[Finding]) -> Inquiry[tuple[Finding, int]]:
-    """The finding, and for how many seconds all answers hold; 0 where nothing was asked, or one of them failed."""
-    lifetime: int | None = None
-    try:
-        question = next(inquiry)
-        while True:
-            answer = yield question
-            ttl = 0 if answer.status is AnswerStatus.FAILED else answer.ttl
-            lifetime = ttl if lifetime is None else min(lifetime, ttl)
-            question = inquiry.send(answer)
-    except StopIteration as stop:
-        finding: Finding = stop.value
-        return finding, lifetime or 0
