@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from relaygw.core.events import Event, SetAside
 from relaygw.interfaces import SpoolError
+from relaygw.spool.contents import is_corrupt
 from relaygw.spool.indexing import Indexer, Measures
 from relaygw.spool.jobs import Insert, Job, perform
 from relaygw.spool.store import Store
@@ -119,11 +120,23 @@ class Engine:
         if store.written >= self._limit:
             self._checkpoint(store)
 
+    def _learns(self, error: Exception) -> bool:
+        """Whether a page that SQLite cannot read is known now by what stands on it, and that is out of the way."""
+        if self._store is None or not isinstance(error, sqlite3.Error) or not is_corrupt(error):
+            return False
+        try:
+            return self._store.set_spoiled_aside()
+        except sqlite3.Error as failure:
+            _log.error("damaged messages cannot be set aside: {error}", error=failure)
+            return False
+
     def _serve_singly(self, jobs: Sequence[Job], error: Exception) -> None:
         if _is_disk_failure(error):
             self._distrust()
             self._withdrawn += [job for job in jobs if isinstance(job, Insert)]
             self._answer_all(jobs, error)
+        elif self._learns(error):
+            self.serve(jobs)
         elif len(jobs) > 1:
             for job in jobs:
                 self.serve([job])

@@ -30,7 +30,8 @@ _TRASH = "id, queue_id, removed, '', file, NULL, CAST(record AS BLOB), id, size,
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """One message as it is stored: `raw` its record, `stored` whether a content is. `size` and `crc` as noted there."""
+    """One message as it is stored: `raw` its record, `stored` whether a content is. `size` and `crc` as noted there.
+    `trouble`: why the database cannot read it."""
 
     number: int
     queue_id: str
@@ -44,6 +45,7 @@ class Row:
     crc: int | None
     prefix: bytes
     data: bytes
+    trouble: str = ""
 
     def record(self) -> Record:
         """Raises CodecError."""
@@ -122,11 +124,27 @@ class Reading:
         """A page at a time, in the order of the key, which `place` finds in a row."""
         while True:
             query = f"SELECT {source} WHERE {key} > ? ORDER BY {key} LIMIT ?"  # all of it is ours
-            rows = [_row(row) for row in self.execute(query, (after, PAGE))]
+            try:
+                rows = [_row(row) for row in self.execute(query, (after, PAGE))]
+            except SpoolError:
+                rows = self._singly(source, key, after)
             yield from rows
             if len(rows) < PAGE:
                 return
             after = place(rows[-1])
+
+    def _singly(self, source: str, key: str, after: object) -> list[Row]:
+        """A page of which not all can be read: by the index of the keys, one by one."""
+        table = "trash" if source is _TRASH else "message"
+        query = f"SELECT {key} FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?"  # noqa: S608  # all of it is ours
+        rows: list[Row] = []
+        for (value,) in self.execute(query, (after, PAGE)):
+            try:
+                row = self._one(source, key, value)
+            except SpoolError as error:
+                row = _unreadable(value, str(error))
+            rows.append(row or _unreadable(value, "the index names it, and it is not there"))
+        return rows
 
     def _one(self, source: str, key: str, value: object) -> Row | None:
         rows = self.execute(f"SELECT {source} WHERE {key} = ?", (value,))  # all of it is ours
@@ -175,6 +193,26 @@ def _row(values: tuple[object, ...]) -> Row:
         crc=crc if isinstance(crc, int) else None,
         prefix=octets(prefix),
         data=octets(data),
+    )
+
+
+def _unreadable(key: object, trouble: str) -> Row:
+    """A message of which only its place in an index is known."""
+    number, queue_id = (key, "") if isinstance(key, int) else (0, str(key))
+    return Row(
+        number=number,
+        queue_id=queue_id or f"row {number}",
+        due=0.0,
+        owner="",
+        file="",
+        damage=None,
+        raw=b"",
+        stored=False,
+        size=0,
+        crc=None,
+        prefix=b"",
+        data=b"",
+        trouble=trouble,
     )
 
 

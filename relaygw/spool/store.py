@@ -8,17 +8,15 @@ import contextlib
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from functools import partial
 from zlib import crc32
 
-from relaygw.core.content import BytesContent, Content
 from relaygw.core.owner import owner_of
 from relaygw.core.record import Record
 from relaygw.interfaces import Found, Mark, Settlement, SpoolError
 from relaygw.spool.codec import CodecError, decode_record
-from relaygw.spool.digest import inline_fault
+from relaygw.spool.contents import Contents, is_corrupt
 from relaygw.spool.entries import Damage, Entry, RecordChange, change_of, expand, parts
-from relaygw.spool.files import ContentFiles, FileContent, look
+from relaygw.spool.files import ContentFiles
 from relaygw.spool.index import Index
 from relaygw.spool.schema import PAGE_SIZE, connect
 
@@ -34,7 +32,7 @@ _UNCLAIMED_OF = (
 )
 
 
-class Store:
+class Store(Contents):
     """`written` estimates the octets that went into the log since it was last copied into the database. `doubt` is
     told, in any thread, of a message whose content file was read and is not what was stored."""
 
@@ -50,6 +48,10 @@ class Store:
         self.doubt: Callable[[str, str], None] = lambda queue_id, error: None
         self._discarded: list[str] = []
         self._damages: list[Damage] = []
+        self._lost: set[int] = set()
+        self._losses: list[Damage] = []
+        self._spoiled: dict[str, str] = {}
+        self._learnt = False
         self._lately: dict[str, tuple[bytes, Record]] = {}
 
     def _one(self, query: str, values: Sequence[object] = ()) -> tuple[int, ...]:
@@ -89,7 +91,7 @@ class Store:
 
     def take_damages(self) -> list[Damage]:
         """What was set aside since the last call and is committed so."""
-        damages, self._damages = self._damages, []
+        damages, self._damages, self._losses = self._damages + self._losses, [], []
         return damages
 
     def checkpoint(self, mode: str = "PASSIVE") -> bool:
@@ -195,7 +197,7 @@ class Store:
 
     def _claim(self, query: str, values: Sequence[object], lease: float) -> tuple[Record, ...]:
         """Asks on where all it finds is damaged, so that an empty answer means that nothing is due."""
-        while numbers := [row[2] for row in self._connection.execute(query, values)]:
+        while numbers := [row[2] for row in self._connection.execute(query, values) if row[2] not in self._lost]:
             if records := self._claimed(numbers, lease):
                 return records
         return ()
@@ -204,7 +206,7 @@ class Store:
         mark = min(mark, (self._end_claims(now), "", 0))
         query = f"{_UNCLAIMED} AND (due, owner, id) > (?, ?, ?) AND due <= ? ORDER BY due, owner, id LIMIT ?"
         rows: list[Mark] = self._connection.execute(query, (*mark, now, LOOKED_AT)).fetchall()
-        wanted = [row for row in rows if row[1] not in passed]
+        wanted = [row for row in rows if row[1] not in passed and row[2] not in self._lost]
         if len(wanted) > limit:
             mark = wanted[limit - 1]
         elif rows:
@@ -222,12 +224,40 @@ class Store:
 
     def _claimed(self, numbers: Sequence[int], lease: float) -> tuple[Record, ...]:
         """The messages of these numbers, from now on claimed."""
+        try:
+            rows = self._take_rows(numbers, lease)
+        except sqlite3.DatabaseError as error:
+            if is_corrupt(error):
+                self._lose([number for number in numbers if not self._is_readable(number)])
+            raise
+        if len(rows) < len(numbers):
+            self._lose([number for number in numbers if number not in rows])
+        return self.decode(rows[number] for number in numbers if number in rows)
+
+    def _take_rows(self, numbers: Sequence[int], lease: float) -> dict[int, tuple[str, bytes]]:
         self._set_leases(numbers, lease)
         rows: dict[int, tuple[str, bytes]] = {}
         for some in parts(numbers):
             query = expand("SELECT id, queue_id, CAST(record AS BLOB) FROM message WHERE id IN ?*", len(some))
             rows.update((number, (queue_id, raw)) for number, queue_id, raw in self._connection.execute(query, some))
-        return self.decode(rows[number] for number in numbers)
+        return rows
+
+    def _lose(self, numbers: Sequence[int]) -> None:
+        """Rows that the indexes name and the database cannot read, or has not: nobody is kept up by them again."""
+        self._learnt = self._learnt or bool(numbers)
+        self._lost.update(numbers)
+        query = "SELECT queue_id FROM message INDEXED BY sqlite_autoindex_message_1 WHERE id = ?"
+        for number in numbers:
+            row = self._connection.execute(query, (number,)).fetchone()
+            error = "the database cannot read it: `relaygw spool verify` tells more"
+            self._losses.append(Damage(row[0] if row is not None else f"row {number}", error))
+
+    def _is_readable(self, number: int) -> bool:
+        try:
+            self._connection.execute("SELECT record, damage FROM message WHERE id = ?", (number,)).fetchone()
+        except sqlite3.DatabaseError:
+            return False
+        return True
 
     def _set_leases(self, numbers: Sequence[int], lease: float) -> None:
         for some in parts(numbers):
@@ -300,57 +330,12 @@ class Store:
         """Known at any time, however many there are."""
         return self._number
 
-    def content(self, queue_id: str) -> Content | None:
-        query = (
-            "SELECT file, size, prefix, data, crc FROM message JOIN content ON content.id = message.id "
-            "WHERE queue_id = ? AND damage IS NULL"
-        )
-        row = self._connection.execute(query, (queue_id,)).fetchone()
-        if row is None:
-            if self.exists(queue_id):
-                self.set_aside(queue_id, "the content is missing")
-            return None
-        file, size, prefix, data, crc = row
-        if not file:
-            return self._inline_content(queue_id, size, prefix, data, crc)
-        return self._file_content(queue_id, prefix, file, size, crc)
-
-    def _inline_content(self, queue_id: str, size: int, prefix: bytes, data: bytes, crc: int | None) -> Content | None:
-        """As it was stored, or set aside."""
-        fault = inline_fault(size, prefix, data, crc)
-        if not fault:
-            return BytesContent(prefix + data)
-        self.set_aside(queue_id, f"the content {fault}")
-        return None
-
     def named(self, queue_ids: Sequence[str]) -> tuple[Record, ...]:
         rows: list[tuple[str, bytes]] = []
         for some in parts(queue_ids):
             query = "SELECT queue_id, CAST(record AS BLOB) FROM message WHERE damage IS NULL AND queue_id IN ?*"
             rows += self._connection.execute(expand(query, len(some)), some)
         return self.decode(rows)
-
-    def contents(self, queue_ids: Sequence[str]) -> dict[str, Content]:
-        """Those that cannot be found in the usual way are looked at one by one, to be set aside with a reason."""
-        found: dict[str, Content | None] = {}
-        for some in parts(queue_ids):
-            query = (
-                "SELECT queue_id, size, prefix, data, crc FROM message JOIN content ON content.id = message.id "
-                "WHERE file = '' AND damage IS NULL AND queue_id IN ?*"
-            )
-            for row in self._connection.execute(expand(query, len(some)), some).fetchall():
-                found[row[0]] = self._inline_content(*row)
-        for queue_id in queue_ids:
-            if queue_id not in found:
-                found[queue_id] = self.content(queue_id)
-        return {queue_id: content for queue_id, content in found.items() if content is not None}
-
-    def _file_content(self, queue_id: str, prefix: bytes, file: str, size: int, crc: int | None) -> Content | None:
-        fault, head = look(self.files.path(file), size)
-        if fault:
-            self.set_aside(queue_id, f"the content file {file} {fault}")
-            return None
-        return FileContent(prefix, self.files.path(file), size, head, crc, partial(self.doubt, queue_id))
 
     def named_files(self) -> dict[str, str]:
         """The content files that messages name, each with its queue id."""
@@ -381,9 +366,28 @@ class Store:
     def set_aside(self, queue_id: str, error: str) -> None:
         """Keep a message out of every answer but `damaged`."""
         query = "UPDATE message SET damage = ?, lease = 0 WHERE queue_id = ? AND damage IS NULL"
-        if self._connection.execute(query, (error, queue_id)).rowcount:
+        try:
+            changed = self._connection.execute(query, (error, queue_id)).rowcount
+        except sqlite3.DatabaseError as failure:
+            if is_corrupt(failure):
+                self.spoil(queue_id, error)
+            raise
+        if changed:
             self._number -= 1
             self._damages.append(Damage(queue_id, error))
+
+    def spoil(self, queue_id: str, error: str) -> None:
+        """It is to be set aside in a transaction of its own."""
+        self._spoiled[queue_id] = error
+
+    def set_spoiled_aside(self) -> bool:
+        """Whether anything was learnt of pages that cannot be read, so that it is worth while to ask again."""
+        spoiled, self._spoiled = self._spoiled, {}
+        learnt, self._learnt = self._learnt or bool(spoiled), False
+        with self.transaction():
+            for queue_id, error in spoiled.items():
+                self.set_aside(queue_id, error)
+        return learnt
 
     def set_right(self, record: Record) -> None:
         """A message that was set aside is what this record says, and in the queue again."""

@@ -12,6 +12,7 @@ from zlib import crc32
 import attrs
 
 from relaygw.core.owner import owner_of
+from relaygw.interfaces import SpoolError
 from relaygw.spool.codec import CodecError
 from relaygw.spool.digest import WRONG, inline_fault
 from relaygw.spool.index_check import left_out
@@ -19,6 +20,9 @@ from relaygw.spool.reading import Reading, Row
 
 MOST = 1000
 """Problems that are told; more are counted."""
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many are done."""
 
 ON_ITS_WAY = 3600.0
 """Seconds after which a file that nothing names is not the content of a message that is just coming in."""
@@ -58,13 +62,25 @@ class Verified:
             self.unlisted += 1
 
 
-def verify(reading: Reading, progress: Callable[[int, int], None] = lambda done, all_: None) -> Verified:
-    """All of it; `progress` is told how many messages of how many are done. Raises SpoolError."""
+def verify(reading: Reading, progress: Progress = lambda done, all_: None) -> Verified:
+    """All of it; `progress` is told how many messages of how many are done. What cannot be read is a problem, too."""
     found = Verified(format=reading.format)
-    total, done = reading.count(), 0
+    for part in (_database, _messages, _leftovers, _left_out):
+        try:
+            part(reading, found, progress)
+        except SpoolError as error:  # the other parts may tell more
+            found.tell(Problem("", str(error)))
+    return found
+
+
+def _database(reading: Reading, found: Verified, progress: Progress) -> None:
     for (line,) in reading.execute("PRAGMA integrity_check(100)"):
         if line != "ok":
             found.tell(Problem("", f"the database: {line}"))
+
+
+def _messages(reading: Reading, found: Verified, progress: Progress) -> None:
+    total, done = reading.count(), 0
     for row in reading.messages():
         done += 1
         progress(done, total)
@@ -74,10 +90,11 @@ def verify(reading: Reading, progress: Callable[[int, int], None] = lambda done,
         progress(done, total)
         found.trash += 1
         _content(reading, row, found, reading.trashed)
-    _leftovers(reading, found)
+
+
+def _left_out(reading: Reading, found: Verified, progress: Progress) -> None:
     for queue_id in left_out(reading):
         found.tell(Problem(queue_id, "the index of the queue leaves it out: `relaygw spool reindex` makes it anew"))
-    return found
 
 
 def _message(reading: Reading, row: Row, found: Verified) -> None:
@@ -94,7 +111,13 @@ def _content(reading: Reading, row: Row, found: Verified, again: Callable[[int],
         found.undigested += 1
     if not next(faults(reading, row), ""):
         return
-    second = again(row.number)
+    try:
+        second = again(row.number)
+    except SpoolError as error:
+        found.tell(Problem(row.queue_id, str(error)))
+        return
+    if second is None and row.trouble:
+        second = row
     if second is None or second.damage is not None:
         return
     for problem in faults(reading, second):
@@ -103,6 +126,9 @@ def _content(reading: Reading, row: Row, found: Verified, again: Callable[[int],
 
 def faults(reading: Reading, row: Row) -> Iterator[str]:
     """What is wrong with one message, in sentences."""
+    if row.trouble:
+        yield row.trouble
+        return
     try:
         record = row.record()
     except CodecError as error:
@@ -141,7 +167,7 @@ def _file_faults(reading: Reading, row: Row) -> Iterator[str]:
         yield f"the content file {row.file} {WRONG}"
 
 
-def _leftovers(reading: Reading, found: Verified) -> None:
+def _leftovers(reading: Reading, found: Verified, progress: Progress) -> None:
     """Contents without a message, and files that nothing names."""
     query = "SELECT count(*) FROM content WHERE id NOT IN (SELECT id FROM message)"
     ((number,),) = reading.execute(query)

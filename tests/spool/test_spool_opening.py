@@ -18,8 +18,10 @@ from relaygw.core.owner import owner_of
 from relaygw.interfaces import Settlement, SpoolError
 from relaygw.spool.codec import encode_record
 from relaygw.spool.files import make_directory
+from relaygw.spool.reading import Reading
 from relaygw.spool.schema import MIGRATIONS
 from relaygw.spool.sqlite import SqliteSpool
+from relaygw.spool.verify import verify
 from relaygw.testing.spool import LARGE, NOW, PREFIX, SMALL, fill, make_record, read, store
 
 T = TypeVar("T")
@@ -304,3 +306,55 @@ def test_a_content_row_that_is_missing_sets_its_message_aside(bench: Bench) -> N
     spool = bench.open()
     assert now(spool.content("bad")) is None
     assert [event.queue_id for event in bench.reported] == ["bad"]
+
+
+def smash(bench: Bench, needle: bytes) -> None:
+    """Spoil the page of the database where these octets stand: it has no kind any more."""
+    bench.close()
+    path = bench.path / "spool.sqlite"
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[16:18], "big")
+    page = data.index(needle) // size * size
+    data[page] = 0xFF
+    path.write_bytes(data)
+
+
+def test_a_page_that_sqlite_cannot_read_costs_what_stands_on_it_and_nothing_else(bench: Bench) -> None:
+    """Of contents."""
+    spool = bench.open()
+    ids = [f"id{number:02}" for number in range(40)]
+    for queue_id in ids:
+        now(store(spool, make_record(queue_id), f"Subject: of {queue_id}!\r\n\r\n{'x' * 900}\r\n".encode()))
+    smash(bench, b"Subject: of id20!")
+    with Reading(str(bench.path)) as reading:
+        found = verify(reading)
+    lost = {problem.queue_id for problem in found.problems} - {""}
+    assert "id20" in lost
+    assert len(lost) < 10
+    assert found.messages == 40
+    spool = bench.open()
+    assert set(now(spool.contents(ids))) == set(ids) - lost
+    assert {event.queue_id for event in bench.reported} == lost
+    assert {kept.queue_id for kept in now(spool.damaged())} == lost
+    assert len(now(spool.claim(NOW, NOW + 1, 100))) == 40 - len(lost)
+
+
+def test_a_page_of_records_that_sqlite_cannot_read_stops_no_claim(bench: Bench) -> None:
+    spool = bench.open()
+    ids = [f"id{number:02}" for number in range(60)]
+    for queue_id in ids:
+        now(store(spool, make_record(queue_id), SMALL))
+    smash(bench, b'"queue_id":"id20"')
+    with Reading(str(bench.path)) as reading:
+        lost = {problem.queue_id for problem in verify(reading).problems} - {""}
+    assert "id20" in lost
+    assert len(lost) < 30
+    spool = bench.open()
+    for _ in range(2):
+        claimed = now(spool.look(NOW, NOW + 1, 100, (float("-inf"), "", 0), frozenset())).records
+        assert {record.queue_id for record in claimed} == set(ids) - lost
+        now(spool.renew(sorted(set(ids) - lost), 0.0))
+    assert {event.queue_id for event in bench.reported} == lost
+    assert now(spool.claim(NOW, NOW + 1, 100, "nobody")) == ()
+    now(store(spool, make_record("new"), SMALL))
+    assert now(spool.record("new")) is not None
