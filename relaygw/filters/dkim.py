@@ -72,9 +72,6 @@ class DkimFilter:
 
     def _verdict(self, findings: Findings) -> Verdict:
         action = self._options.actions.get(findings.result, Action.PASS)
-        # RFC 6376 3.6.1: whoever tests is treated as if he did not sign.
-        if findings.result is not Result.PASS and any(finding.testing for finding in findings.signatures):
-            action = Action.PASS
         return Verdict(
             action=action,
             reply=_reply(findings, action),

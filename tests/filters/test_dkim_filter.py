@@ -82,6 +82,8 @@ def test_nothing_is_refused_by_default(content: bytes) -> None:
         (signed(l="1") + MESSAGE, {"policy": "reject"}, Action.REJECT, "550 5.7.21"),
         (signed(s="down") + MESSAGE, {"temperror": "defer"}, Action.DEFER, "451 4.7.20"),
         (signed(s="testing") + MESSAGE + b"x\r\n", {"fail": "reject"}, Action.PASS, ""),
+        (signed(s="testing") + MESSAGE + b"x\r\n", {"none": "quarantine"}, Action.QUARANTINE, ""),
+        (signed(s="testing") + signed() + MESSAGE + b"x\r\n", {"fail": "reject"}, Action.REJECT, "550 5.7.20"),
         (signed(s="gone") + signed() + MESSAGE, {"permerror": "reject"}, Action.PASS, ""),
     ],
 )

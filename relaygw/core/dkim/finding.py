@@ -57,8 +57,9 @@ class Findings:
 
     @property
     def result(self) -> Result:
-        """The result for the whole message: that of its best signature."""
-        present = {finding.result for finding in self.signatures}
+        """The result for the whole message: that of its best signature. One by a key in test mode that does not pass
+        is like none (RFC 6376 3.6.1), and can neither be held against a message nor cover up others."""
+        present = {each.result for each in self.signatures if not each.testing or each.result is Result.PASS}
         return next((result for result in _BEST_FIRST if result in present), Result.NONE)
 
 
