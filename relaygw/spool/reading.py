@@ -152,9 +152,14 @@ class Reading:
 
     def damaged(self) -> Iterator[Row]:
         """What was set aside, in order of queue id."""
-        ids = self.execute("SELECT queue_id FROM message WHERE damage IS NOT NULL ORDER BY queue_id")
-        rows = (self.message(str(queue_id)) for (queue_id,) in ids)
-        return (row for row in rows if row is not None and row.damage is not None)
+        ids = self.execute("SELECT queue_id, damage FROM message WHERE damage IS NOT NULL ORDER BY queue_id")
+        for queue_id, damage in ids:
+            try:
+                row = self.message(str(queue_id))
+            except SpoolError as error:
+                row = attrs.evolve(_unreadable(queue_id, str(error)), damage=str(damage))
+            if row is not None and row.damage is not None:
+                yield row
 
     def file(self, name: str) -> str:
         """The path of a content file."""

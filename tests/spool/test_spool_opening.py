@@ -336,6 +336,8 @@ def test_a_page_that_sqlite_cannot_read_costs_what_stands_on_it_and_nothing_else
     assert set(now(spool.contents(ids))) == set(ids) - lost
     assert {event.queue_id for event in bench.reported} == lost
     assert {kept.queue_id for kept in now(spool.damaged())} == lost
+    with Reading(str(bench.path)) as reading:
+        assert {row.queue_id for row in reading.damaged()} == lost
     assert len(now(spool.claim(NOW, NOW + 1, 100))) == 40 - len(lost)
 
 
