@@ -16,8 +16,15 @@ from relaygw.queue.work import Active, Delivery, Opening
 LINE = 2
 """Records in line for one destination before more are parked, in units of what it bears at once."""
 
+AHEAD = 0.06
+"""Seconds for which its line is to last, where that is more: longer than the spool takes to read what comes next."""
+
 ACTIVE = 2
 """Records with content in memory, in units of the concurrency."""
+
+
+ENOUGH = 1000
+"""Records of one owner that wait here: while there are as many, others come more slowly."""
 
 
 class Books:
@@ -60,6 +67,10 @@ class Books:
         """Whether it is worth while to fetch more from the spool."""
         return self.room() >= ACTIVE * self._lanes.total // 4
 
+    def has_enough(self, owner: str) -> bool:
+        """Whether more of this owner waits here already than is worked on for some time."""
+        return self.parking.held(owner) >= ENOUGH
+
     def fits(self, plan: Plan, owner: str) -> bool:
         """Whether to work on it now: there is room, and something in it would not have to wait for long."""
         if self.room(owner) <= 0:
@@ -68,14 +79,18 @@ class Books:
 
     def short_line(self, destination: Destination) -> bool:
         """Whether one more would not wait long for the destination."""
-        lanes = self._lanes
-        return lanes.in_line(destination) + self.coming.get(destination, 0) < LINE * lanes.most(destination)
+        return self._lanes.in_line(destination) + self.coming.get(destination, 0) < self._line(destination)
 
     def runs_out(self, destination: Destination) -> bool:
-        """Whether its line should be filled again: well before it is empty, and for several at once."""
+        """Whether its line should be filled again: long before it is empty, and where it is quick with many at once."""
+        quickly = int(AHEAD / 2 * self._lanes.throughput(destination))
+        waiting = self._lanes.in_line(destination) + self.coming.get(destination, 0)
+        return waiting < self._line(destination) - quickly
+
+    def _line(self, destination: Destination) -> int:
+        """How many may be in line."""
         lanes = self._lanes
-        most = lanes.most(destination)
-        return lanes.in_line(destination) + self.coming.get(destination, 0) < LINE * most - most // 2
+        return max(LINE * lanes.most(destination), int(AHEAD * lanes.throughput(destination)))
 
     def book(self, destination: Destination, now: float) -> float:
         """When one more is likely to have its turn, that finds no place even to wait."""

@@ -28,6 +28,9 @@ RENEWED = 500
 LEAST = 10
 """Records of one owner claimed at once, where many are crowds."""
 
+PACE = 0.1
+"""Seconds between two claims for owners of whom there is enough here."""
+
 BEGIN: Mark = (float("-inf"), "", 0)
 END: Mark = (float("inf"), "", 0)
 
@@ -36,8 +39,9 @@ FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0
 
 
 class Claims:
-    """`room()` says how many records of crowds may come; each record is given to `arrived`, which says by `leave` where
-    it finds no place; `ours()` lists the ids that are ours."""
+    """`room()` says how many records of crowds may come, `enough` whether an owner's wait here already for some time;
+    each record is given to `arrived`, which says by `leave` where it finds no place; `ours()` lists the ids that are
+    ours."""
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Claims:
         write_event: Callable[[Event], None],
         spawn: Callable[[str, Awaitable[None]], None],
         room: Callable[[], int],
+        enough: Callable[[str], bool],
         arrived: Callable[[Record], None],
         ours: Callable[[], Sequence[str]],
     ) -> None:
@@ -58,6 +63,8 @@ class Claims:
         self._write_event = write_event
         self._spawn = spawn
         self._room = room
+        self._enough = enough
+        self._unhurried = 0.0  # when more is claimed of owners who have enough
         self._arrived = arrived
         self._ours = ours
         self._timer: IDelayedCall | None = None
@@ -81,10 +88,9 @@ class Claims:
         """Nothing is ours any more."""
         self._renewal = _cancelled(self._renewal)
 
-    @property
-    def backlog(self) -> bool:
-        """Whether due records were left in the spool for want of room."""
-        return bool(self._left)
+    def wants_more(self) -> bool:
+        """Whether due records were left in the spool of which more should come now."""
+        return bool(self._left) and (self._clock.seconds() >= self._unhurried or not all(map(self._enough, self._left)))
 
     def leave(self, owner: str) -> None:
         """There are records of this owner in the spool that are due, and no place for them."""
@@ -151,7 +157,7 @@ class Claims:
             next_due = await self._look()
             if not await self._claim_of_crowd():
                 break
-        return next_due
+        return min(next_due, self._unhurried) if self._left and self._room() > 0 else next_due
 
     async def _look(self) -> float:
         """Claim what is due and not of a crowd; answers when something is due next."""
@@ -173,9 +179,11 @@ class Claims:
     async def _claim_of_crowd(self) -> bool:
         """Claim for the owner whose turn it is, as far as there is room; False: there is none, or nobody is left."""
         limit = min(max(BATCH // max(len(self._left), 1), LEAST), self._room())
-        if limit <= 0 or not self._left or not self._open:
+        owner = self._next() if limit > 0 and self._open else None
+        if owner is None:
             return False
-        (owner, _), now = self._left.popitem(last=False), self._clock.seconds()
+        now = self._clock.seconds()
+        del self._left[owner]
         try:
             records = await self._spool.claim(now, now + LEASE, limit, owner)
         except BaseException:
@@ -186,6 +194,14 @@ class Claims:
         for record in records:
             self._hand_over(record)
         return True
+
+    def _next(self) -> str | None:
+        """Whose turn it is. Of who has enough more comes a little at a time: it may be for other destinations."""
+        owner = next((owner for owner in self._left if not self._enough(owner)), None)
+        if owner is None and self._left and self._clock.seconds() >= self._unhurried:
+            self._unhurried = self._clock.seconds() + PACE
+            owner = next(iter(self._left))
+        return owner
 
     def _hand_over(self, record: Record) -> None:
         """One record with which something is wrong holds up nobody: it comes again when its claim has ended."""

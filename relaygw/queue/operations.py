@@ -226,22 +226,24 @@ class Operations:
     async def _order_page(self, queue_ids: Sequence[str], order: Order) -> list[Done]:
         """Those in the queue's hands each in its turn, all others in one step of the spool."""
         in_hand = {queue_id: self._hands.order(queue_id, order) for queue_id in queue_ids}
-        answers = {
+        singly = {
             queue_id: as_deferred(self._in_hand(queue_id, order, effect))
             for queue_id, effect in in_hand.items()
             if effect is not None
         }
-        idle = [queue_id for queue_id in in_hand if queue_id not in answers]
+        idle = [queue_id for queue_id in in_hand if queue_id not in singly]
         effects: Mapping[str, Effect] = {}
         if len(idle) > 1:
             with contextlib.suppress(SpoolError):  # what cannot be done together is told of each by itself
                 effects = await self._clerk.order_all(idle, order)
         for queue_id in idle:
-            answers[queue_id] = as_deferred(self._idle(queue_id, order, effects.get(queue_id)))
-        found: list[Done] = await gatherResults([answers[queue_id] for queue_id in in_hand])
+            effect = effects.get(queue_id)
+            if effect is None or effect.record is None:
+                singly[queue_id] = as_deferred(self._idle(queue_id, order, effect))
+        found = dict(zip(singly, await gatherResults(list(singly.values())), strict=True))
         if order.keep:
             self.kept()
-        return found
+        return [found.get(queue_id) or answer(queue_id, order, effects[queue_id]) for queue_id in in_hand]
 
     async def _in_hand(self, queue_id: str, order: Order, asked: Awaitable[Effect]) -> Done:
         try:

@@ -97,6 +97,7 @@ def make_parts(setup: QueueSetup, calls: Callbacks) -> Parts:
         write_event=setup.write_event,
         spawn=tasks.spawn,
         room=books.room,
+        enough=books.has_enough,
         arrived=calls.arrived,
         ours=books.ours,
     )

@@ -7,6 +7,7 @@ is attempted again for a recipient whose outcome is not stored yet; an idle queu
 
 import contextlib
 from collections.abc import Mapping
+from functools import partial
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -291,16 +292,22 @@ class QueueService(Service):
         if self._filling or self._closing:
             return
         self._filling = True
+        short: dict[Destination, bool] = {}  # whether its line ran out, and is filled now
         while self._parking and self._books.room() > 0:
-            parked = self._parking.next(self._books.short_line)
+            parked = self._parking.next(partial(self._takes, short))
             if parked is None:
                 break
             queue_id, destination, kept = parked
             record, content = kept or (None, None)
             self._begin_opening(queue_id, destination, record, content=content)
         self._filling = False
-        if self._claims.backlog and self._books.has_much_room():
+        if self._books.has_much_room() and self._claims.wants_more():
             self._claims.look()
+
+    def _takes(self, short: dict[Destination, bool], destination: Destination) -> bool:
+        if destination not in short:
+            short[destination] = self._books.runs_out(destination)
+        return short[destination] and self._books.short_line(destination)
 
     # Life
 

@@ -17,6 +17,7 @@ from relaygw.core.address import Address
 from relaygw.core.content import Content
 from relaygw.core.events import Attempted, HeldByRule, Reported, Throttled
 from relaygw.core.holds import HoldRule
+from relaygw.core.lanes import Lanes
 from relaygw.core.lifecycle import Order, Verb
 from relaygw.core.outcome import Outcome, Status, deferred, from_reply
 from relaygw.core.owner import owner_of
@@ -25,10 +26,12 @@ from relaygw.core.reply import Reply
 from relaygw.core.routing import compile_routes, make_rule
 from relaygw.core.selection import Selection
 from relaygw.interfaces import Attempt, Found, ILocator, ITransport, Settlement
-from relaygw.queue.claims import LEASE, RENEWED, Claims
+from relaygw.queue.books import AHEAD, ENOUGH, Books
+from relaygw.queue.claims import BATCH, LEASE, RENEWED, Claims
 from relaygw.queue.parking import SHARE
 from relaygw.queue.service import CROWD
 from relaygw.queue.traffic import make_traffic
+from relaygw.queue.work import Delivery
 from relaygw.spool.memory import MemorySpool
 from relaygw.testing.transport import ManualTransport, ScriptedTransport, delivered, in_turn
 
@@ -343,6 +346,42 @@ class TestFairness:
             f"It has not been attempted yet. The next attempt is as soon as there is room. {more}"
         )
 
+    def test_of_a_crowd_that_waits_here_already_more_comes_without_haste(self) -> None:
+        """It may be for other destinations, so that all of it is found in the end."""
+        clock = Clock()
+        clock.advance(START)
+        transport = TimedTransport(clock, 1.0)
+        kit = make_kit(transport, clock=clock, config=QueueConfig(concurrency=50), start=False)
+        for number in range(ENOUGH + 1000):
+            kit.commit(make_record(clock, "u@slow.example", sender="news@lists.example", random=number), claimed=False)
+        (other,) = (make_record(clock, "u@other.example", sender="news@lists.example", random=ENOUGH + 1000),)
+        kit.commit(other, claimed=False)
+        kit.queue.startService()
+        clock.advance(0)
+        assert ENOUGH <= kit.queue.counts["parked"] <= ENOUGH + 2 * BATCH
+        clock.pump([0.1] * 5)
+        assert ENOUGH + 4 * BATCH <= kit.queue.counts["parked"] <= ENOUGH + 7 * BATCH
+        clock.pump([0.1] * 20)
+        assert transport.arrived[other.queue_id] - START < 2.5
+
+    def test_a_quick_destination_has_a_line_for_longer_than_a_read_of_the_spool_takes(self) -> None:
+        lanes: Lanes[Delivery] = Lanes(50, make_traffic(QueueConfig(destination_concurrency=20)).shape)
+        books, place = Books(lanes, 100), ("mx", "quick.example")
+        assert [books.short_line(place), books.runs_out(place)] == [True, True]
+        for _ in range(9):
+            lanes.enter(place, "news", Delivery(*[None] * 4), START)  # type: ignore[arg-type]
+        assert [books.short_line(place), lanes.in_line(place)] == [True, 4]
+        books.coming[place] = 2 * 5 - 4
+        assert [books.short_line(place), books.runs_out(place)] == [False, False]
+        for _ in range(40):
+            lanes.answered(place, START, 0.01)
+        line = int(AHEAD * lanes.throughput(place))
+        assert line > 2 * lanes.most(place)
+        books.coming[place] = line - 4 - 1
+        assert [books.short_line(place), books.runs_out(place)] == [True, False]
+        books.coming[place] = line - line // 2 - 4 - 1
+        assert books.runs_out(place)
+
     def test_what_is_given_back_while_its_owner_is_claimed_for_is_not_forgotten(self) -> None:
         """The claim comes back with nothing, and what it did not see is in the spool by then."""
         clock, asked = Clock(), []
@@ -364,13 +403,14 @@ class TestFairness:
             write_event=lambda event: None,
             spawn=lambda name, task: spawned.append(Deferred.fromCoroutine(task)),  # type: ignore[arg-type]  # one
             room=lambda: 10,
+            enough=lambda owner: False,
             arrived=lambda record: None,
             ours=lambda: (),
         )
         claims.leave("alice")
         claims.open()
         assert asked == ["alice", "alice"]
-        assert not claims.backlog
+        assert not claims.wants_more()
 
     @pytest.mark.parametrize(("number", "parts"), [(RENEWED, [RENEWED]), (RENEWED + 1, [RENEWED, 1])])
     def test_claims_are_lengthened_a_part_at_a_time(self, number: int, parts: list[int]) -> None:
@@ -405,6 +445,7 @@ class TestFairness:
             write_event=lambda event: None,
             spawn=lambda name, task: Deferred.fromCoroutine(task),  # type: ignore[arg-type]  # one
             room=lambda: 0,
+            enough=lambda owner: False,
             arrived=lambda record: None,
             ours=lambda: tuple(ours),
         )
