@@ -50,6 +50,16 @@ class Wanted:
     until: float
 
 
+def _is_sound(row: Sequence[object]) -> bool:
+    """Whether it can be a part, as a database that is damaged may say something else."""
+    number, low, high, *others = row
+    return (
+        isinstance(number, int)
+        and all(isinstance(each, str) for each in (low, high))
+        and all(isinstance(each, int | float) for each in others)
+    )
+
+
 class Index:
     """Reading, and what must be noted of each change. `execute` is the database's."""
 
@@ -64,14 +74,15 @@ class Index:
         What comes in up to where messages have been `reached`, to be indexed or to become part of a part that is being
         made, is loose. `noted` are those since a part of loose ones is being made. Who works on the index begins
         anew with each `generation` of it."""
-        version, self.mark = self._execute("SELECT version, mark FROM index_state").fetchone()
-        self.current = version == VERSION
+        self.mark: str
+        version, self.mark = self._execute("SELECT version, mark FROM index_state").fetchone() or (0, "")
+        self.current = version == VERSION and isinstance(self.mark, str)
         rows: list[tuple[int, str, str, float, float, int]] = []
         if self.current:
             query = "SELECT number, low, high, oldest, newest, messages FROM index_part"
             rows = self._execute(query).fetchall()
-        else:
-            self.mark = ""
+        if not self.current or not all(map(_is_sound, rows)):  # a page of it was damaged
+            self.current, self.mark, rows = False, "", []
         self._take(
             [
                 Part(number=number, low=low, high=high, oldest=oldest, newest=newest, messages=messages)

@@ -21,8 +21,9 @@ def left_out(reading: Reading) -> Iterator[str]:
 
 
 def _suspect(reading: Reading) -> set[str]:
-    ((version, mark),) = reading.execute("SELECT version, mark FROM index_state")
-    if version != VERSION:
+    states = reading.execute("SELECT version, mark FROM index_state")
+    version, mark = states[0] if states else (0, "")
+    if version != VERSION or not isinstance(mark, str):  # it counts for nothing
         return set()
     loose = {str(queue_id) for (queue_id,) in reading.execute("SELECT queue_id FROM index_loose")}
     query = "SELECT queue_id FROM message WHERE queue_id <= ? AND damage IS NULL"
