@@ -141,12 +141,15 @@ def _meant(options: argparse.Namespace) -> "Callable[[Record], bool]":
 
 
 def _write_archive(file: IO[bytes], context: Context, meant: "Callable[[Record], bool]", progress: _Progress) -> Json:
+    from relaygw.interfaces import SpoolError
     from relaygw.spool.archive import ArchiveError, Writer
     from relaygw.spool.verify import faults
 
     archive, skipped, done = secrets.token_hex(16), [], 0
     with reading_of(context) as reading:
-        total = reading.count()
+        total = 0
+        with suppress(SpoolError):  # where a page is damaged, what can be read is exported all the same
+            total = reading.count()
         writer = Writer(file, archive=archive, hostname=context.config.hostname, created=time.time())
         for row in reading.messages():
             done += 1

@@ -385,7 +385,11 @@ def test_an_index_of_other_keys_counts_for_nothing_and_is_made_anew(life: Life) 
 
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE index_part SET low = x'00' WHERE number = 2", "UPDATE index_state SET mark = x'07'", "DELETE FROM index_state"],
+    [
+        "UPDATE index_part SET low = x'00' WHERE number = 2",
+        "UPDATE index_state SET mark = x'07'",
+        "DELETE FROM index_state",
+    ],
 )
 def test_an_index_that_is_damaged_keeps_no_spool_from_being_opened(statement: str, life: Life) -> None:
     filled(life, 20)
