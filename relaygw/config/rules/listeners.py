@@ -1,11 +1,15 @@
 """What must hold of listeners and of the TLS they offer."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import attrs
 
 from relaygw.config.problem import Fault, repeated
 from relaygw.config.schema import Config, ListenerConfig
+
+_USUAL = re.compile(r"tcp6?:(?:port=)?[0-9]{1,5}(?::interface=[0-9A-Za-z.-]+)?\Z")
+"""Endpoints of which Twisted need not be asked: to load what it asks takes as long as all else that a command does."""
 
 
 def listener_names(config: Config) -> Iterator[Fault]:
@@ -71,7 +75,7 @@ def endpoint_fault(endpoint: str) -> str:
     prefix, colon, _ = endpoint.partition(":")
     if not colon:
         return "there is no colon in it"
-    if prefix in ("systemd", "fd", "ssl"):
+    if prefix in ("systemd", "fd", "ssl") or _USUAL.match(endpoint):
         return ""
     from twisted.internet import endpoints
 
