@@ -155,7 +155,7 @@ def _write_archive(file: IO[bytes], context: Context, meant: "Callable[[Record],
             done += 1
             progress(done, total)
             wrong = row.damage or next(faults(reading, row), "")
-            if wrong and reading.message(row.queue_id) is None:
+            if wrong and not row.trouble and reading.message(row.queue_id) is None:
                 continue  # it was delivered meanwhile
             if wrong:
                 skipped.append({"id": row.queue_id, "problem": wrong})
