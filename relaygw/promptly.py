@@ -21,7 +21,14 @@ _send.restype = ctypes.c_ssize_t
 
 
 def write(transport: Any, data: bytes) -> None:
-    """What `transport.write` does, sooner where it can be. Order is kept: only what follows nothing goes at once.
+    """What `transport.write` does, sooner where it can be."""
+    rest = send(transport, data)
+    if rest:
+        transport.write(rest)
+
+
+def send(transport: Any, data: bytes) -> bytes:
+    """Send what can be sent at once; the rest is for `transport.write`. Order is kept: only what follows nothing goes.
 
     What the kernel does not take, and every error, is left to the transport, which knows what to do about it.
     """
@@ -34,8 +41,6 @@ def write(transport: Any, data: bytes) -> None:
         or not transport.connected
     ):
         sent: int = _send(transport.socket.fileno(), data, len(data), 0)
-        if sent == len(data):
-            return
         if sent > 0:
-            data = data[sent:]
-    transport.write(data)
+            return data[sent:]
+    return data

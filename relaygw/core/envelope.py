@@ -56,6 +56,20 @@ class Envelope:
     envid: str = ""
 
 
+def sent_to(envelope: Envelope, recipients: tuple[Recipient, ...]) -> Envelope:
+    """The envelope with these recipients; made anew, as that is several times quicker than to evolve it."""
+    return Envelope(
+        sender=envelope.sender,
+        recipients=recipients,
+        body=envelope.body,
+        smtputf8=envelope.smtputf8,
+        requiretls=envelope.requiretls,
+        size=envelope.size,
+        ret=envelope.ret,
+        envid=envelope.envid,
+    )
+
+
 def path(address: Address | None) -> str:
     """The address in angle brackets, `<>` for the null reverse-path."""
     return f"<{address}>" if address is not None else "<>"

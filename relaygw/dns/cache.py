@@ -61,6 +61,13 @@ class CachingResolver:
         known = self._known(key)
         if known is not None:
             return succeed(known)
+        return self._fly(key)
+
+    def known(self, question: Question) -> Answer | None:
+        """The answer where asking costs nothing, None where it would have to be waited for."""
+        return self._known(_key(question))
+
+    def _fly(self, key: Key) -> Deferred[Answer]:
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(self, key)
@@ -69,10 +76,9 @@ class CachingResolver:
             return waiter
         return flight.join()
 
-    def is_free(self, question: Question) -> bool:
-        """Whether asking this now puts no question on its way: the answer is here, or on its way to somebody."""
-        key = _key(question)
-        return key in self._flights or self._known(key) is not None
+    def is_asked(self, question: Question) -> bool:
+        """Whether the answer is on its way to somebody, who may be joined."""
+        return _key(question) in self._flights
 
     def close(self) -> None:
         """End all questions on their way; whoever waits reads a failure."""

@@ -31,17 +31,20 @@ class DeadlineResolver:
         self._clock = clock
         self._seconds = seconds
         self._spend = spend
-        self._is_free: Callable[[Question], bool] = getattr(inner, "is_free", _always)
+        self._known: Callable[[Question], Answer | None] = getattr(inner, "known", _nothing)
+        self._is_asked: Callable[[Question], bool] = getattr(inner, "is_asked", _always)
         self._deadline = clock.seconds() + seconds
 
     def ask(self, question: Question) -> Awaitable[Answer]:
         left = self._deadline - self._clock.seconds()
         if left <= 0:
             return succeed(self._late())
-        if self._spend is not None and not self._is_free(question) and (refusal := self._spend()):
+        known = self._known(question)
+        if known is not None:  # costs neither a timer nor a coroutine
+            return succeed(known)
+        if self._spend is not None and not self._is_asked(question) and (refusal := self._spend()):
             return succeed(Answer(status=AnswerStatus.FAILED, reason=refusal))
         answer: Deferred[Answer] = as_deferred(self._inner.ask(question))
-        # What a cache knows costs neither a timer nor a coroutine.
         return answer if answer.called else self._wait(answer, left)
 
     async def _wait(self, answer: Deferred[Answer], left: float) -> Answer:
@@ -53,6 +56,10 @@ class DeadlineResolver:
     def _late(self) -> Answer:
         reason = f"no time left: all questions together got {self._seconds:g} s"
         return Answer(status=AnswerStatus.FAILED, reason=reason)
+
+
+def _nothing(question: Question) -> Answer | None:
+    return None
 
 
 def _always(question: Question) -> bool:

@@ -25,7 +25,7 @@ from relaygw.core.envelope import Body, Envelope, path
 from relaygw.core.events import Refused
 from relaygw.core.parameters import begin_envelope, make_recipient
 from relaygw.core.reply import Reply
-from relaygw.core.session import Session, Tls, Transaction
+from relaygw.core.session import Session, Tls, Transaction, greeted
 from relaygw.core.verdict import Phase
 from relaygw.ingress import answers
 from relaygw.ingress.answers import Answer, Then, Turn
@@ -49,6 +49,7 @@ _VERBS = {verb.value: verb for verb in Verb}
 _BARE_VERBS = frozenset({Verb.RSET, Verb.DATA, Verb.QUIT, Verb.STARTTLS})
 _FOREIGN = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE"})
 _END_OF_DATA = "end of data"
+_NO_ENVELOPE = Envelope(sender=None)
 
 
 @attrs.define
@@ -96,7 +97,7 @@ class Conversation:
     @property
     def responding(self) -> bool:
         """Whether the next line is a SASL response and goes to `response`."""
-        return self._login.responding
+        return self._login.exchange is not None
 
     @property
     def resting(self) -> bool:
@@ -274,7 +275,7 @@ class Conversation:
         self._reset()
         # Until the filters have answered nothing is known of this client, whoever it said it was before.
         self.state = State.STRANGER
-        self.session = attrs.evolve(self.session, hello=name, esmtp=extended)
+        self.session = greeted(self.session, name, esmtp=extended)
         return follow(self._ask(Phase.HELLO), self._hello_judged)
 
     def _hello_judged(self, found: Findings) -> Answer:
@@ -432,7 +433,7 @@ class Conversation:
     # What filters are asked about the session.
 
     def _ask(self, phase: Phase) -> Findings | Awaitable[Findings]:
-        return self._house.chain.ask(phase, Transaction(session=self.session, envelope=Envelope(sender=None)))
+        return self._house.chain.ask(phase, Transaction(session=self.session, envelope=_NO_ENVELOPE))
 
     def _know(self, found: Findings) -> None:
         if found.results:

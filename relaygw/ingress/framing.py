@@ -16,18 +16,17 @@ class Fault(enum.Enum):
 
 
 class Lines:
-    """The bytes received and not yet read. `next` takes lines from the front; in data mode `take` empties it."""
+    """The bytes received and not yet read. `next` takes lines from the front; in data mode `take` empties it.
 
-    __slots__ = ("_at", "_buffer", "_skipping")
+    `left` is how many octets wait."""
+
+    __slots__ = ("_at", "_buffer", "_skipping", "left")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._at = 0
         self._skipping = False
-
-    def __len__(self) -> int:
-        """How many octets wait."""
-        return len(self._buffer) - self._at
+        self.left = 0
 
     def receive(self, data: bytes) -> None:
         if self._at >= len(self._buffer):
@@ -35,6 +34,12 @@ class Lines:
         else:
             self._buffer = self._buffer[self._at :] + data
         self._at = 0
+        self.left = len(self._buffer)
+
+    def _pass(self, end: int) -> None:
+        """Everything before `end` is read."""
+        self._at = end
+        self.left = len(self._buffer) - end
 
     def beginning(self) -> bytes:
         """The first octets of the next line, as far as they are there."""
@@ -43,7 +48,7 @@ class Lines:
     def take(self) -> bytes:
         """Everything that waits."""
         rest = self._buffer[self._at :] if self._at else self._buffer
-        self._buffer, self._at = b"", 0
+        self._buffer, self._at, self.left = b"", 0, 0
         return rest
 
     def next(self, limit: int) -> bytes | Fault | None:
@@ -57,7 +62,7 @@ class Lines:
         end = self._buffer.find(b"\r\n", start, start + limit)
         if end < 0:
             return self._unfinished(limit)
-        self._at = end + 2
+        self._pass(end + 2)
         line = self._buffer[start:end]
         return Fault.BARE if b"\n" in line or b"\r" in line else line
 
@@ -65,9 +70,10 @@ class Lines:
         """Drop the rest of a faulty line; whether its end was found."""
         end = self._buffer.find(b"\r\n", self._at)
         if end < 0:
-            self._buffer, self._at = (b"\r" if self._buffer.endswith(b"\r") else b""), 0
+            self._buffer = b"\r" if self._buffer.endswith(b"\r") else b""
+            self._pass(0)
             return False
-        self._at = end + 2
+        self._pass(end + 2)
         self._skipping = False
         return True
 

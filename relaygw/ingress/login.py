@@ -24,24 +24,19 @@ _REFUSALS: Mapping[Refusal, Answer] = {
 
 
 class Login:
-    """`name` is who logged in, "" before that."""
+    """`name` is who logged in, "" before that; while there is an `exchange` the next line is a response to it."""
 
     def __init__(self, house: House, session: Session, subject: Subject) -> None:
         self._house = house
         self._subject = subject
         self._logins = house.authenticator.logins(session.id, session.client) if house.authenticator else None
-        self._exchange: Exchange | None = None
+        self.exchange: Exchange | None = None
         self._done: Authenticated | None = None
         self._gone = False
 
     @property
     def name(self) -> str:
         return self._done.login if self._done is not None else ""
-
-    @property
-    def responding(self) -> bool:
-        """Whether the next line is a response."""
-        return self._exchange is not None
 
     def offer(self, secure: bool) -> str:
         """The line of the answer to EHLO, "" where AUTH would be refused."""
@@ -66,20 +61,20 @@ class Login:
         mechanism, _, initial = argument.partition(" ")
         if not mechanism or " " in initial:
             return answers.AUTH_SYNTAX
-        self._exchange = self._logins.begin(mechanism)
-        if self._exchange is None:
+        self.exchange = self._logins.begin(mechanism)
+        if self.exchange is None:
             return answers.NO_MECHANISM
-        return follow(self._exchange.start(initial.encode("utf-8") if initial else None), self._stepped)
+        return follow(self.exchange.start(initial.encode("utf-8") if initial else None), self._stepped)
 
     def respond(self, line: bytes) -> Answer | Awaitable[Answer]:
         """A response."""
-        assert self._exchange is not None
-        return follow(self._exchange.respond(line), self._stepped)
+        assert self.exchange is not None
+        return follow(self.exchange.respond(line), self._stepped)
 
     def _stepped(self, step: Step) -> Answer:
         if isinstance(step, Challenge):
             return Reply(334, "", step.data.decode("ascii"))
-        self._exchange = None
+        self.exchange = None
         if isinstance(step, Authenticated):
             self._done = step
             if self._gone:
@@ -95,12 +90,12 @@ class Login:
 
     def cancel(self) -> None:
         """The exchange under way, if any, comes to nothing."""
-        self._exchange = None
+        self.exchange = None
 
     def forget(self) -> None:
         """Nobody is logged in any more."""
         done, self._done = self._done, None
-        self._exchange = None
+        self.exchange = None
         if done is not None:
             done.logout()
 

@@ -13,7 +13,7 @@ from relaygw.bridge import follow
 from relaygw.core.address import Address
 from relaygw.core.aliasing import Expansion
 from relaygw.core.content import Content
-from relaygw.core.envelope import Body, Envelope, Recipient
+from relaygw.core.envelope import Body, Envelope, Recipient, sent_to
 from relaygw.core.events import LineEndsRepaired
 from relaygw.core.permission import Destination
 from relaygw.core.reply import Reply
@@ -152,7 +152,7 @@ class Mailing:
         if found.action in REFUSING:
             return reply_of(found, self._subject)
         if found.action is Action.DISCARD:
-            alone = attrs.evolve(self.envelope, recipients=(recipient,))
+            alone = sent_to(self.envelope, (recipient,))
             intake.discard(self._house, attrs.evolve(self._transaction(), envelope=alone), _discard_reason(found))
         else:
             self._keep(found)
@@ -294,7 +294,7 @@ class Mailing:
         """What filters are shown."""
         envelope = self.envelope
         if self._recipients:
-            envelope = attrs.evolve(envelope, recipients=tuple(self._recipients))
+            envelope = sent_to(envelope, tuple(self._recipients))
         return Transaction(
             session=self._session,
             envelope=envelope,

@@ -25,13 +25,13 @@ from relaygw.core.events import Connected, Disconnected, Secured, TaskFailed
 from relaygw.core.reply import Reply
 from relaygw.ingress import answers
 from relaygw.ingress.answers import Answer, Then, Turn
-from relaygw.ingress.conversation import Conversation, line_limit
+from relaygw.ingress.conversation import MAX_LINE, Conversation, line_limit
 from relaygw.ingress.framing import Fault, Lines
 from relaygw.ingress.house import House
 from relaygw.ingress.login import MAX_RESPONSE
 from relaygw.ingress.mailing import Later
 from relaygw.ingress.repairing import make_lines
-from relaygw.promptly import write
+from relaygw.promptly import send
 
 MAX_WAITING = 64 * 1024
 """Octets of unread input above which reading stops while an answer is being found."""
@@ -83,7 +83,7 @@ class RelayESMTP(ESMTP):
         self._closing = False
         self._draining = False
         self._shaking_hands = house.implicit_tls
-        self._client_full = False
+        self._watched = self._client_full = False
         self._reading = True
         self._gone = False
 
@@ -99,7 +99,6 @@ class RelayESMTP(ESMTP):
         self._house.journal(
             Connected(session=session.id, listener=session.listener, client=session.client, port=session.port)
         )
-        self._transport.registerProducer(_Valve(self._client_turned), True)
         self._arm(self._heard + self._shortest)
         if not self._shaking_hands:
             self._begin()
@@ -163,13 +162,14 @@ class RelayESMTP(ESMTP):
         if self._pumping:
             return
         self._pumping = True
-        while self._lines and not (self._working or self._closing or self._client_full or self._shaking_hands):
+        lines = self._lines
+        while lines.left and not (self._working or self._closing or self._client_full or self._shaking_hands):
             if not self._step():
                 break
             if self._unsent > MAX_UNSENT:
                 self._flush()
         self._pumping = False
-        if not (self._greeted or self._closing or self._shaking_hands) and self._lines:
+        if not (self._greeted or self._closing or self._shaking_hands) and lines.left:
             self._answer(answers.TOO_EARLY)  # RFC 5321 3.1: the server speaks first
         if self._replies:
             self._flush()
@@ -181,7 +181,8 @@ class RelayESMTP(ESMTP):
         if conversation.receiving:
             return self._receive()
         responding = conversation.responding
-        line = lines.next(MAX_RESPONSE if responding else line_limit(lines.beginning()))
+        short = lines.left < MAX_LINE and not responding  # then no limit matters
+        line = lines.next(MAX_LINE if short else MAX_RESPONSE if responding else line_limit(lines.beginning()))
         if line is None:
             return False
         self._heard = self._house.clock.seconds()
@@ -190,7 +191,7 @@ class RelayESMTP(ESMTP):
         elif responding:
             self._perform(conversation.response, line)
         else:
-            self._perform(conversation.command, line, bool(lines))
+            self._perform(conversation.command, line, lines.left > 0)
         return True
 
     def _receive(self) -> bool:
@@ -283,7 +284,16 @@ class RelayESMTP(ESMTP):
 
     def _flush(self) -> None:
         if self._replies:
-            write(self._transport, self._take_replies())
+            rest = send(self._transport, self._take_replies())
+            if rest:
+                self._watch_client()
+                self._transport.write(rest)
+
+    def _watch_client(self) -> None:
+        """From now on the transport tells when it holds too much that the client does not take."""
+        if not self._watched:
+            self._watched = True
+            self._transport.registerProducer(_Valve(self._client_turned), True)
 
     def _take_replies(self) -> bytes:
         data = self._replies[0] if len(self._replies) == 1 else b"".join(self._replies)
@@ -310,8 +320,9 @@ class RelayESMTP(ESMTP):
         if self._replies:
             # Not promptly: whoever reads these words and comes again at once must not find this session still counted.
             self._transport.write(self._take_replies())
-        self._transport.unregisterProducer()
-        self._part(quit=cause == "quit" and not self._lines)
+        if self._watched:
+            self._transport.unregisterProducer()
+        self._part(quit=cause == "quit" and not self._lines.left)
         if not self._gone:
             self._arm(self._house.clock.seconds() + LINGER)
 
@@ -340,7 +351,7 @@ class RelayESMTP(ESMTP):
         """Read on only where what comes can be worked on soon."""
         if self._gone or self._closing:
             return
-        reading = not (self._client_full or (self._working is not None and len(self._lines) > MAX_WAITING))
+        reading = not (self._client_full or (self._working is not None and self._lines.left > MAX_WAITING))
         if reading is not self._reading:
             self._reading = reading
             if reading:

@@ -68,16 +68,17 @@ class LenientLines(Lines):
         end = self._buffer.find(b"\n", start, start + limit)
         if end < 0:
             return self._unfinished(limit)
-        self._at = end + 1
+        self._pass(end + 1)
         line = self._buffer[start : end - 1 if self._buffer[end - 1 : end] == b"\r" and end > start else end]
         return Fault.BARE if b"\r" in line else line
 
     def _skip(self) -> bool:
         end = self._buffer.find(b"\n", self._at)
         if end < 0:
-            self._buffer, self._at = b"", 0
+            self._buffer = b""
+            self._pass(0)
             return False
-        self._at = end + 1
+        self._pass(end + 1)
         self._skipping = False
         return True
 

@@ -67,6 +67,20 @@ class CacheTests(SynchronousTestCase):
         self.inner.open.pop()
         return False
 
+    def test_what_is_known_is_told_at_once_and_nothing_is_asked_for_it(self) -> None:
+        assert self.resolver.known(QUESTION) is None
+        assert not self.resolver.is_asked(QUESTION)
+        assert self.inner.asked == []
+        waiting = self.resolver.ask(QUESTION)
+        assert self.resolver.is_asked(Question("EXAMPLE.org.", "TXT"))
+        assert self.resolver.known(QUESTION) is None
+        self.inner.answer(found(60))
+        self.successResultOf(waiting)
+        assert self.resolver.known(Question("EXAMPLE.org.", "TXT")) == found(60)
+        assert not self.resolver.is_asked(QUESTION)
+        self.clock.advance(60)
+        assert self.resolver.known(QUESTION) is None
+
     def test_an_answer_is_kept_for_its_ttl_and_no_longer(self) -> None:
         self.get(found(60))
         self.clock.advance(59.9)

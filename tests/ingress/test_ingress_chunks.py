@@ -78,7 +78,7 @@ def test_an_endless_chunk_takes_no_memory() -> None:
     client.feed(b"BDAT 99999999999999999999 LAST\r\n")
     for _ in range(100):
         client.feed(b"x" * 65_536)
-        assert len(client.protocol._lines) == 0
+        assert client.protocol._lines.left == 0
         mailing = client.protocol.conversation._mailing
         reception_size = max(reception_size, mailing.reception.sink._buffer.getbuffer().nbytes)
     assert reception_size <= 131_072

@@ -114,7 +114,7 @@ def read(parts: list[bytes]) -> list[bytes | Fault]:
         lines.receive(part)
         while (line := lines.next(LIMIT)) is not None:
             found.append(line)
-        assert len(lines) <= LIMIT
+        assert lines.left <= LIMIT
     return found
 
 
@@ -137,7 +137,7 @@ def test_the_tail_of_a_faulty_line_is_no_command_and_takes_no_memory() -> None:
     for _ in range(100):
         lines.receive(b"MAIL FROM:<a@b.test>\n" * 1000)
         assert lines.next(LIMIT) is None
-        assert len(lines) <= 1
+        assert lines.left <= 1
     lines.receive(b"\r\nNOOP\r\n")
     assert lines.next(LIMIT) == b"NOOP"
 

@@ -42,7 +42,7 @@ def play(data: bytes, sizes: list[int]) -> tuple[Rig, Client, str]:
             break
         client.feed(piece)
         protocol: Any = client.protocol
-        assert len(protocol._lines) <= MAX_WAITING + len(piece)
+        assert protocol._lines.left <= MAX_WAITING + len(piece)
         server.clock.pump([2.0] * 3)  # a refused login is answered late
     return server, client, client.heard()
 
@@ -57,7 +57,7 @@ def test_any_stream(data: bytes, sizes: list[int]) -> None:
     server, client, said = play(data, sizes)
     reply_codes(said)  # well formed replies and nothing else
     assert server.said(TaskFailed) == []
-    waiting = len(client.protocol._lines)
+    waiting = client.protocol._lines.left
     assert waiting < MAX_LINE or not client.open
     for content in messages(server):
         assert was_ended(content, data)
@@ -91,7 +91,7 @@ def test_endless_lines_take_no_memory() -> None:
     client.send(b"EHLO client.test\r\n")
     for _ in range(100):
         client.feed(b"x" * 65_536)
-        assert len(client.protocol._lines) <= 1
+        assert client.protocol._lines.left <= 1
     assert client.codes(b"\r\nNOOP\r\n") == [250]
 
 
@@ -112,7 +112,7 @@ def test_an_endless_message_takes_no_memory() -> None:
     reception = client.protocol.conversation._mailing.reception
     for _ in range(100):
         client.feed(b"\r\n..x" * 20_000)
-        assert len(client.protocol._lines) == 0
+        assert client.protocol._lines.left == 0
     assert reception.sink._buffer.getbuffer().nbytes == 0
     assert client.codes(b"\r\n.\r\nNOOP\r\n") == [552, 250]
 
