@@ -5,7 +5,7 @@ gateway passes.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -22,6 +22,7 @@ from relaygw.spool import schema
 from relaygw.spool.codec import decode_record
 from relaygw.spool.engine import Engine
 from relaygw.spool.files import ContentFiles, FileContent
+from relaygw.spool.indexing import Indexer
 from relaygw.spool.jobs import Call, Job
 from relaygw.spool.sink import Sink
 from relaygw.spool.sqlite import SqliteSpool
@@ -113,6 +114,22 @@ class RowFirst(Patched):
             self._syncer.put(late)
             return await job.answer
         return await super()._submit(job)
+
+
+class HastyIndex(Patched):
+    """Messages count as indexed in the transaction before the one that enters them."""
+
+    class indexer(Indexer):
+        def _write(self, draft: Any, mark: str, taken: Sequence[str]) -> Iterator[None]:
+            self._execute("UPDATE index_state SET mark = ?", (mark,))
+            yield from super()._write(draft, mark, taken)
+
+    class engine(Engine):
+        def open(self) -> Store:
+            store = super().open()
+            assert self._indexer is not None
+            self._indexer.__class__ = HastyIndex.indexer
+            return store
 
 
 # -- answers that come too early --------------------------------------------------------------------------------------
@@ -381,6 +398,12 @@ BUGS = (
         words="a second process may own the spool",
         build=_spool(Unlocked),
         catch=("twice at once", "though its end is recorded"),
+    ),
+    Bug(
+        name="hasty-index",
+        words="what is indexed counts before it is written",
+        build=_spool(HastyIndex),
+        catch=("left out of the index",),
     ),
     Bug(name="eager-sweep", words="the sweep of orphans deletes live content", build=_spool(EagerSweep), catch=LOST),
     Bug(
