@@ -56,6 +56,7 @@ class Journal:
         self.lost = 0
         self.directory = history
         self._reactor = reactor
+        self._seconds = reactor.seconds
         self._file = LineFile(file)
         self._history = History(history, keep) if history else None
         self._waiting: queue.SimpleQueue[_Taken | _Job | None] = queue.SimpleQueue()
@@ -77,7 +78,7 @@ class Journal:
                 for found in event.found:
                     self.counts[AUTHENTICATION, found] += 1
             if self._waiting.qsize() < MAX_WAITING:
-                self._waiting.put((event, self._reactor.seconds()))
+                self._waiting.put((event, self._seconds()))
             else:
                 self.lost += 1
         except Exception:

@@ -14,8 +14,10 @@ characters, quotes and what is not UTF-8 are escaped by JSON, so that a line is 
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 
 import attrs
 
@@ -32,13 +34,11 @@ _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 @attrs.frozen
 class Line:
-    """An event made ready: `text` without line end; `keys` is what it can be found by; `kind` and `detail` count it."""
+    """An event made ready: `text` without line end; `keys` is what it can be found by."""
 
     time: float
     text: str
     keys: tuple[str, ...]
-    kind: str
-    detail: str
 
 
 def event_name(kind: type[Event]) -> str:
@@ -48,20 +48,34 @@ def event_name(kind: type[Event]) -> str:
 
 @attrs.frozen
 class _Plan:
-    """How the events of one class are told: their name, their own fields, and those they are found by."""
+    """How the events of one class are told: their name, their own fields, each with what stands before its value, and
+    those they are found by. `detail` tells what they are counted by beside their name."""
 
     name: str
-    fields: tuple[str, ...]
+    fields: tuple[tuple[str, str], ...]
     searchable: tuple[str, ...]
-    detailed: bool
+    detail: Callable[[Any], str]
 
 
 def _make_plan(kind: type[Event]) -> _Plan:
     names = tuple(field.name for field in attrs.fields(kind) if field.name not in ("session", "queue_id"))
     searchable = tuple(name for name in names if name in _SEARCHABLE)
-    return _Plan(event_name(kind), names, searchable, issubclass(kind, _DETAILED))
+    detail = next((found for base, found in _DETAILS.items() if issubclass(kind, base)), _no_detail)
+    return _Plan(event_name(kind), tuple((name, f',"{name}":') for name in names), searchable, detail)
 
 
+def _no_detail(event: Event) -> str:
+    return ""
+
+
+_DETAILS: Mapping[type[Event], Callable[[Any], str]] = {
+    Attempted: lambda event: event.outcome.status.value,
+    Refused: lambda event: f"{event.reply[:1]}xx",
+    Judged: lambda event: f"{event.filter} {event.action}",
+    Accepted: attrgetter("origin"),
+    Operated: attrgetter("verb"),
+    Reported: attrgetter("kind"),
+}
 _SEARCHABLE = {"message_id", "sender", "recipient", "recipients", "login", "report_id", "outcome"}
 _plans: dict[type[Event], _Plan] = {}
 
@@ -76,7 +90,7 @@ def _plan(kind: type[Event]) -> _Plan:
 def count_of(event: Event) -> tuple[str, str]:
     """The kind and the detail by which an event is counted; the detail is one of few words of our own."""
     plan = _plans.get(type(event)) or _plan(type(event))
-    return plan.name, _detail(event) if plan.detailed else ""
+    return plan.name, plan.detail(event)
 
 
 def make_line(event: Event, now: float) -> Line:
@@ -87,12 +101,17 @@ def make_line(event: Event, now: float) -> Line:
         told.append(f',"session":{_quote(event.session)}')
     if event.queue_id:
         told.append(f',"queue_id":{_quote(event.queue_id)}')
-    for field in plan.fields:
+    for field, opening in plan.fields:
         value = getattr(event, field)
-        if value or (value == 0 and value is not False):
+        if value:
+            if type(value) is str:  # as most are
+                told.append(opening + _text(value))
+            else:
+                _put(told, field, value)
+        elif value == 0 and value is not False:
             _put(told, field, value)
     told.append("}")
-    return Line(now, "".join(told), tuple(dict.fromkeys(_keys(event, plan))), plan.name, _detail(event))
+    return Line(now, "".join(told), tuple(dict.fromkeys(_keys(event, plan))))
 
 
 # An encoder of JSON in general costs several times what the few shapes of our events do, and every message has many.
@@ -136,35 +155,19 @@ def _put_outcome(told: list[str], outcome: Outcome) -> None:
             told.append(f',"{field}":true')
 
 
-_DETAILED = (Attempted, Refused, Judged, Accepted, Operated, Reported)
-
-
-def _detail(event: Event) -> str:
-    match event:
-        case Attempted(outcome=outcome):
-            return outcome.status.value
-        case Refused(reply=reply):
-            return f"{reply[:1]}xx"
-        case Judged(filter=name, action=action):
-            return f"{name} {action}"
-        case Accepted(origin=word) | Operated(verb=word) | Reported(kind=word):
-            return word
-    return ""
-
-
-def _keys(event: Event, plan: _Plan) -> Iterator[str]:
-    if event.session:
-        yield search_key(event.session)
-    if event.queue_id:
-        yield search_key(event.queue_id)
+def _keys(event: Event, plan: _Plan) -> list[str]:
+    keys = [search_key(name) for name in (event.session, event.queue_id) if name]
     for field in plan.searchable:
         value = getattr(event, field)
-        if isinstance(value, tuple):
-            yield from map(search_key, filter(None, value))
+        if not value:
+            continue
+        if isinstance(value, str):
+            keys.append(search_key(value))
         elif isinstance(value, Outcome):
-            yield search_key(str(value.recipient))
-        elif value:
-            yield search_key(value)
+            keys.append(search_key(str(value.recipient)))
+        else:
+            keys += map(search_key, filter(None, value))
+    return keys
 
 
 def search_key(text: str) -> str:
