@@ -25,6 +25,9 @@ from relaygw.spool.entries import parts as chunks
 SEEKS = 2000
 """Lookups in the database after which a search makes a pause: some milliseconds."""
 
+BEYOND = 1 << 16
+"""A place that is in no part: what stands for places that cannot be read."""
+
 Execute = Callable[..., sqlite3.Cursor]
 
 
@@ -94,6 +97,12 @@ class Index:
         self.noted: set[str] | None = None
         self.generation += 1
 
+    def disregard(self) -> None:
+        """What is stored of it cannot be right: it counts for nothing from now on, and will be made anew."""
+        self.current, self.mark, self.reached, self.loose, self.noted = False, "", "", 0, None
+        self._take(())
+        self.generation += 1
+
     def forget(self) -> None:
         """Nothing of it counts any more; it will be made anew."""
         self._execute("UPDATE index_state SET version = 0")
@@ -130,7 +139,8 @@ class Index:
 
     def find(self, wanted: Wanted, after: str, most: int) -> tuple[list[str], str]:
         """At most `most` of the queue ids behind `after` that may be meant, in order; and up to which id none is
-        missing, at most the mark. There may be none, and more behind that."""
+        missing, at most the mark. There may be none, and more behind that. Where something of the index is damaged it
+        is not `current` any more, and the answer none."""
         found: set[str] = set()
         end, seeks, highs = self.mark, 0, [after]
         for part in [each for each in self.parts if each.high > after]:
@@ -167,6 +177,9 @@ class Index:
         ids = self.ids(part)
         first = bisect_right(ids, after)
         wanted = range(len(ids)) if places is None else sorted(places)
+        if wanted and wanted[-1] >= len(ids):
+            self.disregard()
+            return
         behind = wanted[bisect_right(wanted, first - 1) :]
         yield from (ids[place] for place in behind[:most])
 
@@ -175,13 +188,16 @@ class Index:
         for some in chunks(keys):
             query = expand("SELECT places FROM index_key WHERE part = ? AND key IN ?*", len(some))
             for (packed,) in self._execute(query, (number, *some)):
-                found.update(unpack(packed))
+                found.update(unpack(packed) if isinstance(packed, bytes) else (BEYOND,))
         return found
 
     def ids(self, part: Part) -> list[str]:
         """The queue ids of a part, in order."""
         row = self._execute("SELECT ids FROM index_part WHERE number = ?", (part.number,)).fetchone()
-        return join_back(row[0])
+        ids = join_back(row[0]) if row is not None and isinstance(row[0], str) else []
+        if len(ids) != part.messages:
+            self.disregard()
+        return ids
 
 
 def key_number(key: str) -> int:
@@ -205,6 +221,8 @@ def pack(places: Sequence[int]) -> bytes:
 
 def unpack(packed: bytes) -> tuple[int, ...]:
     """And back."""
+    if len(packed) % 2:
+        return (BEYOND,)
     found: tuple[int, ...] = _format(len(packed) // 2).unpack(packed)
     return found
 

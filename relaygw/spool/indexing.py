@@ -126,7 +126,8 @@ class Indexer:
         """The index is of other keys than those of today."""
         for table in ("index_part", "index_loose"):
             self._execute(f"DELETE FROM {table}")  # noqa: S608  # all of it is ours
-        self._execute("UPDATE index_state SET version = ?, mark = ''", (VERSION,))
+        self._execute("DELETE FROM index_state")
+        self._execute("INSERT INTO index_state VALUES (?, '')", (VERSION,))
         self._then = self._index.load  # another generation: this one ends here
 
     # -- adding ---------------------------------------------------------------------------------------------------

@@ -81,6 +81,8 @@ def _slice(store: Store, source: tuple[str, str], clauses: Sequence[Clause], aft
 def _indexed(store: Store, wanted: Wanted, clauses: Sequence[Clause], after: str, limit: int, rows: int) -> Page:
     """What is found in the index, from `after` to the mark at most."""
     ids, end = store.index.find(wanted, after, rows)
+    if not store.index.current:
+        return _slice(store, _ALL, clauses, after, limit, rows)
     where, values = _where(clauses)
     found: list[tuple[str, bytes]] = []
     for some in parts(ids):

@@ -371,9 +371,36 @@ def test_what_was_begun_when_the_process_died_is_cleared_away(life: Life) -> Non
     life.check()
 
 
-def test_an_index_of_other_keys_counts_for_nothing_and_is_made_anew(life: Life) -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE index_key SET places = x'ffff'",
+        "UPDATE index_key SET places = x'000000'",
+        "UPDATE index_key SET places = 'no octets'",
+        "UPDATE index_part SET ids = substr(ids, 1, 9)",
+        "UPDATE index_part SET ids = 7",
+        "DELETE FROM index_part",
+    ],
+)
+def test_an_index_that_cannot_be_right_leaves_nothing_out_and_is_made_anew(statement: str, life: Life) -> None:
     filled(life, 20)
-    life.store.execute("UPDATE index_state SET version = ?", (VERSION + 1,))
+    life.store.execute(statement)
+    with Reading(life.folder) as reading:
+        assert list(left_out(reading))
+    records = life.records()
+    for selection in INDEXED:
+        wanted = [record.queue_id for record in records if selection.matches(record, NOW)]
+        assert list(life.found(selection, 7, 2000)) == wanted
+    assert not life.store.index.current
+    filled(life, 0)
+    assert life.store.index.messages >= 16
+    life.check()
+
+
+@pytest.mark.parametrize("statement", [f"UPDATE index_state SET version = {VERSION + 1}", "DELETE FROM index_state"])
+def test_an_index_of_other_keys_counts_for_nothing_and_is_made_anew(statement: str, life: Life) -> None:
+    filled(life, 20)
+    life.store.execute(statement)
     life.store.execute("UPDATE index_key SET places = x''")
     life.die()
     life.check()
