@@ -156,7 +156,8 @@ class DmarcFilter:
         line = case(evaluation)
         verdict = self._verdict(evaluation, self._actions[line], None)
         conclusion = _Conclusion(evaluation=evaluation, case=line, verdict=verdict)
-        if lifetime > 0 and evaluation.result is not Result.TEMPERROR:
+        # What is wrong with a From field may be told at length, and never in the same words again.
+        if lifetime > 0 and not authors.flaw and evaluation.result is not Result.TEMPERROR:
             self._memory.keep(basis.key, conclusion, self._services.reactor.seconds() + lifetime)
         return basis, conclusion
 
@@ -225,7 +226,7 @@ class DmarcFilter:
             client=transaction.session.client,
             envelope_from=sender.domain if sender is not None else "",
             envelope_to=tuple(recipient.address.domain for recipient in transaction.envelope.recipients),
-            disposition=_disposition(action),
+            disposition=_disposition(evaluation, action),
             overrides=(spared,) if spared is not None else self._deviation(evaluation, action),
         )
         self._log.add(now, partial(entry, evaluation, around, basis.spf, basis.signatures))
@@ -233,10 +234,12 @@ class DmarcFilter:
     def _deviation(self, evaluation: Evaluation, action: Action) -> tuple[Override, ...]:
         """RFC 9989 5.4: where something else is done than was asked for, the owner is told why."""
         line = case(evaluation)
-        if line not in (Case.REJECT, Case.QUARANTINE, Case.NONE):
+        if line not in (Case.REJECT, Case.QUARANTINE, Case.NONE, Case.PASS):
             return ()
-        if _disposition(action) != evaluation.policy.value:
+        if _done(action) != ("none" if line is Case.PASS else evaluation.policy.value):
             return (Override(OverrideType.LOCAL_POLICY, f"our policy for {line.value} is {action.value}"),)
+        if line is Case.PASS:
+            return ()
         if evaluation.record is not None and evaluation.record.testing and evaluation.published is not Policy.NONE:
             return (Override(OverrideType.POLICY_TEST_MODE),)
         return ()
@@ -254,8 +257,14 @@ class DmarcFilter:
         )
 
 
-def _disposition(action: Action) -> str:
-    """The action in the words of a report."""
+def _disposition(evaluation: Evaluation, action: Action) -> str:
+    """What was done, in the words of RFC 9990: "pass" is what was left alone for passing under a policy that asks for
+    more than "none"."""
+    enforced = evaluation.result is Result.PASS and evaluation.published is not Policy.NONE
+    return "pass" if enforced and action is Action.PASS else _done(action)
+
+
+def _done(action: Action) -> str:
     if action in (Action.REJECT, Action.DEFER, Action.DISCARD):
         return "reject"
     return "quarantine" if action in (Action.QUARANTINE, Action.HOLD) else "none"

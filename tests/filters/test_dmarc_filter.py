@@ -275,7 +275,7 @@ def test_what_is_kept_of_a_pass(tmp_path: Path) -> None:
             "domain": "example.com", "p": "reject", "sp": None, "np": None, "adkim": "r", "aspf": "r", "testing": "n",
             "discovery_method": "treewalk", "fo": "0", "rua": ["mailto:r@example.com"], "ruf": [],
         },
-        "policy_evaluated": {"disposition": "none", "dkim": "pass", "spf": "pass", "reasons": []},
+        "policy_evaluated": {"disposition": "pass", "dkim": "pass", "spf": "pass", "reasons": []},
         "dkim": [{"domain": "example.com", "selector": "ed25519", "result": "pass", "human_result": ""}],
         "spf": [{"domain": "mx.example.com", "scope": "mfrom", "result": "pass"}],
     }  # fmt: skip
@@ -297,6 +297,25 @@ def test_what_is_kept_of_a_failure(
 ) -> None:
     kept = record(tmp_path, author, options=options)["policy_evaluated"]
     assert kept["disposition"] == disposition
+    assert [each["type"] for each in kept["reasons"]] == reasons
+
+
+@pytest.mark.parametrize(
+    ("author", "options", "disposition", "reasons"),
+    [
+        ("a@example.com", {}, "pass", []),
+        ("a@none.test", {}, "none", []),
+        ("a@trial.test", {}, "pass", []),
+        ("a@example.com", {"actions": {"pass": "quarantine"}}, "quarantine", ["local_policy"]),
+    ],
+)
+def test_what_is_kept_of_what_passed(
+    tmp_path: Path, author: str, options: dict[str, Any], disposition: str, reasons: list[str]
+) -> None:
+    """RFC 9990 tells mail that passed under an enforcing policy from mail that nobody wants anything done to."""
+    found = SpfFindings(mail_from=finding(author.rpartition("@")[2], spf.Identity.MAIL_FROM))
+    kept = record(tmp_path, author, options=options, results={"spf": found})["policy_evaluated"]
+    assert (kept["disposition"], kept["spf"]) == (disposition, "pass")
     assert [each["type"] for each in kept["reasons"]] == reasons
 
 

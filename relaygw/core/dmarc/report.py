@@ -26,7 +26,8 @@ class Override:
 
 @attrs.frozen(kw_only=True)
 class Circumstances:
-    """What belongs to a report besides the evaluation. `disposition` is what was done: none, quarantine, reject."""
+    """What belongs to a report besides the evaluation. `disposition` is what was done: none, pass, quarantine or reject
+    (RFC 9990)."""
 
     time: float
     queue_id: str
