@@ -81,7 +81,8 @@ def fill(path: str, options: argparse.Namespace) -> str:
     coming = enumerate(records(options, time.time()))
     last = ""
     while batch := list(islice(coming, BATCH)):
-        bodies = [Body(prefix=PREFIX, data=content(number, options.size)) for number, _ in batch]
+        contents = [content(number, options.size) for number, _ in batch]
+        bodies = [Body(prefix=PREFIX, data=data, size=len(data)) for data in contents]
         with store.transaction():
             store.insert([make_entry(record, body) for (_, record), body in zip(batch, bodies, strict=True)])
         last = batch[-1][1].queue_id
