@@ -4,7 +4,6 @@ Exit code 0: nothing is wrong (there may be warnings); 1: something is.
 """
 
 import argparse
-import ipaddress
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from relaygw.cli.records import DnsRecord, zone_line
 from relaygw.config.schema import Config, RouteConfig
 from relaygw.core import dkim_record
 from relaygw.core.address import AddressError, normalize_domain
-from relaygw.core.client import IPAddress
+from relaygw.core.client import IPAddress, parse_client
 from relaygw.core.dns_check import (
     Certificate,
     Finding,
@@ -293,6 +292,9 @@ def _domain(text: str) -> str:
 
 def _address(text: str) -> IPAddress:
     try:
-        return ipaddress.ip_address(text)
+        address = parse_client(text)
     except ValueError:
-        raise UsageError(f"{text!r} is not an IP address") from None
+        address = None
+    if address is None:
+        raise UsageError(f"{text!r} is not an IP address")
+    return address

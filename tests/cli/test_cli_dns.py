@@ -107,9 +107,14 @@ def test_people_read_what_is_wrong_and_what_to_publish(
     assert max(map(len, told.split("\nPublish")[0].splitlines())) < 260
 
 
+def test_a_mapped_address_is_an_ipv4_address(run: Run, empty: str) -> None:
+    _, document, _ = run("--zone", empty, "--ip", "::ffff:192.0.2.1")
+    assert {"name": "mail.example.com", "type": "A", "value": "192.0.2.1"} in document["records"]
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [["--zone", "/nonexistent"], ["--ip", "nowhere"], ["a..b"], ["--zone", __file__]],
+    [["--zone", "/nonexistent"], ["--ip", "nowhere"], ["--ip", ""], ["a..b"], ["--zone", __file__]],
 )
 def test_wrong_usage_is_2(run: Run, arguments: list[str]) -> None:
     assert run(*arguments)[0] == 2
