@@ -25,6 +25,7 @@ from relaygw.core.remote_rules import Action, RemoteRules
 from relaygw.core.shaping import Destination
 from relaygw.interfaces import Attempt, ILocator, IPreparer, ITransport
 from relaygw.queue.matching import matched
+from relaygw.queue.plan import split
 from relaygw.queue.work import Active, Delivery, Group, Result
 from relaygw.tasks import describe
 
@@ -208,6 +209,9 @@ class Deliveries:
         if self._closing or self.lanes.resting(place, now)[0] > now:
             self._send_home(delivery)
             return True
+        delivery.group, *others = split(delivery.group, self.lanes.outlook(place, now)[2])
+        if others:
+            self.begin(delivery.active, others)
         self._enter(delivery, now)
         return True
 

@@ -12,7 +12,7 @@ from relaygw.core.detour import route_of
 from relaygw.core.header_match import NOTHING, Found
 from relaygw.core.lifecycle import Postponed
 from relaygw.core.outcome import Outcome, deferred
-from relaygw.core.record import Detour, Progress, Record, Route
+from relaygw.core.record import Progress, Record, Route
 from relaygw.core.routing import Routing
 from relaygw.core.shaping import Destination
 from relaygw.interfaces import ITransport
@@ -85,10 +85,8 @@ def make_plan(
         if until > now:
             # As if it had been tried in vain: rules on what cannot be reached hold for those who wait, too.
             postponed += postpone(record, positions, until, "4.4.1", f"{place[1]} is not tried for now: {reason}")
-        elif not most or len(positions) <= most:
-            groups.append(Group(tuple(positions), route, place, record.recipients[positions[0]].detour))
         else:
-            groups += _parts(positions, route, place, most, record.recipients[positions[0]].detour)
+            groups += split(Group(tuple(positions), route, place, record.recipients[positions[0]].detour), most)
     return Plan(groups=tuple(groups), stuck=tuple(stuck), postponed=tuple(postponed), errors=tuple(errors))
 
 
@@ -111,5 +109,10 @@ def booked(plan: Plan, record: Record, until: float) -> Plan:
     return attrs.evolve(plan, groups=(), postponed=(*plan.postponed, *late))
 
 
-def _parts(positions: list[int], route: Route, place: Destination, most: int, detour: Detour | None) -> list[Group]:
-    return [Group(tuple(positions[at : at + most]), route, place, detour) for at in range(0, len(positions), most)]
+def split(group: Group, most: int) -> list[Group]:
+    """As many as the destination takes in one message (0: any) travel together."""
+    positions = group.positions
+    if not most or len(positions) <= most:
+        return [group]
+    parts = (positions[at : at + most] for at in range(0, len(positions), most))
+    return [Group(part, group.route, group.destination, group.detour) for part in parts]

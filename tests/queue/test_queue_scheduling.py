@@ -687,6 +687,18 @@ class TestSites:
         travelled = [[state.address.local for state in pending.attempt.recipients] for pending in transport.pending]
         assert sorted(travelled) == [["x", "z"], ["y"]]
 
+    def test_no_more_travel_together_than_the_site_takes_also_in_the_first_message(self) -> None:
+        transport = Located()
+        kit = shaped(transport, shaping=(ShapingConfig(name="p", destination=("provider",), recipients_per_message=2),))
+        kit.send(*(f"r{number}@a.example" for number in range(5)))
+        transport.found("provider")
+        sizes = [len(pending.attempt.recipients) for pending in transport.pending]
+        assert sorted(sizes) == [1, 2, 2]
+        while transport.pending:
+            transport.pending[0].finish()
+        assert kit.all_stored() == ()
+        assert [(each.running, each.waiting) for each in kit.queue.operations.destinations()] == [(0, 0)]
+
     def test_a_search_that_fails_is_no_harm(self) -> None:
         transport = Located()
         kit = make_kit(transport)
