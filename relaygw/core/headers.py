@@ -28,15 +28,15 @@ def unfold(value: bytes) -> bytes:
     return value.replace(b"\r\n", b"").replace(b"\n", b"").strip(b" \t")
 
 
-_FIELD = re.compile(rb"([^\n]*)\n(?:[ \t][^\n]*\n)*")
+_FIELD = re.compile(rb"[^\n]*\n(?:[ \t][^\n]*\n)*")
 
 
 def fields(head: bytes) -> Iterator[Field]:
     """The fields of a header section in order. A line that is no field and no fold becomes a Field named b""."""
-    for found in _FIELD.finditer(head if head.endswith(b"\n") or not head else head + b"\n"):
-        name, colon, _ = found[1].partition(b":")
+    for raw in _FIELD.findall(head if head.endswith(b"\n") or not head else head + b"\n"):
+        name, colon, _ = raw.partition(b":")
         name = name.rstrip(b" \t")
-        yield Field(name if colon and b" " not in name else b"", found[0])
+        yield Field(name if colon and b" " not in name and b"\n" not in name else b"", raw)
 
 
 @lru_cache(maxsize=4)

@@ -3,6 +3,8 @@
 What the peer reads is the text; what the log says is a separate field of the Verdict or event that carries the reply.
 """
 
+import functools
+
 import attrs
 
 _MAX_TEXT = 480
@@ -46,9 +48,15 @@ class Reply:
             return f"{self.code} {self.enhanced}{' ' if self.enhanced else ''}{self.text}\r\n".encode(
                 "utf-8", "replace"
             )
-        lines = [_one_line(line) for line in self.text.split("\n")]
-        prefix = f"{self.enhanced} " if self.enhanced else ""
-        last = len(lines) - 1
-        return "".join(
-            f"{self.code}{' ' if number == last else '-'}{prefix}{line}\r\n" for number, line in enumerate(lines)
-        ).encode("utf-8", "replace")
+        return _lines(self.code, self.enhanced, self.text)
+
+
+@functools.lru_cache(maxsize=64)
+def _lines(code: int, enhanced: str, text: str) -> bytes:
+    """What takes more than one line, such as the answer to EHLO, is the same for nearly everybody."""
+    lines = [_one_line(line) for line in text.split("\n")]
+    prefix = f"{enhanced} " if enhanced else ""
+    last = len(lines) - 1
+    return "".join(
+        f"{code}{' ' if number == last else '-'}{prefix}{line}\r\n" for number, line in enumerate(lines)
+    ).encode("utf-8", "replace")
