@@ -3,14 +3,16 @@ of spools, to be run as those of `relaygw.testing.spool`.
 """
 
 import math
+from ipaddress import ip_network
 from typing import Any
 
 import attrs
 from zope.interface.verify import verifyObject
 
 from relaygw.core.address import Address
+from relaygw.core.outcome import deferred
 from relaygw.core.patterns import compile_patterns
-from relaygw.core.record import Progress, RecipientState, Record
+from relaygw.core.record import Origin, Progress, RecipientState, Record
 from relaygw.core.selection import Selection
 from relaygw.core.trash import Aside, bring_back, throw_away
 from relaygw.interfaces import ISpool, ITrash, Settlement
@@ -139,6 +141,8 @@ async def check_search(spool: ISpool) -> None:
         sender = Address(local, "example.org")
         envelope = attrs.evolve(records[number].envelope, sender=sender)
         records[number] = attrs.evolve(records[number], login="", envelope=envelope)
+    tried = attrs.evolve(records[13].recipients[0], attempts=1, last=deferred(other.address, "4.4.1", "refused"))
+    records[13] = attrs.evolve(records[13], recipients=(tried,), size=11)
     for record in records:
         await store(spool, record)
     for selection in (
@@ -156,6 +160,12 @@ async def check_search(spool: ISpool) -> None:
         Selection(recipient=compile_patterns([".example.com"], {})),
         Selection(recipient=compile_patterns(["example.net"], {}), held=True, logins=frozenset({"user0"})),
         Selection(message_id="<ü4@example.org>"),
+        Selection(header_from=compile_patterns(["example.org"], {}), listeners=frozenset({"mx"}), older_than=10.0),
+        Selection(clients=(ip_network("192.0.2.1/32"),), younger_than=10.0),
+        Selection(clients=(ip_network("192.0.0.0/8", strict=False),), held=False),
+        Selection(reply="4.4.1 REFUSED", min_attempts=1),
+        Selection(larger_than=10, smaller_than=12),
+        Selection(held_for="HAND", origin=Origin.RECEIVED),
     ):
         wanted = [record.queue_id for record in records if selection.matches(record, NOW)]
         for limit in (1, 3, 100):
