@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from relaygw import keys
 from relaygw.core.content import BytesContent
-from relaygw.core.dkim import Check, Finding, Findings, Policy, Result, verify
+from relaygw.core.dkim import Check, Finding, Findings, Policy, Result, claim, head, verify
 from relaygw.core.dkim.body import BodyHashes, Wanted
 from relaygw.core.dkim.claim import Claim, Unreadable, read_claim, without_signature
 from relaygw.core.dkim.finding import auth_results, summary
@@ -243,6 +243,17 @@ def test_the_policy_says_how_many_and_whether_part_of_a_body_will_do() -> None:
     assert judge(several + MESSAGE, Policy(signatures=3)).result is Result.PASS
     found = judge(several + MESSAGE, Policy(signatures=2))
     assert (found.result, found.ignored) == (Result.PERMERROR, 1)
+
+
+def test_what_is_long_is_judged_and_not_remembered() -> None:
+    """Strangers could fill the memory with what will never be seen again."""
+    caches = (claim._known_terms, claim._field_names, head._are_plain)
+    for count, kept in ((20, 1), (900, 0)):
+        for cache in caches:
+            cache.cache_clear()
+        names = ":".join(["from", *(f"x-never-seen-before-{count}-{number}" for number in range(count))])
+        assert judge(sign(MESSAGE, ED, {"h": names}) + MESSAGE).result is Result.PASS
+        assert [cache.cache_info().currsize for cache in caches] == [kept] * 3
 
 
 def test_findings_for_the_field_and_the_journal() -> None:

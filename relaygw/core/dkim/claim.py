@@ -152,7 +152,8 @@ class Reader:
 
     def names(self) -> tuple[bytes, ...]:
         """h=, lower case."""
-        found = _field_names(self.need("h"))
+        listed = self.need("h")
+        found = (_field_names if len(listed) <= _OFTEN else _field_names.__wrapped__)(listed)
         if not found:
             raise self.unreadable("h= is no list of field names")
         if b"from" not in found:  # RFC 6376 5.4
@@ -185,7 +186,8 @@ def _field_names(text: str) -> tuple[bytes, ...]:
 def read_claim(field: Field) -> Claim:
     """The claim of a DKIM-Signature field; raises Unreadable (RFC 6376 6.1.1)."""
     reader = Reader.of(field)
-    terms = _known_terms(tuple(map(reader.get, _SAME_EVERY_TIME)))
+    read = _known_terms if len(field.raw) <= _OFTEN else _known_terms.__wrapped__  # long ones would fill the memory
+    terms = read(tuple(map(reader.get, _SAME_EVERY_TIME)))
     signed_at, expires = reader.time("t"), reader.time("x")
     if signed_at is not None and expires is not None and expires <= signed_at:
         raise reader.unreadable("it expires before it was made")
@@ -199,6 +201,9 @@ def read_claim(field: Field) -> Claim:
         expires=expires,
     )
 
+
+_OFTEN = 8192
+"""Octets of a field that is of ordinary length."""
 
 _SAME_EVERY_TIME = ("v", "a", "c", "d", "h", "i", "q", "s")
 

@@ -22,7 +22,7 @@ class Head:
 
     def signed(self, names: tuple[bytes, ...], own: bytes, form: str) -> bytes:
         """What is signed: the fields of these names, each from the bottom and none twice, and the field `own`."""
-        if _are_plain(names):
+        if len(names) <= _MANY and _are_plain(names):
             chosen = [same[-1].raw for name in names if (same := self.named.get(name))]
         else:
             chosen = self._walk(names, own)
@@ -50,6 +50,10 @@ class Head:
         if found is None:
             found = self._relaxed[raw] = relaxed(raw) if self._odd else _relaxed(raw)
         return found
+
+
+_MANY = 256
+"""Names of a signature; what is made for longer lists is not kept."""
 
 
 @lru_cache(maxsize=256)
