@@ -268,9 +268,10 @@ class Lanes(Generic[J]):
         rate = lane.limit / max(lane.seconds, 0.01)
         return min(rate, lane.pace) if lane.pace else rate
 
-    def full(self, owner: str) -> str:
-        """Why nothing more of the owner may start anywhere, in a sentence; "" where it may."""
-        if self._fits(owner):
+    def full(self, owner: str | None) -> str:
+        """Why nothing more of the owner may start anywhere, in a sentence; "" where it may. None: of any owner for whom
+        something runs."""
+        if self._fits(owner) if owner is not None else self.running < self.total - self.total // RESERVE:
             return ""
         if self.running >= self.total:
             return f"All {self.total} attempts that may run at once do."

@@ -128,11 +128,12 @@ class QueueHands:
 
     def destinations(self) -> Sequence[Standing]:
         """All destinations of which something is known, and what waits for them here."""
-        now = self._clock.seconds()
-        return [
-            attrs.evolve(each, waiting=each.waiting + self._parking.waiting(each.destination))
-            for each in self._lanes.standings(now)
-        ]
+        now, full = self._clock.seconds(), self._lanes.full(None)
+        found = []
+        for each in self._lanes.standings(now):
+            waiting = each.waiting + self._parking.waiting(each.destination)
+            found.append(attrs.evolve(each, waiting=waiting, why=each.why or (full if waiting else "")))
+        return found
 
     def order(self, queue_id: str, order: Order) -> Awaitable[Effect] | None:
         active, opening = self._actives.get(queue_id), self._opening.get(queue_id)

@@ -235,7 +235,8 @@ def test_the_limit_in_all_and_what_is_kept_of_it_have_a_sentence() -> None:
     for number in range(18):
         lanes.enter(A, "mailing", str(number), 0.0)
     kept = "18 attempts run; the last 2 of 20 are for senders for whom nothing runs."
-    assert (lanes.full("mailing"), lanes.full("alice")) == (kept, "")
+    assert (lanes.full("mailing"), lanes.full("alice"), lanes.full(None)) == (kept, "", kept)
+    assert make(20, 20).full(None) == ""
     lanes.enter(B, "alice", "a", 0.0), lanes.enter(B, "bob", "b", 0.0)
     assert lanes.full("carol") == "All 20 attempts that may run at once do."
 

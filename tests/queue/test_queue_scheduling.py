@@ -341,6 +341,7 @@ class TestFairness:
         assert why["parked"].startswith("It waits behind others: ")
         assert kept in why["parked"]
         assert kept in why["in line"]
+        assert {each.why for each in kit.queue.operations.destinations() if each.waiting} == {kept}
         more = "More of news@lists.example is due than is taken up at once: its messages come in turns with others'."
         assert why["waiting"] == (
             f"It has not been attempted yet. The next attempt is as soon as there is room. {more}"
