@@ -1,5 +1,5 @@
-"""Small files that survive a power cut: replaced as a whole, so that whoever reads one finds what it held before or
-what it holds now, never a part. A sync takes its time: not for where others wait.
+"""What survives a power cut: small files that are replaced as a whole, so that whoever reads one finds what it held
+before or what it holds now, never a part; and the names in a directory. A sync takes its time.
 """
 
 import contextlib

@@ -15,6 +15,7 @@ from zlib import crc32
 import attrs
 
 from relaygw.core.content import CHUNK, MAX_HEADER, split_head
+from relaygw.durable import sync_directory
 from relaygw.interfaces import SpoolError
 from relaygw.spool.digest import WRONG
 
@@ -30,15 +31,6 @@ def spool_errors(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise SpoolError(f"cannot {what}: {error.strerror or error}") from error
-
-
-def sync_directory(path: str) -> None:
-    """Make the entries of a directory survive power loss."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_again(path: str) -> None:

@@ -19,13 +19,14 @@ from relaygw.core.events import Event
 from relaygw.core.record import Record
 from relaygw.core.selection import Selection
 from relaygw.core.trash import Trashed
+from relaygw.durable import sync_directory
 from relaygw.interfaces import Found, ISink, ISpool, ITrash, Mark, NewMessage, Settlement, SpoolError
 from relaygw.spool import adoption, trash
 from relaygw.spool.batcher import Batcher, Haste
 from relaygw.spool.codec import encode_record
 from relaygw.spool.engine import Engine, Hop
 from relaygw.spool.entries import Damage, Entry, change_of, make_entry
-from relaygw.spool.files import ContentFiles, make_directory, spool_errors, sync_directory
+from relaygw.spool.files import ContentFiles, make_directory, spool_errors
 from relaygw.spool.indexing import Measures
 from relaygw.spool.jobs import Call, Change, Insert, Job, Remove
 from relaygw.spool.lock import Lock
