@@ -19,6 +19,9 @@ MAX_FIELDS = 100
 """From fields that are read; one is right."""
 
 
+_MOST_FLAWS = 5
+
+
 @attrs.frozen(kw_only=True)
 class Authors:
     """`domains` are all different, in order; `fields` is how many From fields there are.
@@ -49,7 +52,7 @@ def read_authors(head: bytes) -> Authors:
         flaws += [flaw] if flaw else []
     if not domains and not flaws:
         flaws.append("From names no address")
-    return Authors(domains=tuple(domains), fields=len(found), flaw="; ".join(flaws))
+    return Authors(domains=tuple(domains), fields=len(found), flaw="; ".join(flaws[:_MOST_FLAWS]))
 
 
 # What nearly all mail has: words or one quoted string, and one address in angle brackets; or the address alone.

@@ -51,6 +51,9 @@ from relaygw.plugins import structure_options
 KEPT = 20_000
 """Conclusions that are remembered, each of about 2 KB."""
 
+_OFTEN = 1024
+"""Characters of a record of ordinary length."""
+
 _Key = tuple[tuple[str, ...], str, tuple[str, spf.Result] | None, tuple[tuple[str, str, dkim.Result], ...]]
 
 FOLDER = "dmarc"
@@ -156,8 +159,9 @@ class DmarcFilter:
         line = case(evaluation)
         verdict = self._verdict(evaluation, self._actions[line], None)
         conclusion = _Conclusion(evaluation=evaluation, case=line, verdict=verdict)
-        # What is wrong with a From field may be told at length, and never in the same words again.
-        if lifetime > 0 and not authors.flaw and evaluation.result is not Result.TEMPERROR:
+        # What is wrong with a From field may be told at length, and never in the same words again; and so may a record.
+        ordinary = not authors.flaw and (evaluation.record is None or len(evaluation.record.text) <= _OFTEN)
+        if lifetime > 0 and ordinary and evaluation.result is not Result.TEMPERROR:
             self._memory.keep(basis.key, conclusion, self._services.reactor.seconds() + lifetime)
         return basis, conclusion
 

@@ -97,6 +97,12 @@ def test_white_space_of_any_length_hides_no_author() -> None:
     assert read_authors(b"From: a@" + b" \t" * 500 + b"b." + b" " * 500 + b"test\r\n").domains == ("b.test",)
 
 
+def test_no_more_flaws_are_told_than_somebody_reads() -> None:
+    found = read_authors(b"From: nobody\r\n" * 50)
+    assert found.flaw.count("is no address") == 4
+    assert found.flaw.startswith("50 From fields; ")
+
+
 PIECES = st.lists(
     st.sampled_from(["a@b.test", "<", ">", '"', "(", ")", ",", ";", ":", "@", "[", "]", "\\", " ", "x", "\u00fc"]),
     max_size=20,

@@ -59,6 +59,13 @@ def test_a_finding_tells_what_decided() -> None:
     assert check(policy("no policy")).reason == "example.org has no SPF record"
 
 
+def test_a_term_of_any_length_is_told_in_a_few_words() -> None:
+    """Findings are kept, journaled and written into fields; a record may have 16 KB."""
+    zone = {**policy(f"v=spf1 exists:{'%{l}.' * 3000}example.org -all"), "*.example.org": {"A": ["127.0.0.2"]}}
+    finding = check(zone, local="u")
+    assert (finding.result, len(finding.mechanism)) == (Result.PASS, 300)
+
+
 def test_the_identities() -> None:
     resolver = FixedResolver(
         {"mail.example.org": {"TXT": [b"v=spf1 a:%{l}.test -all"]}, "postmaster.test": {"A": [CLIENT]}}

@@ -319,6 +319,31 @@ def test_what_is_kept_of_what_passed(
     assert [each["type"] for each in kept["reasons"]] == reasons
 
 
+@pytest.mark.parametrize(
+    ("content", "asked"),
+    [
+        (message("a@soft.test"), 1),
+        (b"From: a@soft.test\r\nFrom: b@soft.test\r\n\r\n", 2),
+        (message("a@long.test"), 2),
+    ],
+)
+def test_only_what_is_ordinary_is_remembered(content: bytes, asked: int) -> None:
+    """Strangers could fill the memory with records and fields that are as long as they like."""
+    zone = FixedResolver(
+        {
+            "_dmarc.soft.test": {"TXT": [b"v=DMARC1; p=quarantine"]},
+            "_dmarc.long.test": {"TXT": [b"v=DMARC1; p=quarantine; x=" + b"x" * 1000]},
+        }
+    )
+    filter_ = DmarcFilter({}, make_services(resolver=zone, clock=InlineReactor()))
+    found = SpfFindings(mail_from=finding("elsewhere.test", spf.Identity.MAIL_FROM))
+    for _ in range(2):
+        verdict = run_filter(filter_, Phase.DATA, make_transaction(content=content, results={"spf": found}))
+        assert verdict.action is Action.QUARANTINE
+    names = [question.name for question in zone.asked]
+    assert names.count("_dmarc.soft.test") + names.count("_dmarc.long.test") == asked
+
+
 def test_in_shadow_mode_is_kept_what_was_done_and_not_what_would_have_been(tmp_path: Path) -> None:
     kept = record(tmp_path, "a@soft.test", shadow=True)["policy_evaluated"]
     assert kept["disposition"] == "none"

@@ -18,6 +18,9 @@ from relaygw.core.spf.result import Result
 MAX_RECORD = 16 * 1024
 """Octets of one record. The RFC sets no bound, but says 512 octets are much (3.4); parsing costs us CPU."""
 
+_SHOWN = 300
+"""Characters of a term that are kept to be told and journaled."""
+
 _QUALIFIERS = {"+": Result.PASS, "-": Result.FAIL, "?": Result.NEUTRAL, "~": Result.SOFTFAIL}
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9._-]*)=(.*)\Z")
 _MECHANISM = re.compile(r"([+?~-]?)([A-Za-z0-9]+)(?:(:)([^ ]*)|(/[^ ]*))?\Z")
@@ -27,7 +30,8 @@ _CIDR = re.compile(r"/(0|[1-9][0-9]{0,2})\Z")
 
 @attrs.frozen(kw_only=True)
 class Directive:
-    """A mechanism with its qualifier. `text` is the term as published; `target` None means the current domain.
+    """A mechanism with its qualifier. `text` is the beginning of the term as published; `target` None means the current
+    domain.
 
     `network` (ip4, ip6) is an address of which `prefix4` or `prefix6` bits count, as they do for a and mx.
     """
@@ -98,7 +102,7 @@ def _directive(term: str) -> Directive:
     name = match[2].lower() if match else ""
     if match is None or name not in _SHAPES:
         raise SpfSyntaxError(f"unknown term {term[:100]!r}")
-    make = partial(Directive, name=name, qualifier=_QUALIFIERS[match[1] or "+"], text=term)
+    make = partial(Directive, name=name, qualifier=_QUALIFIERS[match[1] or "+"], text=term[:_SHOWN])
     # RFC 7208 12: what follows the name is ":" argument, "/" prefix length, or nothing.
     argument = match[4] if match[3] else None
     try:
