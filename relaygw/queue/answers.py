@@ -59,8 +59,8 @@ def people(number: int) -> str:
     return "1 recipient" if number == 1 else f"{number} recipients"
 
 
-def waits_for(record: Record, now: float) -> str:
-    """What a record in nobody's hands waits for."""
+def waits_for(record: Record, now: float, *, runs: bool = True) -> str:
+    """What a record in nobody's hands waits for. `runs`: a queue does."""
     if record.held:
         return f"It is held: {record.held}. Nothing is attempted until it is released."
     waiting = [state for state in record.recipients if state.progress is Progress.WAITING]
@@ -75,7 +75,8 @@ def waits_for(record: Record, now: float) -> str:
     else:
         said = f"{first.last.host or 'the next hop'} said" if first.last.remote else "we found"
         reason = f"Attempt {first.attempts} for <{first.address}> was put off: {said}: {first.last.reply}"
-    when = f"in {duration(first.due - now)}" if first.due > now else "as soon as there is room"
+    soon = "as soon as there is room" if runs else "as soon as the service runs"
+    when = f"in {duration(first.due - now)}" if first.due > now else soon
     reason = reason if reason.endswith(".") else f"{reason}."
     return f"{reason}{rerouted} The next attempt is {when}."
 

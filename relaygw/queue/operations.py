@@ -161,8 +161,8 @@ class Operations:
         """In a sentence or two, what a record waits for."""
         in_hand = self._hands.waits_for(record.queue_id)
         if in_hand or record.held:
-            return in_hand or waits_for(record, self._now())
-        return " ".join(filter(None, (waits_for(record, self._now()), self._hands.throttles(record))))
+            return in_hand or waits_for(record, self._now(), runs=self.runs)
+        return " ".join(filter(None, (waits_for(record, self._now(), runs=self.runs), self._hands.throttles(record))))
 
     def destinations(self, name: str = "") -> tuple[Standing, ...]:
         """The destinations of which something is known, the busiest first; with a `name` those of this name, with a

@@ -317,7 +317,7 @@ def test_without_a_running_queue_the_same_verbs_work_on_the_spool_alone() -> Non
         write_event=kit.events.append,
     )
     assert run(operations.why(record.queue_id)) == (
-        "It has not been attempted yet. The next attempt is as soon as there is room."
+        "It has not been attempted yet. The next attempt is as soon as the service runs."
     )
     assert run(operations.order(record.queue_id, Order(verb=Verb.HOLD))).done
     held = kit.stored(record)
