@@ -28,8 +28,11 @@ def vectors() -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests run in a folder of their own: trial's `mktemp` makes its files in the current one."""
-    before = os.getcwd()
+    """Tests run in a folder of their own: trial's `mktemp` makes its files in the current one. Whoever starts them may
+    have any umask: peers that give up root read what tests write.
+    """
+    before, umask = os.getcwd(), os.umask(0o022)
     os.chdir(tmp_path_factory.mktemp("work"))
     yield
     os.chdir(before)
+    os.umask(umask)

@@ -20,6 +20,8 @@ from types import TracebackType
 
 import attrs
 
+from relaygw.testing.no_names import no_names
+
 PORTS = (25, 587, 465, 143, 993, 110, 995, 8080)
 """The standard ports `relaygw init` opens, each plus the offset."""
 
@@ -123,7 +125,12 @@ class Gateway:
         )  # fmt: skip
 
     def start(self) -> "Gateway":
-        """Start it and wait until the MX listener greets; raises GatewayError with what it said instead."""
+        """Start it and wait until the MX listener greets; raises GatewayError with what it said instead.
+
+        Where its configuration has no [dns], it gets one that knows no names: no test shall depend on a network.
+        """
+        if "\n[dns]" not in self.config.read_text(encoding="utf-8"):
+            self.append(f'[dns]\nnameservers = ["{no_names()}"]')
         script = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
         arguments = ["-n", "--pidfile=", "relaygw", "--config", str(self.config)]
         with self.log.open("ab") as log:

@@ -46,7 +46,7 @@ def key_of(gateway: Gateway) -> Callable[..., bytes]:
 
 def test_submission_is_signed_and_relayed(tmp_path: Path, peer: Callable[[str], str]) -> None:
     """smtplib with AUTH over STARTTLS → signed → a real smtp-sink; the signature verifies, the bytes are the same."""
-    with smtp_sink(peer("smtp-sink"), tmp_path / "sink") as (port, folder):
+    with smtp_sink(peer("smtp-sink")) as (port, folder):
         gateway = Gateway.make(
             tmp_path / "demo", domains=["example.test"], users=[f"{USER}:{PASSWORD}"], smarthost=f"127.0.0.1:{port}"
         )

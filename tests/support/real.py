@@ -1,10 +1,12 @@
 """What the tests with real processes share: waiting, and a real next hop."""
 
 import contextlib
+import os
 import re
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,22 +42,22 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def smtp_sink(program: str, folder: Path, *options: str) -> Iterator[tuple[int, Path]]:
-    """Postfix's smtp-sink as the next hop: (port, the folder it writes each message into)."""
-    port = free_port()
-    folder.mkdir()
-    folder.chmod(0o777)
-    for parent in folder.parents[:3]:
-        parent.chmod(0o755)
-    process = subprocess.Popen(
-        [program, "-u", "nobody", "-d", f"{folder}/%M.", *options, f"127.0.0.1:{port}", "100"], stderr=subprocess.PIPE
-    )
-    try:
-        wait_for(port, process)
-        yield port, folder
-    finally:
-        process.terminate()
-        process.wait()
+def smtp_sink(program: str, *options: str) -> Iterator[tuple[int, Path]]:
+    """Postfix's smtp-sink as the next hop: (port, the folder it writes each message into).
+
+    Root's becomes nobody, who cannot write below the folders of pytest: those are closed, again by each run.
+    """
+    port, user = free_port(), ["-u", "nobody"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory(prefix="sink-") as folder:
+        os.chmod(folder, 0o777)
+        command = [program, *user, "-d", f"{folder}/%M.", *options, f"127.0.0.1:{port}", "100"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        try:
+            wait_for(port, process)
+            yield port, Path(folder)
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def dumped(folder: Path) -> list[bytes]:
