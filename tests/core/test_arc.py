@@ -276,7 +276,9 @@ def test_our_own_findings_are_read_from_our_own_field() -> None:
             AuthResult(method="arc", result="none"),
         ],
     )
-    found = own_findings(b"Authentication-Results: other.test; arc=pass\r\n" + field + MESSAGE, "MX.example.org")
+    above = b"Received: from a.test\r\nAuthentication-Results: other.test; arc=pass\r\n"
+    assert own_findings(above + field.replace(b"mx.", b"Mx.", 1) + MESSAGE, "mx.example.org") is not None
+    found = own_findings(above + field + MESSAGE, "MX.example.org")
     assert found is not None
     assert found.chain is Result.NONE
     assert found.results.startswith("dmarc=fail ")
@@ -321,6 +323,7 @@ PASSED = "mx; dmarc=pass (p=none) header.from=example.com; spf=fail"
     [
         (findings(PASSED), ["hop1.example"], "hop1.example"),
         (findings(PASSED), [".example"], "hop1.example"),
+        (findings("mx; dmarc=pass header.from=EXAMPLE.com."), [".example"], "hop1.example"),
         (findings(PASSED), ["hop2.example"], ""),
         (findings(PASSED, "mx; dmarc=fail header.from=example.com"), [".example"], "hop1.example"),
         (findings(PASSED, "mx; dmarc=fail header.from=example.com"), ["hop1.example"], ""),

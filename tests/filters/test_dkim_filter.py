@@ -92,11 +92,21 @@ def test_the_operators_table(content: bytes, table: dict[str, str], action: Acti
     assert verdict.action is action
     given = verdict.reply
     assert (f"{given.code} {given.enhanced}" if isinstance(given, Reply) else "") == reply
+    if isinstance(given, Reply):
+        found = verdict.result
+        assert isinstance(found, Findings)
+        assert given.text == f"DKIM: no signature of this message is good enough: {found.result.value}"
 
 
 @pytest.mark.parametrize("session", [{"trusted": True}, {"login": "alice"}])
 def test_mail_of_those_who_may_relay_is_not_checked(session: dict[str, Any]) -> None:
     assert judge(signed() + MESSAGE + b"x\r\n", {"actions": {"fail": "reject"}}, **session) is PASS
+
+
+@pytest.mark.parametrize(("client", "looked_at"), [("192.0.2.9", False), ("198.51.100.9", True), ("", True)])
+def test_clients_that_are_skipped_are_not_looked_at(client: str, looked_at: bool) -> None:
+    options = {"actions": {"fail": "reject"}, "skip": ["192.0.2.0/24"]}
+    assert (judge(signed() + MESSAGE + b"x\r\n", options, client=client) is not PASS) is looked_at
 
 
 def test_a_large_body_is_hashed_by_the_thread_pool() -> None:

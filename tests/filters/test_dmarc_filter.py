@@ -155,6 +155,17 @@ def test_mail_of_those_who_may_relay_is_not_checked(session: dict[str, Any]) -> 
     assert judge(**session) is PASS
 
 
+@pytest.mark.parametrize(("client", "looked_at"), [("192.0.2.9", False), ("198.51.100.9", True), ("", True)])
+def test_clients_that_are_skipped_are_not_looked_at(client: str, looked_at: bool) -> None:
+    assert (judge(options={"skip": ["192.0.2.0/24"]}, client=client) is not PASS) is looked_at
+
+
+def test_without_a_client_s_address_there_is_no_spf_and_what_is_signed_passes() -> None:
+    assert judge(sender="x@mx.example.com", client="").auth[0].result == "fail"
+    signed = sign(message("a@example.com"), KEY, {}) + message("a@example.com")
+    assert judge(content=signed, client="").auth[0].result == "pass"
+
+
 def test_a_forwarder_we_trust_may_send_on_what_fails() -> None:
     options = {"forwarders": ["192.0.2.0/24"]}
     verdict = judge(options=options)

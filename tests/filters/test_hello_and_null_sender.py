@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from relaygw.config.schema import Config
+from relaygw.core.question import Exchange
 from relaygw.core.reply import Reply
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
 from relaygw.dns import FixedResolver
@@ -18,7 +19,7 @@ RESOLVER = FixedResolver(
     {
         "client.test": {"A": ["192.0.2.1"]},
         "six.test": {"AAAA": ["2001:db8::1"]},
-        "mail.test": {"MX": []},
+        "mail.test": {"MX": [Exchange(10, "mx.mail.test")]},
         "text.test": {"TXT": [b"x"]},
     },
     failing=["down.test"],
@@ -62,26 +63,31 @@ def test_further_names_and_addresses_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flaw", "name"),
+    ("flaw", "name", "words"),
     [
-        ("own_domain", "here.test"),
-        ("bare_address", "192.0.2.1"),
-        ("wrong_literal", "[192.0.2.9]"),
-        ("syntax", "localhost"),
-        ("unresolvable", "nowhere.test"),
-        ("unresolvable", "text.test"),
+        ("own_domain", "here.test", "this is our own domain, not your host"),
+        ("bare_address", "192.0.2.1", "an address stands in brackets (RFC 5321 4.1.3)"),
+        ("wrong_literal", "[192.0.2.9]", "this is not the address you come from"),
+        ("syntax", "localhost", "this is not a fully qualified host name"),
+        ("unresolvable", "nowhere.test", "the DNS does not know this name"),
+        ("unresolvable", "text.test", "the DNS does not know this name"),
     ],
 )
-def test_every_flaw_can_be_refused_deferred_or_marked(flaw: str, name: str) -> None:
-    for action, code in (("reject", 550), ("defer", 450), ("quarantine", 0)):
+def test_every_flaw_can_be_refused_deferred_or_marked(flaw: str, name: str, words: str) -> None:
+    text = f"{name}: {words}"
+    for action, reply in (
+        ("reject", Reply(550, "5.7.1", text)),
+        ("defer", Reply(450, "4.7.1", text)),
+        ("quarantine", None),
+    ):
         verdict = hello(name, {"actions": {flaw: action}})
         assert verdict.action is Action(action)
         assert verdict.reason == f"hello {flaw}: {name}"
-        assert (verdict.reply.code if verdict.reply else 0) == code
+        assert verdict.reply == reply
         assert hello("client.test", {"actions": {flaw: action}}) is PASS
 
 
-@pytest.mark.parametrize("name", ["client.test", "six.test", "down.test"])
+@pytest.mark.parametrize("name", ["client.test", "six.test", "mail.test", "down.test"])
 def test_names_the_dns_knows_or_cannot_tell_of_are_not_unresolvable(name: str) -> None:
     assert hello(name, {"actions": {"unresolvable": "reject"}}) is PASS
 
@@ -127,6 +133,7 @@ def test_the_limit_at_n_and_one_more_and_refused_for_good() -> None:
     assert null("b@here.test", accepted=("a@here.test",), options=options) is PASS
     verdict = null("c@here.test", accepted=("a@here.test", "b@here.test"), options=options)
     assert verdict.reply == Reply(550, "5.5.3", "A report goes to one recipient")
+    assert verdict.reason == "null_sender: more than 2 recipients"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +146,13 @@ def test_the_limit_at_n_and_one_more_and_refused_for_good() -> None:
     ],
 )
 def test_who_never_sends_gets_no_reports(recipient: str, refused: bool) -> None:
-    options = {"never_senders": ["Nobody@here.test", "lists.here.test"]}
+    options = {"never_senders": ["Nobody@here.test", "lists.here.test"], "recipients": 1}
+    verdict = null(recipient, options=options)
+    if refused:
+        pattern = "Nobody@here.test" if recipient.startswith("nobody") else "lists.here.test"
+        text = "This address sends no mail, so there is nothing to report to it"
+        assert verdict.reply == Reply(550, "5.7.1", text)
+        assert verdict.reason == f"null_sender: {recipient} sends no mail ({pattern})"
     assert (null(recipient, options=options).action is Action.REJECT) is refused
     assert null(recipient, options=options, sender="x@client.test") is PASS
 
