@@ -62,7 +62,8 @@ class Findings:
     @property
     def told(self) -> tuple[Finding, ...]:
         """Those that header fields tell: not that a HELO name has no record, where the reverse-path says more."""
-        return tuple(finding for finding in self.all if finding is self.decisive or finding.result is not Result.NONE)
+        decisive = self.decisive
+        return tuple([each for each in self.all if each is decisive or each.result is not Result.NONE])
 
     @property
     def all(self) -> tuple[Finding, ...]:
