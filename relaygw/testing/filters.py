@@ -23,7 +23,7 @@ from relaygw.core.envelope import Envelope, Recipient
 from relaygw.core.session import Role, Session, Transaction
 from relaygw.core.verdict import Phase, Verdict, flaw
 from relaygw.dns.fixed import FixedResolver
-from relaygw.interfaces import IFilter, IResolver, Services
+from relaygw.interfaces import IAuthenticating, IFilter, IResolver, Services
 
 SAMPLE = b"From: a@client.test\r\nTo: b@here.test\r\nSubject: a sample\r\n\r\nA sample.\r\n"
 
@@ -92,6 +92,9 @@ def run_filter(filter_: IFilter, phase: Phase, transaction: Transaction) -> Verd
     verdict = _result(as_deferred(answer)) if isinstance(answer, Awaitable) else answer
     assert isinstance(verdict, Verdict), f"answered {verdict!r}, not a Verdict"
     assert not flaw(verdict), flaw(verdict)
+    if IAuthenticating.providedBy(filter_):
+        unnamed = {each.method for each in verdict.auth} - set(filter_.methods)
+        assert not unnamed, f"reports {unnamed}, and its methods are {filter_.methods}"
     return verdict
 
 

@@ -151,10 +151,57 @@ def test_people_read_what_happened_to_which_message_why_and_what_to_do() -> None
     assert all(len(line) <= 78 for line in words.splitlines())
 
 
-@pytest.mark.parametrize("code", ["5.1.1", "5.1.2", "5.2.2", "5.3.4", "5.7.1", "5.0.0", "4.4.7", "4.2.2", "5.1.10", ""])
-def test_every_failure_comes_with_advice(code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("5.1.0", "The address was refused."),
+        ("5.1.1", "The address does not exist there."),
+        ("4.1.6", "The address does not exist there."),
+        ("5.1.2", "The part after the @ names no place that takes mail."),
+        ("5.4.4", "The part after the @ names no place that takes mail."),
+        ("5.1.10", "The domain after the @ takes no mail at all."),
+        ("5.1.8", "The sender address was not believed."),
+        ("5.7.25", "The sender address was not believed."),
+        ("5.2.2", "The mailbox is full."),
+        ("4.2.2", "The mailbox is full."),
+        ("5.2.1", "The mailbox is closed for now."),
+        ("5.3.4", "The message is too large for the recipient."),
+        ("5.7.1", "The recipient's system refuses the message by its rules."),
+        ("5.7.28", "The recipient's system refuses the message by its rules."),
+        ("5.4.7", "The recipient's system could not be reached, or was not ready,"),
+        ("4.4.7", "The recipient's system could not be reached, or was not ready,"),
+        ("4.3.0", "The recipient's system could not be reached, or was not ready,"),
+        ("5.6.7", "The recipient's system cannot handle this kind of message."),
+        ("5.0.0", "If you do not know why, forward this report to the address at the end."),
+        ("", "If you do not know why, forward this report to the address at the end."),
+    ],
+)
+def test_every_failure_comes_with_advice(code: str, advice: str) -> None:
     _, data = made(state_of(failed(BOB, code, "because")))
-    assert "    -> " in words_of(data)
+    assert f"-> {advice}" in " ".join(words_of(data).split())
+
+
+def test_a_deferral_without_a_code_that_was_final_comes_with_advice() -> None:
+    last = Outcome(recipient=BOB, status=Status.DEFERRED, reply=Reply(451, "", "later"))
+    assert "-> The recipient's system could not be reached" in " ".join(words_of(made(state_of(last))[1]).split())
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "who"),
+    [
+        ("mx.example.com", "192.0.2.1", "mx.example.com [192.0.2.1]"),
+        ("mx.example.com", "", "mx.example.com"),
+        ("", "192.0.2.1", "the next system [192.0.2.1]"),
+    ],
+)
+def test_who_said_what(host: str, address: str, who: str) -> None:
+    last = from_reply(BOB, Reply(550, "5.1.1", "no"), host=host, address=address)
+    assert f"    {who} said: 550 5.1.1 no\n" in words_of(made(state_of(last))[1]).replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(("length", "shown"), [(60, "x" * 60), (61, "x" * 59 + "…")])
+def test_a_subject_is_told_up_to_a_length_and_without_space_around_it(length: int, shown: str) -> None:
+    assert readable_subject(b"Subject:   " + b"x" * length + b"  \r\n") == shown
 
 
 @pytest.mark.parametrize(

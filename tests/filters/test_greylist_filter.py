@@ -294,6 +294,10 @@ class RecordingFile(GreylistFile):
     def __init__(self) -> None:
         super().__init__("", POLICY, 1)
         self.batches: list[int] = []
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
     def rule(self, questions: Sequence[tuple[Triplet, float]]) -> list[Ruling]:
         self.batches.append(len(questions))
@@ -329,6 +333,20 @@ def test_a_question_while_the_file_is_let_go_is_answered_after_it() -> None:
     slow.pool.work()
     assert first.called
     assert second.called
+
+
+def test_the_file_is_not_taken_from_the_thread_that_works_on_it() -> None:
+    slow, file = SlowReactor(), RecordingFile()
+    store = GreylistStore(file, slow)
+    answer = store.ask(Triplet("a", "", ""))
+    store.close()
+    assert file.closed == 0
+    slow.pool.work()
+    assert answer.called
+    store.close()
+    assert file.closed == 1
+    slow.advance(IDLE)
+    assert (file.closed, slow.pool.jobs) == (1, []), "it is let go of once"
 
 
 class ThreadTests(TestCase):

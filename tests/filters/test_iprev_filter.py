@@ -52,6 +52,9 @@ def test_by_default_it_only_finds_out(client: str, result: IprevResult) -> None:
     assert verdict.result.result is result
     [auth] = verdict.auth
     assert (auth.method, auth.result) == ("iprev", result.value)
+    told = verdict.result.name if result is IprevResult.PASS else verdict.result.reason
+    assert told
+    assert verdict.reason == f"iprev {result.value}: {told}"
 
 
 @pytest.mark.parametrize(
