@@ -244,7 +244,7 @@ class TestOrders:
         assert held.record.due == float("inf")
         assert isinstance(held.events[0], Operated)
         free = operate(held.record, Order(verb=Verb.RELEASE), now=9)
-        assert free.record == record
+        assert free.record == attrs.evolve(record, released=True)
 
     def test_hold_without_a_reason_says_who_held_it(self) -> None:
         assert operate(record_of("a"), Order(verb=Verb.HOLD), now=5).record.held == "held by an operator"
