@@ -64,6 +64,24 @@ def test_a_message_may_ask_so_often_and_no_more() -> None:
     ]
 
 
+def test_what_has_no_id_yet_counts_for_its_session() -> None:
+    place = Place(message=1)
+    for session, status in (("a", AnswerStatus.FOUND), ("a", AnswerStatus.FAILED), ("b", AnswerStatus.FOUND)):
+        transaction = make_transaction(session=attrs.evolve(make_session(), id=session))
+        name = f"n{len(place.world.asked)}"
+        assert place.ask(name, attrs.evolve(transaction, queue_id="")).status is status
+
+
+@pytest.mark.parametrize(("others", "forgotten"), [(9_999, False), (10_000, True)])
+def test_the_messages_that_asked_longest_ago_are_forgotten(others: int, forgotten: bool) -> None:
+    """However many there are, memory has a bound."""
+    place = Place(message=1)
+    assert place.allowance.spend(message(0)) == ""
+    for number in range(1, others + 1):
+        assert place.allowance.spend(message(number)) == ""
+    assert (place.allowance.spend(message(0)) == "") is forgotten
+
+
 def test_what_the_cache_knows_costs_nothing() -> None:
     place = Place(message=1, client=1)
     for _ in range(5):

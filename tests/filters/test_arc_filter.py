@@ -1,12 +1,15 @@
 """The filter `arc` validates chains and refuses only what its table says."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from results import at_once
 
+from relaygw.bridge import as_deferred
 from relaygw.core.arc import Findings, Result
 from relaygw.core.arc.seal import Findings as Found
 from relaygw.core.arc.seal import Sealer, seal
@@ -28,7 +31,7 @@ ZONE = FixedResolver(
     },
     failing=["down._domainkey.lists.test"],
 )
-MESSAGE = b"From: a@example.com\r\nTo: b@here.test\r\n\r\n" + b"Hello\r\n" * 20_000
+MESSAGE = b"From: a@example.com\r\nTo: b@here.test\r\n\r\n" + b"Hello\r\n" * 40_000
 
 
 def sealed(selector: str = "s") -> bytes:
@@ -61,6 +64,41 @@ def test_a_chain_that_holds() -> None:
     assert verdict.auth == (AuthResult(method="arc", result="pass", properties=(("smtp.remote-ip", "192.0.2.1"),)),)
     assert verdict.reason == "arc pass through lists.test"
     assert isinstance(verdict.result, Findings)
+
+
+@pytest.mark.parametrize(
+    "session", [{"trusted": True}, {"login": "alice"}, {"client": "198.51.100.9"}], ids=["trusted", "login", "skipped"]
+)
+def test_mail_of_those_who_may_relay_or_are_skipped_is_not_looked_at(session: dict[str, Any]) -> None:
+    options = {"actions": {"fail": "reject"}, "skip": ["198.51.100.0/24"]}
+    assert judge(SEALED + b"x\r\n", options).action is Action.REJECT
+    assert judge(SEALED + b"x\r\n", options, **session) is PASS
+
+
+class LazyReactor(InlineReactor):
+    """Its threads work when they are told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: list[Callable[[], object]] = []
+
+    def getThreadPool(self) -> Any:
+        return SimpleNamespace(callInThreadWithCallback=self.put)
+
+    def put(self, done: Callable[[bool, Any], object], function: Callable[..., Any], *arguments: Any) -> None:
+        self.jobs.append(lambda: done(True, function(*arguments)))
+
+
+def test_a_large_body_is_waited_for() -> None:
+    reactor = LazyReactor()
+    filter_ = ArcFilter({}, make_services(resolver=ZONE, clock=reactor))
+    waiting = filter_.check(Phase.DATA, make_transaction(content=SEALED, session=make_session()))
+    assert isinstance(waiting, Awaitable)
+    answer = as_deferred(waiting)
+    assert not answer.called
+    (job,) = reactor.jobs
+    job()
+    assert at_once(answer).auth[0].result == "pass"
 
 
 def test_no_chain() -> None:

@@ -59,6 +59,13 @@ def test_the_quick_count_never_misses_a_hop(lines: list[bytes]) -> None:
         assert (judge_hops(head, limit) is PASS) is (count(head, b"received") <= limit)
 
 
+def test_one_hop_may_be_the_most_and_none_may_not() -> None:
+    assert run_filter(LoopFilter({"limit": 1}, SERVICES), Phase.DATA, make_transaction(content=b"\r\n")) is PASS
+    words = "option 'limit': 0 is too small; allowed is a whole number, 1 or more"
+    with pytest.raises(OptionsError, match=words):
+        LoopFilter({"limit": 0}, SERVICES)
+
+
 @pytest.mark.parametrize("options", [{"limit": 0}, {"limit": -1}, {"limit": "many"}, {"limits": 3}])
 def test_options_that_mean_nothing_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(OptionsError):
