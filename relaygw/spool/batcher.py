@@ -37,7 +37,7 @@ class Haste(enum.Enum):
     """How much an item hurries."""
 
     NOW = "now"  # somebody waits for what it writes
-    ASIDE = "aside"  # somebody waits for what it reads; what must be synced may stay behind
+    ASIDE = "aside"  # somebody waits for it, and it needs no sync; what must be synced may stay behind
     LATER = "later"  # nobody waits for it
 
 
@@ -121,7 +121,8 @@ class Batcher(Generic[T]):
                     self._until = time.monotonic() + PATIENCE
                 self._later.append(item)
                 waited_for += haste is Haste.NOW
-            if waited_for or not came or len(self._later) >= self._limit:
+            overdue = self._later and time.monotonic() >= self._until
+            if waited_for or not came or overdue or len(self._later) >= self._limit:
                 batch, self._later = self._later + aside, []
                 return self._grown(batch, waited_for)
             if aside:

@@ -8,8 +8,10 @@ What the failed transaction added may yet turn up in the log then. Messages whos
 settlement is one step of one transaction, so it is either there as a whole, and settling again is harmless, or not.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from twisted.logger import Logger
 
@@ -17,7 +19,7 @@ from relaygw.core.events import Event, SetAside
 from relaygw.interfaces import SpoolError
 from relaygw.spool.contents import is_corrupt
 from relaygw.spool.indexing import Indexer, Measures
-from relaygw.spool.jobs import Insert, Job, perform
+from relaygw.spool.jobs import Insert, Job, may_be_lost, perform
 from relaygw.spool.store import Store
 
 _log = Logger()
@@ -106,7 +108,7 @@ class Engine:
             self.fail(jobs, error)
             return
         try:
-            with store.transaction():
+            with _synced(store, jobs), store.transaction():
                 results = perform(store, jobs)
         except Exception as error:
             self._serve_singly(jobs, error)
@@ -168,6 +170,11 @@ class Engine:
         """Name the messages that were set aside since the last time."""
         for damage in store.take_damages():
             self._hop(self._report, SetAside(queue_id=damage.queue_id, error=damage.error))
+
+
+def _synced(store: Store, jobs: Sequence[Job]) -> AbstractContextManager[None]:
+    """A batch of which nobody minds the loss goes without a sync of its own."""
+    return store.unsynced() if all(may_be_lost(job) for job in jobs) else contextlib.nullcontext()
 
 
 def _is_disk_failure(error: Exception) -> bool:

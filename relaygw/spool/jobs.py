@@ -52,6 +52,11 @@ class Call(Job):
     haste: Haste = Haste.NOW
 
 
+def may_be_lost(job: Job) -> bool:
+    """Whether it need not survive power loss: it reads, or claims, and claims end with their owner."""
+    return isinstance(job, Call) and job.haste is Haste.ASIDE
+
+
 def perform(store: Store, jobs: Sequence[Job]) -> list[object]:
     """Do the jobs of one batch within the caller's transaction; their results, in the same order."""
     inserts = [job.entry for job in jobs if isinstance(job, Insert)]

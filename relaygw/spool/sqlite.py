@@ -224,24 +224,24 @@ class SqliteSpool:
         return tuple(entries)
 
     async def claim(self, now: float, lease: float, limit: int, owner: str | None = None) -> tuple[Record, ...]:
-        return await self._call(lambda store: store.claim(now, lease, limit, owner))
+        return await self._claim(lambda store: store.claim(now, lease, limit, owner))
 
     async def look(self, now: float, lease: float, limit: int, mark: Mark, passed: Set[str]) -> Found:
-        return await self._call(lambda store: store.look(now, lease, limit, mark, passed))
+        return await self._claim(lambda store: store.look(now, lease, limit, mark, passed))
 
     async def take(self, queue_id: str, now: float, lease: float) -> Record | None:
-        return await self._call(lambda store: store.take(queue_id, now, lease))
+        return await self._claim(lambda store: store.take(queue_id, now, lease))
 
     async def take_all(self, queue_ids: Sequence[str], now: float, lease: float) -> tuple[Record, ...]:
         wanted = tuple(queue_ids)
-        return await self._call(lambda store: store.take_all(wanted, now, lease))
+        return await self._claim(lambda store: store.take_all(wanted, now, lease))
 
     async def renew(self, queue_ids: Sequence[str], lease: float) -> None:
         wanted = tuple(queue_ids)
-        await self._call(lambda store: store.renew(wanted, lease))
+        await self._claim(lambda store: store.renew(wanted, lease))
 
     async def release(self, queue_id: str) -> None:
-        await self._call(lambda store: store.renew((queue_id,), 0.0))
+        await self._claim(lambda store: store.renew((queue_id,), 0.0))
 
     # -- questions ------------------------------------------------------------------------------------------------
 
@@ -328,6 +328,10 @@ class SqliteSpool:
     async def _call(self, action: Callable[[Store], T]) -> T:
         self._check()
         return cast(T, await self._submit(Call(action=action)))
+
+    async def _claim(self, action: Callable[[Store], T]) -> T:
+        """What changes claims: all of them end when the spool is opened, and none is worth a sync."""
+        return await self._ask(action)
 
     async def _ask(self, action: Callable[[Store], T]) -> T:
         """What only reads."""

@@ -69,6 +69,17 @@ class Store(Contents):
     # -- the transaction ------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
+    def unsynced(self) -> Iterator[None]:
+        """What is committed within may be lost when the power goes, as a whole: the next that is synced syncs it too
+        (SQLite's log, synchronous = NORMAL)."""
+        usual = self._one("PRAGMA synchronous")[0]
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            self._connection.execute(f"PRAGMA synchronous = {usual}")
+
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; when it ends without an exception, what was done survives power loss."""
         self._connection.execute("BEGIN IMMEDIATE")

@@ -177,3 +177,16 @@ def test_a_chore_that_is_overdue_is_done_before_what_came() -> None:
     bench.put("n1")
     assert bench.run() == [["n1"]]
     assert left == [0]
+
+
+def test_what_has_patience_is_not_kept_waiting_by_what_goes_before_it() -> None:
+    """However much is read meanwhile."""
+    bench = Bench()
+    bench.batcher.start()
+    bench.put("l1")
+    end = time.monotonic() + 5.0
+    while not any("l1" in batch for batch in bench.batches) and time.monotonic() < end:
+        bench.put("r")
+    came = [batch for batch in bench.batches if "l1" in batch]
+    bench.batcher.stop()
+    assert len(came) == 1

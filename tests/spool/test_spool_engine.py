@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaygw.core.events import Event
 from relaygw.core.record import Progress
 from relaygw.interfaces import NewMessage, Settlement, SpoolError
+from relaygw.spool.batcher import Haste
 from relaygw.spool.codec import encode_record
 from relaygw.spool.engine import Engine
 from relaygw.spool.entries import change_of, make_entry
@@ -316,3 +317,20 @@ def test_a_settlement_of_a_gone_record_discards_the_files_it_brought(bench: Benc
     assert bench.serve(job) == ["ok"]
     assert bench.ids() == []
     assert bench.discarded == ["file"]
+
+
+def test_only_what_may_be_lost_goes_without_a_sync(bench: Bench) -> None:
+    """Claims, which end with their owner, and questions; as soon as one job of a batch may not, all are synced."""
+    normal, full = 1, 2
+
+    def asked(*others: Job, haste: Haste = Haste.ASIDE) -> int:
+        job = Call(action=lambda store: store.execute("PRAGMA synchronous").fetchone()[0], haste=haste)
+        bench.engine.serve([job, *others])
+        found: int = case.successResultOf(job.answer)
+        assert bench.engine.open().execute("PRAGMA synchronous").fetchone()[0] == full
+        return found
+
+    assert asked() == normal
+    assert asked(haste=Haste.NOW) == full
+    assert asked(insert("one")) == full
+    assert asked(Remove(queue_id="one")) == full
