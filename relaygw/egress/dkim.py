@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from relaygw.config.schema import Config
@@ -80,7 +81,7 @@ class DkimSigner:
         """The keys in use."""
         return self._signatories.keys
 
-    async def sign(self, record: Record, content: Content) -> bytes:
+    def sign(self, record: Record, content: Content) -> Deferred[bytes]:
         """One DKIM-Signature field per key; an ARC set, or b"", for mail that is not ours to sign."""
         ours = self._is_ours(record)
         chosen = self._signatories.choose(record) if ours else ()
@@ -88,12 +89,12 @@ class DkimSigner:
         if not chosen:
             sealing = self._sealing
             if sealing is None or ours:
-                return b""
-            return await self._workshop.do(lambda: sealing.seal(content, now))
+                return succeed(b"")
+            return self._workshop.do(lambda: sealing.seal(content, now))
         if content.size > SMALL:
-            return await self._workshop.do(lambda: _sign(chosen, content, now))
+            return self._workshop.do(lambda: _sign(chosen, content, now))
         parts = _parts(chosen, content, now)
-        return await self._workshop.do(lambda: _finish(parts))
+        return self._workshop.do(lambda: _finish(parts))
 
     def keys_for(self, record: Record) -> tuple[SigningKey, ...]:
         """The keys that sign this message, if it is ours to sign: others are told by `sign` alone."""

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Sequence
+from ipaddress import ip_address
 
 import attrs
 from zope.interface import implementer
@@ -36,12 +37,14 @@ from relaygw.interfaces import (
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """One route, read: where to go, in order, and what concurrency is counted by."""
+    """One route, read: where to go, in order, and what concurrency is counted by. `stops` are known already where all
+    there is is one address."""
 
     hosts: tuple[Weighted[tuple[str, Hop]], ...]
     by_mx: bool
     destination: str
     here: Locality
+    stops: tuple[Stop, ...] = ()
 
 
 @implementer(ITransport, IOneDestination, IPreparer, IRouteChecker, IRehearser)
@@ -65,7 +68,10 @@ class SmarthostTransport:
         return self._courier.prepare(record, content)
 
     async def deliver(self, attempt: Attempt) -> tuple[Outcome, ...]:
-        stops, refusals = await self._stops(self.plan(attempt.route))
+        plan = self.plan(attempt.route)
+        if plan.stops:
+            return await self._courier.carry(attempt, plan.stops)
+        stops, refusals = await self._stops(plan)
         if not stops:
             return refused(attempt, _reason(refusals))
         return await self._courier.carry(attempt, stops)
@@ -130,7 +136,16 @@ class SmarthostTransport:
         reader.finish()
         here = locality(self._services, families(hop, self._egress), hop.port, self._random)
         names = ",".join(f"{host}:{each.port}" for host, each in (entry.item for entry in hosts))
-        return Plan(hosts=hosts, by_mx=by_mx, destination=names, here=here)
+        stops = () if by_mx else _address(hosts)
+        return Plan(hosts=hosts, by_mx=by_mx, destination=names, here=here, stops=stops)
+
+
+def _address(hosts: Sequence[Weighted[tuple[str, Hop]]]) -> tuple[Stop, ...]:
+    """The only host, where it is an address: nothing is to be looked up for any message."""
+    host, hop = hosts[0].item if len(hosts) == 1 else ("", None)
+    if hop is None or not is_address(host):
+        return ()
+    return (Stop(target=Target(host=host, address=str(ip_address(host))), hop=hop),)
 
 
 def _reason(refusals: Sequence[Refusal]) -> Refusal:

@@ -8,7 +8,7 @@ import dkim
 import pytest
 from egress_support import make_record
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
+from twisted.internet.defer import gatherResults, inlineCallbacks
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -65,7 +65,7 @@ class SigningTests(TestCase):
         signer = self.signer(key("rsa"), key("ed"), key("rsa", "other.example"))
         for content in (message(500), message(SMALL), message(SMALL + 1), message(300_000)):
             record = make_record(header_from="example.com", login="a")
-            prefix = yield Deferred.fromCoroutine(signer.sign(record, content))
+            prefix = yield signer.sign(record, content)
             assert prefix.count(b"DKIM-Signature:") == 2
             verifier = dkim.DKIM(prefix + content.data)
             assert [verifier.verify(number, dnsfunc=published) for number in (0, 1)] == [True, True]
@@ -75,7 +75,7 @@ class SigningTests(TestCase):
         signer = self.signer(key("ed"))
         contents = [BytesContent(b"From: a@example.com\r\n\r\nNumber %d\r\n" % number) for number in range(50)]
         record = make_record(header_from="example.com", login="a")
-        prefixes = yield gatherResults([Deferred.fromCoroutine(signer.sign(record, each)) for each in contents])
+        prefixes = yield gatherResults([signer.sign(record, each) for each in contents])
         for prefix, content in zip(prefixes, contents, strict=True):
             assert dkim.verify(prefix + content.data, dnsfunc=published)
 
@@ -90,7 +90,7 @@ class SigningTests(TestCase):
         stranger = make_record(header_from="other.example", client="198.51.100.7")
         for content in (message(500), message(300_000)):
             stored = BytesContent(field + content.data)
-            sent = (yield Deferred.fromCoroutine(signer.sign(stranger, stored))) + stored.data
+            sent = (yield signer.sign(stranger, stored)) + stored.data
             found = settle(verify(BytesContent(sent)), zone.answer)
             assert (found.result, [seal.domain for seal in found.seals]) == (Result.PASS, ["example.com"])
             assert found.seals[0].results == "gateway.test;\tspf=pass;\tarc=none"
@@ -103,10 +103,10 @@ class SigningTests(TestCase):
         stranger = make_record(header_from="other.example", client="198.51.100.7")
         ours = make_record(header_from="other.example", login="a")
         unchecked = message(500)
-        assert (yield Deferred.fromCoroutine(signer.sign(stranger, unchecked))) == b""
-        assert (yield Deferred.fromCoroutine(signer.sign(ours, BytesContent(field + unchecked.data)))) == b""
+        assert (yield signer.sign(stranger, unchecked)) == b""
+        assert (yield signer.sign(ours, BytesContent(field + unchecked.data))) == b""
         report = make_record(header_from="other.example", origin=Origin.REPORT)
-        assert (yield Deferred.fromCoroutine(signer.sign(report, BytesContent(field + unchecked.data)))) == b""
+        assert (yield signer.sign(report, BytesContent(field + unchecked.data))) == b""
 
     @inlineCallbacks
     def test_mail_that_is_not_ours_gets_no_signature(self) -> Any:
@@ -117,7 +117,7 @@ class SigningTests(TestCase):
             make_record(header_from="", login="a"),
             make_record(header_from="notexample.com", login="a"),
         ):
-            prefix = yield Deferred.fromCoroutine(signer.sign(record, message(100)))
+            prefix = yield signer.sign(record, message(100))
             assert prefix == b""
 
     @inlineCallbacks

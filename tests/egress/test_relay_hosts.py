@@ -11,6 +11,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
+from relaygw.core.mx import Target
 from relaygw.core.outcome import Status
 from relaygw.core.record import Route
 from relaygw.egress.failing import FIRST
@@ -238,3 +239,15 @@ class LmtpTests(TestCase):
             "socket must be a path",
         )
         assert self.transport.check(route("lmtp")) == ("either host or hosts must be given",)
+
+
+@pytest.mark.parametrize(("host", "address"), [("192.0.2.7", "192.0.2.7"), ("2001:DB8::0007", "2001:db8::7")])
+def test_one_address_needs_no_search(host: str, address: str) -> None:
+    """It is the same stop for every message."""
+    route = Route(transport="smarthost", parameters=(("host", host),))
+    transport = SmarthostTransport({}, make_services(MemoryReactor(lambda address, port: Server())))
+    assert [(stop.target, stop.domain) for stop in transport.plan(route).stops] == [(Target(host, address), "")]
+    named = Route(transport="smarthost", parameters=(("host", "relay.example.org"),))
+    two = Route(transport="smarthost", parameters=(("hosts", (host, "192.0.2.8")),))
+    by_mx = Route(transport="smarthost", parameters=(("host", "example.org"), ("mx", True)))
+    assert [transport.plan(each).stops for each in (named, two, by_mx)] == [(), (), ()]
