@@ -27,7 +27,7 @@ class Measures:
     the queue are a reason to look whether there is work. `pace`: when there is far more to do than usual, seconds from
     one piece to the next, however busy the spool is; `retry`: those from one that failed to the next."""
 
-    newest: int = 12_000
+    newest: int = 16_000
     messages: int = 8_000
     keys: int = 40_000
     loose: int = 2_000
