@@ -244,10 +244,8 @@ class LmtpTests(TestCase):
 @pytest.mark.parametrize(("host", "address"), [("192.0.2.7", "192.0.2.7"), ("2001:DB8::0007", "2001:db8::7")])
 def test_one_address_needs_no_search(host: str, address: str) -> None:
     """It is the same stop for every message."""
-    route = Route(transport="smarthost", parameters=(("host", host),))
-    transport = SmarthostTransport({}, make_services(MemoryReactor(lambda address, port: Server())))
-    assert [(stop.target, stop.domain) for stop in transport.plan(route).stops] == [(Target(host, address), "")]
-    named = Route(transport="smarthost", parameters=(("host", "relay.example.org"),))
-    two = Route(transport="smarthost", parameters=(("hosts", (host, "192.0.2.8")),))
-    by_mx = Route(transport="smarthost", parameters=(("host", "example.org"), ("mx", True)))
-    assert [transport.plan(each).stops for each in (named, two, by_mx)] == [(), (), ()]
+    transport = World().transport
+    [stop] = transport.plan(route(host=host)).stops
+    assert (stop.target, stop.domain) == (Target(host=host, address=address), "")
+    others = (route(host="relay.example.org"), route(hosts=(host, "192.0.2.8")), route(host="example.org", mx=True))
+    assert [transport.plan(each).stops for each in others] == [(), (), ()]
