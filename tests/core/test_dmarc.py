@@ -77,6 +77,9 @@ def test_case(entry: dict[str, Any]) -> None:
         **{name: getattr(found, name) for name in ("author", "organizational", "policy_domain", "tag", "reason")},
     }
     assert {name: told[name] for name in entry["expected"]} == entry["expected"]
+    names = [question.name for question in resolver.asked]
+    assert found.queries == len([name for name in names if name.startswith("_dmarc.")])
+    assert len(set(names)) == len(names), "nothing is asked twice"
 
 
 def test_every_branch_of_section_four_has_cases() -> None:
