@@ -70,3 +70,11 @@ AUTH_DONE = Reply(503, "5.5.1", "Already authenticated")
 NO_MECHANISM = Reply(504, "5.5.4", "This mechanism is not offered")
 AUTH_SYNTAX = Reply(501, "5.5.4", "Syntax: AUTH mechanism [initial-response]")
 LOGGED_IN = Reply(235, "2.7.0", "Authentication successful")
+
+FOREIGN = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE"})
+"""What browsers say."""
+
+
+def unknown(verb: str) -> Answer:
+    """A browser that was talked into speaking to us is sent away: the body it sends must not become commands."""
+    return Turn(UNKNOWN, Then.CLOSE) if verb in FOREIGN else UNKNOWN

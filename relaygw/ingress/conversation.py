@@ -12,7 +12,6 @@ import attrs
 
 from relaygw.bridge import afterwards, follow
 from relaygw.core.command import (
-    ChunkArgument,
     CommandError,
     parse_chunk,
     parse_command,
@@ -22,48 +21,27 @@ from relaygw.core.command import (
     parse_verify,
 )
 from relaygw.core.envelope import Body, Envelope, path
-from relaygw.core.events import Refused
 from relaygw.core.parameters import begin_envelope, make_recipient
 from relaygw.core.reply import Reply
 from relaygw.core.session import Session, Tls, Transaction, greeted
 from relaygw.core.verdict import Phase
 from relaygw.ingress import answers
 from relaygw.ingress.answers import Answer, Then, Turn
+from relaygw.ingress.chunk import Chunk
 from relaygw.ingress.house import Findings, House
 from relaygw.ingress.login import MAX_RESPONSE, Login
 from relaygw.ingress.mailing import REFUSING, Later, Mailing, reply_of
-from relaygw.ingress.states import TABLE, Next, State, Verb, out_of_sequence
+from relaygw.ingress.offers import offered, understood
+from relaygw.ingress.refusals import Refusals
+from relaygw.ingress.states import TABLE, VERBS, WITHOUT_ARGUMENT, Next, State, Verb, out_of_sequence
 from relaygw.ingress.subject import Subject
 from relaygw.sasl import SecureChannel
 
 MAX_LINE = 2048
 """Octets of a command line with its CRLF: 512 (RFC 5321 4.5.3.1.4) and what the extensions add to it."""
 
-FREE_ERRORS = 3
-"""Errors in a session that are answered at once."""
-
-MAX_PENALTY = 30.0
-"""Seconds: longer, and well-behaved clients would give up."""
-
-_VERBS = {verb.value: verb for verb in Verb}
-_BARE_VERBS = frozenset({Verb.RSET, Verb.DATA, Verb.QUIT, Verb.STARTTLS})
-_FOREIGN = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE"})
 _END_OF_DATA = "end of data"
 _NO_ENVELOPE = Envelope(sender=None)
-
-
-@attrs.define
-class _Chunk:
-    """A BDAT command whose octets are coming in. `left` of them are skipped where it was refused already."""
-
-    argument: ChunkArgument
-    refusal: Reply | None
-    left: int
-
-    def skip(self, data: bytes) -> bytes | None:
-        skipped = min(self.left, len(data))
-        self.left -= skipped
-        return None if self.left else data[skipped:]
 
 
 def line_limit(beginning: bytes) -> int:
@@ -72,21 +50,20 @@ def line_limit(beginning: bytes) -> int:
 
 
 class Conversation:
-    """One session's state. `session` is what filters see of it; `errors` how often it was refused for good;
-    `receiving` tells that the octets that come are data and go to `feed`."""
+    """One session's state. `session` is what filters see of it; `receiving`: the octets that come are data and go to
+    `feed`."""
 
     def __init__(self, house: House, session: Session) -> None:
         self.session = session
         self.state = State.STRANGER
         self.commands = 0
-        self.errors = 0
-        self.unknown = 0
         self.receiving = False
         self._messages = 0
         self._extensions: frozenset[str] = frozenset()
-        self._chunk: _Chunk | None = None
+        self._chunk: Chunk | None = None
         self._house = house
         self._subject = Subject()
+        self._refusals: Refusals | None = None  # most sessions have none
         self._login = Login(house, session, self._subject)
         self._mailing: Mailing | None = None
         self._connected: Findings | None = None
@@ -111,14 +88,8 @@ class Conversation:
 
     @property
     def penalty(self) -> float:
-        """For how many seconds an error is not answered: longer each time, for those that nobody knows."""
-        delay = self._house.limits.error_delay
-        late = max(0, self.errors - FREE_ERRORS)
-        return min(delay * late, MAX_PENALTY) if delay and late and self._strange else 0.0
-
-    @property
-    def _strange(self) -> bool:
-        return not (self.session.login or self.session.trusted)
+        """For how many seconds an error is not answered."""
+        return self._refusals.penalty(self.session) if self._refusals is not None else 0.0
 
     # What the connection tells.
 
@@ -135,11 +106,11 @@ class Conversation:
         self._subject.begin("")
         try:
             command = parse_command(line)
-            verb = _VERBS.get(command.verb)
+            verb = VERBS.get(command.verb)
             # What is no command may be the password of a client that does not listen to us: it stands in no log.
-            self._subject.command = command.verb if verb is not None or command.verb in _FOREIGN else "unknown"
+            self._subject.command = command.verb if verb is not None or command.verb in answers.FOREIGN else "unknown"
             if verb is None:
-                return _unknown(command.verb)
+                return answers.unknown(command.verb)
             return self._perform(verb, command.argument, more)
         except CommandError as error:
             return error.reply
@@ -178,27 +149,9 @@ class Conversation:
 
     def refused(self, reply: Reply) -> Answer:
         """Every refusal comes by here before it is sent: it is journaled, and too many of them end the session."""
-        subject = self._subject
-        self._house.journal(
-            Refused(
-                session=self.session.id,
-                queue_id=subject.queue_id,
-                command=subject.command,
-                reply=str(reply),
-                reason=subject.reason,
-                sender=subject.sender,
-                recipient=subject.recipient,
-            )
-        )
-        if reply.permanent:
-            self.errors += 1
-        if self.errors > self._house.limits.errors:
-            return answers.TOO_MANY_ERRORS
-        if reply.permanent and reply.enhanced == "5.1.1" and self._strange:
-            self.unknown += 1
-            if self.unknown > self._house.limits.unknown_recipients:
-                return answers.TOO_MANY_UNKNOWN
-        return Turn(reply, Then.CLOSE) if reply.code == 421 else reply  # RFC 5321 3.8: 421 says that we hang up
+        if self._refusals is None:
+            self._refusals = Refusals(self._house, self._subject)
+        return self._refusals.answer(reply, self.session)
 
     def failed(self) -> Answer:
         """Something of ours broke where an answer was due: temporary (contract 4), and nothing is left half done."""
@@ -230,7 +183,7 @@ class Conversation:
             return self._bdat(argument)
         if verb not in TABLE[self.state]:
             answer: Later = out_of_sequence(self.state, verb, self.session.lmtp)
-        elif argument and verb in _BARE_VERBS:
+        elif argument and verb in WITHOUT_ARGUMENT:
             answer = answers.NO_ARGUMENT
         elif verb is Verb.STARTTLS and more:
             answer = self._starttls_with_more()
@@ -283,21 +236,9 @@ class Conversation:
             return reply_of(found, self._subject)
         self._found = found if self._connected is None else self._connected.then(found)
         self._know(self._found)
-        self._extensions = self._understood()
-        return Reply(250, "", "\n".join([self._house.hostname, *(self._offers() if self.session.esmtp else ())]))
-
-    def _offers(self) -> list[str]:
-        """What works here and now, and nothing else (RFC 5321 4.1.1.1)."""
-        limits = self._house.limits
-        offers = ["PIPELINING", f"SIZE {limits.message_size}", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "DSN"]
-        offers.append(f"LIMITS MAILMAX={limits.messages} RCPTMAX={limits.recipients}")
-        if self.session.tls is not None:
-            offers.append("REQUIRETLS")  # RFC 8689 2
-        offers.append("ENHANCEDSTATUSCODES")
-        if self._house.tls is not None and self.session.tls is None:
-            offers.append("STARTTLS")
-        auth = self._login.offer(self.session.tls is not None)
-        return [*offers, auth] if auth else offers
+        self._extensions = understood(self._house, self.session)
+        offers = offered(self._house, self.session, self._login) if self.session.esmtp else ()
+        return Reply(250, "", "\n".join([self._house.hostname, *offers]))
 
     def _starttls(self, argument: str) -> Answer:
         if self.session.tls is not None:
@@ -374,11 +315,11 @@ class Conversation:
             refusal = self._mailing.chunk(chunk.size)
         else:
             refusal = out_of_sequence(self.state, Verb.BDAT)
-        self._chunk = _Chunk(chunk, refusal, chunk.size)
+        self._chunk = Chunk(chunk, refusal, chunk.size)
         self.receiving = chunk.size > 0
         return None if chunk.size else self.end_of_data()
 
-    def _chunk_ended(self, chunk: _Chunk) -> Answer:
+    def _chunk_ended(self, chunk: Chunk) -> Answer:
         """The answer to a chunk that does not complete a message."""
         if self._mailing is not None:
             self._name(self._mailing)
@@ -401,12 +342,6 @@ class Conversation:
         self._reset()
         return answers.OK
 
-    def _understood(self) -> frozenset[str]:
-        """The extensions whose parameters are understood in this session; none after HELO."""
-        if not self.session.esmtp:
-            return frozenset()
-        return self._house.extensions | ({"REQUIRETLS"} if self.session.tls is not None else set())
-
     def _name(self, mailing: Mailing) -> None:
         self._subject.queue_id = mailing.queue_id
         self._subject.sender = path(mailing.envelope.sender)
@@ -417,8 +352,8 @@ class Conversation:
             self._name(self._mailing)
             copies = self._mailing.accepted if self.session.lmtp else 1
         self._reset()
-        if isinstance(answer, Reply) and answer.positive:
-            self.errors = 0
+        if self._refusals is not None and isinstance(answer, Reply) and answer.positive:
+            self._refusals.errors = 0
         return answer if copies == 1 or isinstance(answer, Turn) else Turn(answer, times=copies)
 
     def _reset(self) -> None:
@@ -443,11 +378,6 @@ class Conversation:
 def _then(answer: Later, function: Callable[[Answer], Answer]) -> Later:
     """What `function` makes of an answer given now or later."""
     return function(answer) if isinstance(answer, Answer) else afterwards(answer, function)
-
-
-def _unknown(verb: str) -> Answer:
-    """A browser that was talked into speaking to us is sent away: the body it sends must not become commands."""
-    return Turn(answers.UNKNOWN, Then.CLOSE) if verb in _FOREIGN else answers.UNKNOWN
 
 
 _HANDLERS: Mapping[Verb, Callable[[Conversation, str], Later]] = {

@@ -42,6 +42,13 @@ class Verb(Word):
     QUIT = "QUIT"
 
 
+VERBS = {verb.value: verb for verb in Verb}
+"""By how they are said."""
+
+WITHOUT_ARGUMENT = frozenset({Verb.RSET, Verb.DATA, Verb.QUIT, Verb.STARTTLS})
+"""Those that take none."""
+
+
 class Next(enum.Enum):
     """Where a positive answer leads, when it is not to a State by name."""
 

@@ -13,10 +13,10 @@ from relaygw.config.schema import LimitsConfig
 from relaygw.core.events import Disconnected, Refused
 from relaygw.core.session import Role
 from relaygw.core.verdict import Phase, reject
-from relaygw.ingress.conversation import FREE_ERRORS, MAX_PENALTY
 from relaygw.ingress.crowd import MAX_KEYS, Crowd
 from relaygw.ingress.factory import MAX_TURNED_AWAY, TURNED_AWAY, IngressFactory
 from relaygw.ingress.protocol import LINGER
+from relaygw.ingress.refusals import FREE_ERRORS, MAX_PENALTY
 
 # Greeting
 
