@@ -107,7 +107,7 @@ def make_report(
     pieces = (
         _head(said, record, receiver, queue_id, now, boundary, by),
         _text_part(said, boundary),
-        status_part(report, record, now=now, retry_until=retry_until, hostname=by.hostname, utf8=utf8),
+        status_part(report, record, retry_until=retry_until, hostname=by.hostname, utf8=utf8),
         original,
     )
     separator = f"\r\n--{boundary}\r\n".encode()  # RFC 2046 5.1.1: its first CRLF is not the part's

@@ -35,10 +35,10 @@ def printable(text: str, limit: int = _FIELD_TEXT, *, utf8: bool = False) -> str
     return escaped[:limit].strip()
 
 
-def status_part(report: Report, record: Record, *, now: float, retry_until: float, hostname: str, utf8: bool) -> bytes:
+def status_part(report: Report, record: Record, *, retry_until: float, hostname: str, utf8: bool) -> bytes:
     """The whole part with its own header."""
     groups = [_message_fields(record, hostname, utf8)]
-    groups += [_recipient_fields(report.kind, state, now, retry_until, utf8) for state in report.recipients]
+    groups += [_recipient_fields(report.kind, state, retry_until, utf8) for state in report.recipients]
     text = "\r\n\r\n".join("\r\n".join(f"{name}: {value}" for name, value in group) for group in groups)
     if text.isascii():
         return b"Content-Type: message/delivery-status\r\n\r\n" + text.encode("ascii") + b"\r\n"
@@ -60,7 +60,7 @@ def _message_fields(record: Record, hostname: str, utf8: bool) -> list[Field]:
     return fields
 
 
-def _recipient_fields(kind: Kind, state: RecipientState, now: float, retry_until: float, utf8: bool) -> list[Field]:
+def _recipient_fields(kind: Kind, state: RecipientState, retry_until: float, utf8: bool) -> list[Field]:
     fields = []
     if state.recipient.orcpt:
         fields.append(("Original-Recipient", _original_recipient(state.recipient.orcpt, utf8)))
@@ -74,8 +74,8 @@ def _recipient_fields(kind: Kind, state: RecipientState, now: float, retry_until
         fields.append(("Remote-MTA", f"dns; {printable(last.host, utf8=utf8)}"))
     if last is not None:
         fields.append(("Diagnostic-Code", _diagnostic(last.remote, str(last.reply), utf8)))
-    if state.attempts:
-        fields.append(("Last-Attempt-Date", mail_date(now)))
+    if state.tried is not None:
+        fields.append(("Last-Attempt-Date", mail_date(state.tried)))
     if kind is Kind.DELAY:
         fields.append(("Will-Retry-Until", mail_date(retry_until)))
     return fields

@@ -163,9 +163,9 @@ def fold(
             continue
         attempts = before.attempts + 1
         if outcome.status is Status.DELIVERED:
-            after = _ended(before, Progress.DELIVERED, attempts, outcome)
+            after = _ended(before, Progress.DELIVERED, attempts, outcome, now)
         elif outcome.status is Status.FAILED:
-            after = _ended(before, Progress.REPORTED, attempts, outcome)
+            after = _ended(before, Progress.REPORTED, attempts, outcome, now)
         else:
             chosen = schedule.chosen(record, before, outcome)
             wait = waits.get(position)
@@ -197,9 +197,10 @@ def _deferred(
     attempts: int,
 ) -> RecipientState:
     """The recipient to be tried again at `until`. A deferral at or after the expiry is final."""
+    tried = now if attempts != state.attempts else state.tried
     expiry = schedule.expiry(record.arrived, record.envelope.sender is None)
     if now >= expiry:
-        return _ended(state, Progress.REPORTED, attempts, outcome)
+        return _ended(state, Progress.REPORTED, attempts, outcome, tried)
     warned, warning = state.warned, float("inf")
     if tells(record, state, Kind.DELAY):
         warning = schedule.warning(record.arrived, warned)
@@ -213,10 +214,13 @@ def _deferred(
         warned=warned,
         owed=state.owed,
         detour=state.detour,
+        tried=tried,
     )
 
 
-def _ended(state: RecipientState, progress: Progress, attempts: int, last: Outcome | None) -> RecipientState:
+def _ended(
+    state: RecipientState, progress: Progress, attempts: int, last: Outcome | None, tried: float | None
+) -> RecipientState:
     return RecipientState(
         recipient=state.recipient,
         progress=progress,
@@ -225,6 +229,7 @@ def _ended(state: RecipientState, progress: Progress, attempts: int, last: Outco
         last=last,
         warned=state.warned,
         detour=state.detour,
+        tried=tried,
     )
 
 
@@ -372,7 +377,7 @@ def _each(
 def _returned(state: RecipientState, reason: str) -> RecipientState:
     text = f"returned by the administrator: {reason}" if reason else "returned by the administrator"
     last = Outcome(recipient=state.address, status=Status.FAILED, reply=Reply(554, "5.0.0", text))
-    return _ended(state, Progress.REPORTED, state.attempts, last)
+    return _ended(state, Progress.REPORTED, state.attempts, last, state.tried)
 
 
 def _operated(before: Record, after: Record, order: Order) -> Operated:

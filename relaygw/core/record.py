@@ -36,7 +36,8 @@ class Detour:
 
 @attrs.frozen(kw_only=True)
 class RecipientState:
-    """`due` is when the next attempt may start; `last` the latest outcome; `warned` when a delay DSN was sent last.
+    """`due` is when the next attempt may start; `last` the latest outcome; `warned` when a delay DSN was sent last;
+    `tried` when the last attempt ended.
 
     `owed`: the sender is to be told where it stands, in a report with others of the message that is not made yet.
     `detour`: an operator sent it another way than the routing table would.
@@ -50,6 +51,7 @@ class RecipientState:
     warned: float | None = None
     owed: bool = False
     detour: Detour | None = None
+    tried: float | None = None
 
     @property
     def address(self) -> Address:

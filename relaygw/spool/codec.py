@@ -117,6 +117,8 @@ def _state(state: RecipientState, original: Recipient | None) -> _Fields:
         told["last"] = _outcome(state.last)
     if state.warned is not None:
         told["warned"] = state.warned
+    if state.tried is not None:
+        told["tried"] = state.tried
     if state.owed:
         told["owed"] = True
     if state.detour is not None:
@@ -224,6 +226,7 @@ def _read_state(told: Mapping[str, Any], original: Recipient | None) -> Recipien
         warned=float(told["warned"]) if "warned" in told else None,
         owed=bool(told.get("owed", False)),
         detour=_read_detour(told["detour"]) if "detour" in told else None,
+        tried=float(told["tried"]) if "tried" in told else None,
     )
 
 

@@ -37,6 +37,7 @@ def _moments(record: Record) -> Iterator[float]:
     for state in record.recipients:
         yield state.due
         yield state.warned or 0.0
+        yield state.tried or 0.0
 
 
 def _texts(record: Record) -> Iterator[str]:

@@ -39,7 +39,8 @@ def record_of(sender: str = "alice@example.org", message_id: str = "<one@example
 
 
 def state_of(outcome: Outcome | None, recipient: Recipient | None = None, attempts: int = 1) -> RecipientState:
-    return RecipientState(recipient=recipient or Recipient(address=BOB), attempts=attempts, last=outcome)
+    tried = 1e9 + 60 if attempts else None
+    return RecipientState(recipient=recipient or Recipient(address=BOB), attempts=attempts, last=outcome, tried=tried)
 
 
 def made(

@@ -50,7 +50,8 @@ def state(told: dict[str, Any]) -> RecipientState:
         relayed_dsn=False,
         final=told.get("final", False),
     )
-    return RecipientState(recipient=recipient, attempts=told.get("attempts", 1), last=last)
+    attempts = told.get("attempts", 1)
+    return RecipientState(recipient=recipient, attempts=attempts, last=last, tried=ARRIVED + 60 if attempts else None)
 
 
 def report(case: dict[str, Any]) -> bytes:

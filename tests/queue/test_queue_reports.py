@@ -4,13 +4,14 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from queue_kit import CONTENT, START, Kit, busy, make_kit, make_record, refused
+from queue_kit import CONTENT, START, Kit, busy, make_kit, make_record, refused, run
 from twisted.internet.task import Clock
 
 from relaygw.config.schema import Config, QueueConfig, ReportsConfig
+from relaygw.core.dsn_fields import mail_date
 from relaygw.core.envelope import Notify
 from relaygw.core.events import Reported, Unreported
-from relaygw.core.lifecycle import Kind
+from relaygw.core.lifecycle import Kind, Order, Verb
 from relaygw.core.record import Record
 from relaygw.queue.reports import Reports, reports_for
 from relaygw.spool.files import FileContent
@@ -181,3 +182,17 @@ def test_a_failure_is_told_also_where_the_content_is_lost(held: bool, tmp_path: 
     (report,) = sent(kit)
     assert report.envelope.recipients[0].address == record.envelope.sender
     assert kit.stored(record) is None
+
+
+def test_a_report_tells_when_the_last_attempt_was_and_not_when_it_was_made() -> None:
+    transport = ScriptedTransport(in_turn([busy, delivered]))
+    kit = make_kit(transport, reports=reports())
+    tried = kit.send("bob@example.com")
+    never = kit.send("eve@example.com", held="by hand")
+    kit.clock.advance(120.0)
+    for record in (tried, never):
+        assert run(kit.queue.operations.order(record.queue_id, Order(verb=Verb.BOUNCE))).done
+    kit.clock.advance(1.0)
+    told = [b"".join(attempt.content.chunks()) for attempt in transport.attempts[1:]]
+    dates = [[line for line in data.split(b"\r\n") if line.startswith(b"Last-Attempt-Date")] for data in told]
+    assert dates == [[f"Last-Attempt-Date: {mail_date(START)}".encode()], []]
