@@ -66,15 +66,6 @@ def test_a_chain_that_holds() -> None:
     assert isinstance(verdict.result, Findings)
 
 
-@pytest.mark.parametrize(
-    "session", [{"trusted": True}, {"login": "alice"}, {"client": "198.51.100.9"}], ids=["trusted", "login", "skipped"]
-)
-def test_mail_of_those_who_may_relay_or_are_skipped_is_not_looked_at(session: dict[str, Any]) -> None:
-    options = {"actions": {"fail": "reject"}, "skip": ["198.51.100.0/24"]}
-    assert judge(SEALED + b"x\r\n", options).action is Action.REJECT
-    assert judge(SEALED + b"x\r\n", options, **session) is PASS
-
-
 class LazyReactor(InlineReactor):
     """Its threads work when they are told to."""
 

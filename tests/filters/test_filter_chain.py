@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from relaygw.core.address import Address
 from relaygw.core.envelope import Envelope, Recipient
-from relaygw.core.events import Event, FilterBroke, Judged
+from relaygw.core.events import Connected, Event, FilterBroke, Judged
 from relaygw.core.reply import Reply
 from relaygw.core.session import Role, Session, Transaction
 from relaygw.core.verdict import PASS, Action, AuthResult, Phase, Verdict, defer, reject
@@ -24,7 +24,7 @@ from relaygw.filters.iprev import IprevFilter
 from relaygw.filters.spf import SpfFilter
 from relaygw.filters.uses import Use
 from relaygw.filters.waiting import Abandoned
-from relaygw.interfaces import IAuthenticating, IFilter
+from relaygw.interfaces import IAuthenticating, IFilter, IObserver
 from relaygw.testing.filters import SAMPLE, make_services, make_session, make_transaction, run_filter
 from relaygw.testing.threads import InlineReactor
 
@@ -127,6 +127,56 @@ def test_quarantine_and_hold_mark_the_message_and_a_later_filter_may_still_refus
     assert (refused.action, refused.filter, refused.quarantine) == (Action.DEFER, "r", "smells")
 
 
+def test_the_first_reason_to_mark_a_message_stays() -> None:
+    """Of the filters of a phase, and of the phases."""
+    for action, named in ((Action.QUARANTINE, "quarantine"), (Action.HOLD, "hold")):
+        marks = [use(name, saying(Verdict(action=action, reason=f"{name}'s"))) for name in ("one", "two")]
+        found, later = Desk(*marks).ask(), Desk(marks[1]).ask()
+        assert getattr(found, named) == "one's"
+        assert getattr(found.then(later), named) == "one's"
+        assert getattr(Desk(use("x", saying(Verdict(result=1)))).ask().then(later), named) == "two's"
+
+
+@implementer(IFilter, IObserver)
+class Observing(Answering):
+    """Is told what happens; breaks where `broken`."""
+
+    def __init__(self, broken: bool = False) -> None:
+        super().__init__(lambda *_: PASS)
+        self.events: list[Event] = []
+        self.broken = broken
+
+    def observe(self, event: Event) -> None:
+        self.events.append(event)
+        if self.broken:
+            raise ValueError("it" * 300)
+
+
+def test_filters_that_observe_are_told_what_happens_in_the_sessions_they_are_asked_about() -> None:
+    """The journal first; one that breaks is told there, and nobody else misses anything."""
+    broken, last, others = Observing(broken=True), Observing(), Observing()
+    desk = Desk(
+        use("silent", saying(PASS)),
+        use("broken", broken),
+        use("last", last),
+        use("others", others, listeners=frozenset({"elsewhere"})),
+    )
+    event = Connected(session="s1", listener="public", client="192.0.2.1")
+    desk.chain.telling("public", Role.MX)(event)
+    assert (broken.events, last.events, others.events) == ([event], [event], [])
+    error = f"ValueError: {'it' * 300}"[:500]
+    assert desk.events == [
+        event,
+        FilterBroke(session="s1", queue_id="", filter="broken", phase="connected", error=error, on_error="skip"),
+    ]
+
+
+def test_where_nobody_observes_the_journal_is_told_and_nothing_comes_between() -> None:
+    written: list[Event] = []
+    write = written.append
+    assert Chain([use("silent", saying(PASS))], Clock(), write).telling("public", Role.MX) is write
+
+
 def test_discard_decides() -> None:
     last = saying(reject("no"))
     desk = Desk(use("d", saying(Verdict(action=Action.DISCARD, reason="trap"))), use("l", last))
@@ -149,6 +199,7 @@ def test_a_refusal_without_a_reply_gets_the_one_of_its_action(
     reply = Desk(use("f", saying(Verdict(action=action)))).ask(phase).verdict.reply
     assert reply is not None
     assert (reply.code, reply.enhanced) == (code, enhanced)
+    assert reply.text == ("Refused by local policy" if action is Action.REJECT else "Try again later")
 
 
 @pytest.mark.parametrize(
@@ -186,6 +237,8 @@ def test_an_answer_that_is_no_sound_verdict_is_a_failure_of_the_filter(answer: o
     [event] = desk.events
     assert isinstance(event, FilterBroke)
     assert (event.filter, event.phase, event.on_error) == ("f", "mail", "defer")
+    if not isinstance(answer, Verdict):
+        assert event.error == f"answered {type(answer).__name__} where a Verdict is wanted"
 
 
 def test_a_header_field_of_998_octets_per_line_is_sound() -> None:
@@ -304,6 +357,8 @@ def test_findings_of_several_phases_add_up_and_the_first_decision_stays() -> Non
     assert both.results == {"a": 1, "b": 2}
     assert UNTOUCHED.then(late) is late
     assert late.then(UNTOUCHED) is late
+    marked = ChainResult(filter="", fields=(b"C: 1\r\n",))
+    assert (marked.then(late).action, marked.then(late).filter) == (Action.DEFER, "b")
 
 
 class WaitingTests(SynchronousTestCase):
