@@ -169,9 +169,10 @@ def test_removals_are_chosen_by_their_time_and_conditions(kit: Kit) -> None:
     kit.clock.advance(100)
     remove(kit, ids(second))
     assert [each.record.queue_id for each in run(trash.listing(EVERYTHING, within=99.0)).entries] == [second.queue_id]
+    assert len(run(trash.listing(EVERYTHING, within=100.0)).entries) == 2
     chosen = Selection(recipient=patterns(["example.com"]))
     assert [each.record.queue_id for each in run(trash.listing(chosen)).entries] == [first.queue_id]
-    assert [done.message for done in run(trash.purge(chosen)).answers] == ["gone for good"]
+    assert [(done.done, done.message) for done in run(trash.purge(chosen)).answers] == [(True, "gone for good")]
     assert [event.queue_id for event in kit.told(Purged)] == [first.queue_id]
     assert [done.queue_id for done in run(trash.undo(EVERYTHING)).answers] == [second.queue_id]
 

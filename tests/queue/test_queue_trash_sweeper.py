@@ -100,6 +100,16 @@ def test_it_waits_for_the_oldest_and_for_no_more_than_one_at_a_time(scene: Scene
     assert scene.spool.asked == 3
 
 
+def test_when_all_is_gone_it_waits_for_the_next_removal(scene: Scene) -> None:
+    scene.sweeper.start()
+    for _ in range(2):
+        scene.remove()
+        scene.wait(AGE)
+        scene.wait(PAUSE)
+        assert scene.calls == []
+    assert len(scene.kit.told(Purged)) == 2
+
+
 def test_one_that_was_stopped_while_it_swept_begins_no_more(scene: Scene) -> None:
     scene.spool.gate = Deferred()
     scene.remove()
