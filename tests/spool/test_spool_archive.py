@@ -145,6 +145,11 @@ def test_any_program_can_read_it(archive: Path) -> None:
         assert envelope is not None
         assert mail.read() == PREFIX + LARGE
         assert json.load(envelope)["record"]["envelope"]["sender"] == ["sender", "example.org"]
+        head, end = tar.extractfile("relaygw-archive.json"), tar.extractfile("relaygw-archive-end.json")
+        assert head is not None
+        assert end is not None
+        told = {"format": 1, "archive": "one", "hostname": "mail.example.com", "created": NOW}
+        assert (json.load(head), json.load(end)) == (told, {"messages": len(MESSAGES)})
 
 
 def test_it_comes_in_once_also_when_it_has_been_delivered_since(archive: Path, target: Target) -> None:
