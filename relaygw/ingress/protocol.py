@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.internet.protocol import connectionDone
 from twisted.mail.smtp import ESMTP
 from twisted.python.failure import Failure
@@ -31,6 +31,7 @@ from relaygw.ingress.house import House
 from relaygw.ingress.login import MAX_RESPONSE
 from relaygw.ingress.mailing import Later
 from relaygw.ingress.repairing import make_lines
+from relaygw.ingress.valve import Valve
 from relaygw.promptly import send
 
 MAX_WAITING = 64 * 1024
@@ -41,23 +42,6 @@ LINGER = 10.0
 """Seconds in which a client may take our last words before the connection is cut."""
 
 _FAULTS = {Fault.BARE: answers.BARE, Fault.LONG: answers.LONG}
-
-
-@implementer(IPushProducer)
-class _Valve:
-    """Hears from the transport whether the client takes what we write."""
-
-    def __init__(self, turned: Callable[[bool], None]) -> None:
-        self._turned = turned
-
-    def pauseProducing(self) -> None:
-        self._turned(True)
-
-    def resumeProducing(self) -> None:
-        self._turned(False)
-
-    def stopProducing(self) -> None:
-        """The connection is lost; connectionLost follows."""
 
 
 @implementer(IHandshakeListener)
@@ -293,7 +277,7 @@ class RelayESMTP(ESMTP):
         """From now on the transport tells when it holds too much that the client does not take."""
         if not self._watched:
             self._watched = True
-            self._transport.registerProducer(_Valve(self._client_turned), True)
+            self._transport.registerProducer(Valve(self._client_turned), True)
 
     def _take_replies(self) -> bytes:
         data = self._replies[0] if len(self._replies) == 1 else b"".join(self._replies)
