@@ -47,6 +47,8 @@ class Reception:
     def _store(self, content: bytes) -> None:
         self._size += len(content)
         if self.refusal is not None:
+            if self._size > self._limit and self.refusal is not LOCAL_FAILURE:
+                self.refusal = TOO_BIG  # in whatever pieces it comes
             return
         if self._size > self._limit:
             self._give_up(TOO_BIG)

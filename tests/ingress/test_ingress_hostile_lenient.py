@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ingress_rig import Client, Rig, in_pieces, reply_codes
 
@@ -24,7 +24,8 @@ WORDS = [
     b"\n.\n", b"\r\n.\n", b"\n.\r\n", b"\0", b"x" * 3000, b"NOOP\n", b"BDAT 3\r\n", b"BDAT 2 LAST\r\nxx",
 ]  # fmt: skip
 STREAM = st.lists(st.sampled_from(WORDS), max_size=30).map(b"".join)
-SESSION = STREAM.map(b"HELO x\nMAIL FROM:<a@client.test>\nRCPT TO:<user@here.test>\nDATA\n".__add__)
+BEGINNING = b"HELO x\nMAIL FROM:<a@client.test>\nRCPT TO:<user@here.test>\nDATA\n"
+SESSION = STREAM.map(BEGINNING.__add__)
 SERVICES: Any = SimpleNamespace(settings=SimpleNamespace(local_domains=("here.test",), relay_domains=()))
 
 
@@ -53,6 +54,7 @@ def bodies(rig: Rig) -> list[bytes]:
 
 @pytest.mark.parametrize("line_ends", ["normalize", "repair"])
 @given(data=st.one_of(STREAM, SESSION), sizes=st.lists(st.integers(1, 40), max_size=40))
+@example(data=BEGINNING + b"\0" + b"x" * 6000 + b"\r\n.\r\n", sizes=[])  # two flaws, and one answer
 @settings(max_examples=100, deadline=None)
 def test_any_stream_in_any_pieces(line_ends: str, data: bytes, sizes: list[int]) -> None:
     rig, client = play(data, sizes, line_ends)
