@@ -4,6 +4,7 @@ A page that SQLite cannot read is the trouble of what stands on it. Once it has 
 within the transaction: what is to be set aside is noted, for a transaction of its own, and then it is asked again.
 """
 
+import abc
 import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ def is_corrupt(error: sqlite3.Error) -> bool:
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-class Contents:
+class Contents(abc.ABC):
     """The part of a store that reads contents. `doubt` is told, in any thread, of a message whose content file was read
     and is not what was stored."""
 
@@ -29,14 +30,17 @@ class Contents:
     doubt: Callable[[str, str], None]
     _connection: sqlite3.Connection
 
+    @abc.abstractmethod
     def exists(self, queue_id: str) -> bool:
-        raise NotImplementedError
+        """Whether there is such a message that can be read."""
 
+    @abc.abstractmethod
     def set_aside(self, queue_id: str, error: str) -> None:
-        raise NotImplementedError
+        """Keep a message out of every answer."""
 
+    @abc.abstractmethod
     def spoil(self, queue_id: str, error: str) -> None:
-        raise NotImplementedError
+        """Note that a message is to be set aside, in a transaction of its own."""
 
     def content(self, queue_id: str) -> Content | None:
         query = (

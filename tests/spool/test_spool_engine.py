@@ -15,13 +15,14 @@ from relaygw.core.events import Event
 from relaygw.core.record import Progress
 from relaygw.interfaces import NewMessage, Settlement, SpoolError
 from relaygw.spool.batcher import Haste
+from relaygw.spool.claiming import LOOKED_AT
 from relaygw.spool.codec import encode_record
 from relaygw.spool.engine import Engine
 from relaygw.spool.entries import change_of, make_entry
 from relaygw.spool.files import ContentFiles
 from relaygw.spool.jobs import Call, Change, Insert, Job, Remove
 from relaygw.spool.sink import Body
-from relaygw.spool.store import LOOKED_AT, Store
+from relaygw.spool.store import Store
 from relaygw.testing.spool import NOW, make_record, progressed
 
 case = SynchronousTestCase()
