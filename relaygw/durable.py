@@ -28,6 +28,15 @@ def replace(path: str, text: str) -> None:
     sync_directory(folder)
 
 
+def forget_unfinished(path: str) -> None:
+    """Remove what is left of writers of the file that were killed. Only for who knows that nobody writes it now."""
+    folder, name = os.path.split(os.path.abspath(path))
+    for each in os.listdir(folder):
+        if each.startswith(f".{name}-"):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, each))
+
+
 def _give_to_owner(descriptor: int, path: str, folder: str) -> None:
     if os.geteuid() != 0:
         return

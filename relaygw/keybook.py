@@ -174,6 +174,7 @@ def _lock_file(path: str, folder: str) -> int:
 def _write(path: str, ring: Ring) -> None:
     """Replace the book: what it held, or what it holds now, survives power loss."""
     try:
+        durable.forget_unfinished(path)
         durable.replace(path, _document(ring, os.path.dirname(path)))
     except OSError as error:
         raise BookError(f"the book of keys {path} cannot be written: {error.strerror}") from None

@@ -50,3 +50,12 @@ def test_what_root_writes_is_the_services(tmp_path: Path, there: bool) -> None:
     os.chown(path if there else tmp_path, 4321, 4321)
     durable.replace(str(path), "now")
     assert (path.stat().st_uid, path.stat().st_gid) == (4321, 4321)
+
+
+def test_what_a_killed_writer_left_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    durable.replace(str(path), "before")
+    for name in (".kept.json-a1b2", ".other.json-a1b2", "kept.json.lock"):
+        (tmp_path / name).touch()
+    durable.forget_unfinished(str(path))
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".other.json-a1b2", "kept.json", "kept.json.lock"]
