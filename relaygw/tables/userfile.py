@@ -190,4 +190,5 @@ def _give_to_owner(descriptor: int, path: str) -> None:
 
 def _replace(path: str, text: str) -> None:
     parse_users(text)
+    durable.forget_unfinished(path)
     durable.replace(path, text)
