@@ -5,9 +5,7 @@ the last one, the next is given a moment to grow as large. Items that nobody wai
 and those that need no sync do not bring one about. The thread outlives whatever its function raises.
 """
 
-import contextlib
 import enum
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -57,7 +55,8 @@ _log = Logger()
 
 class Batcher(Generic[T]):
     """`serve` gets the batches, in the order of `put` but for what is read aside; `limit` items are a full batch. While
-    nothing comes, the thread does `chores`."""
+    nothing comes, the thread does `chores`. It is woken when there is something to do for it, and not by each item:
+    every time costs whoever puts it more than the item does."""
 
     def __init__(
         self,
@@ -71,10 +70,14 @@ class Batcher(Generic[T]):
         self._chores = chores
         self._limit = limit
         self._haste = haste
-        self._waiting: queue.SimpleQueue[T | None] = queue.SimpleQueue()
-        self._later: list[T | None] = []
+        self._changed = threading.Condition(threading.Lock())
+        self._came: list[tuple[T, Haste]] = []
+        self._waited_for = 0  # of those who came
+        self._aside = 0
+        self._stopping = False
+        self._awaited: Callable[[], bool] = self._nobody  # what wakes the thread
+        self._until: float | None = None  # patience
         self._company = 0  # those of the last batch that somebody waited for
-        self._until = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -82,82 +85,95 @@ class Batcher(Generic[T]):
 
     def put(self, item: T) -> None:
         """From any thread."""
-        self._waiting.put(item)
+        haste = self._haste(item)
+        with self._changed:
+            self._came.append((item, haste))
+            if haste is Haste.NOW:
+                self._waited_for += 1
+            elif haste is Haste.ASIDE:
+                self._aside += 1
+            if self._awaited():
+                self._changed.notify()
 
     def stop(self) -> None:
         """Serve what waits, then end; returns when the thread has ended."""
-        self._waiting.put(None)
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
         self._thread.join()
 
-    def idle(self) -> bool:
-        """Whether nothing waits at this moment."""
-        return self._waiting.empty()
-
     def _run(self) -> None:
-        running = True
-        while running:
-            batch = self._gather()
-            running = None not in batch
-            items = [item for item in batch if item is not None]
-            if not items:
-                continue
+        while batch := self._gather():
             try:
-                self._serve(items)
+                self._serve(batch)
             except Exception:
                 _log.failure("a batch of the spool failed")
 
-    def _gather(self) -> list[T | None]:
-        """The next batch: all that waits, with what waited for company; or what is to be read aside, without it."""
-        while True:
-            came = self._come()
-            aside: list[T | None] = []
-            waited_for = 0
-            for item in came:
-                haste = Haste.NOW if item is None else self._haste(item)
-                if haste is Haste.ASIDE:
-                    aside.append(item)
-                    continue
-                if not self._later:
-                    self._until = time.monotonic() + PATIENCE
-                self._later.append(item)
-                waited_for += haste is Haste.NOW
-            overdue = self._later and time.monotonic() >= self._until
-            if waited_for or not came or overdue or len(self._later) >= self._limit:
-                batch, self._later = self._later + aside, []
-                return self._grown(batch, waited_for)
-            if aside:
-                return aside
+    def _gather(self) -> list[T]:
+        """The next batch: all that waits, or what is to be read aside, without the rest; nothing at the end."""
+        if self._until is None:
+            self._await_any()
+            self._until = time.monotonic() + PATIENCE
+        hurried = self._sleep(self._hurried, self._until - time.monotonic())
+        with self._changed:
+            if hurried and self._aside and not (self._waited_for or self._is_full()):
+                return self._take_aside()
+        self._sleep(self._crowded, LINGER)
+        with self._changed:
+            return self._take()
 
-    def _come(self) -> list[T | None]:
-        """What has been put since, at least one; nothing where what waits for company has waited for long enough."""
-        came: list[T | None] = []
-        with contextlib.suppress(queue.Empty):
-            came.append(self._first())
-            while len(came) < self._limit:
-                came.append(self._waiting.get_nowait())
-        return came
-
-    def _first(self) -> T | None:
-        """What is put next; raises Empty where it does not come in time for those who wait for company."""
-        if self._later:
-            return self._waiting.get(timeout=max(0.0, self._until - time.monotonic()))
+    def _await_any(self) -> None:
+        """Until something came; with chores meanwhile."""
         quiet = QUIET
         while self._chores is not None and (overdue := self._chores.overdue()) is not None:
-            if not overdue:
-                with contextlib.suppress(queue.Empty):
-                    return self._waiting.get(timeout=quiet)
+            if not overdue and self._sleep(self._anybody, quiet):
+                return
             self._chores.piece()
             quiet = PAUSE
-        return self._waiting.get()
+        self._sleep(self._anybody)
 
-    def _grown(self, batch: list[T | None], waited_for: int) -> list[T | None]:
-        """The batch with those who come in the moment it is given, where it is one of a crowd's."""
-        if waited_for < self._company:
-            until = time.monotonic() + LINGER
-            with contextlib.suppress(queue.Empty):
-                while waited_for < self._company and len(batch) < self._limit and None not in batch[-1:]:
-                    item = self._waiting.get(timeout=max(0.0, until - time.monotonic()))
-                    batch.append(item)
-                    waited_for += item is None or self._haste(item) is Haste.NOW
-        self._company = waited_for if waited_for >= COMPANY else 0
-        return batch
+    def _sleep(self, awaited: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Until it is so; whether it was, in that time."""
+        with self._changed:
+            self._awaited = awaited
+            come = self._changed.wait_for(awaited, seconds)
+            self._awaited = self._nobody
+            return come
+
+    # What the thread may wait for, each also as soon as nothing else can come.
+
+    def _nobody(self) -> bool:
+        return False
+
+    def _anybody(self) -> bool:
+        return bool(self._came) or self._stopping
+
+    def _hurried(self) -> bool:
+        return bool(self._waited_for or self._aside) or self._is_full()
+
+    def _crowded(self) -> bool:
+        return self._waited_for >= self._company or self._is_full()
+
+    def _is_full(self) -> bool:
+        return len(self._came) >= self._limit or self._stopping
+
+    # What the thread takes of those who came.
+
+    def _take(self) -> list[T]:
+        self._company = self._waited_for if self._waited_for >= COMPANY else 0
+        taken = self._came[: self._limit]
+        self._leave(self._came[self._limit :])
+        self._until = None
+        return [item for item, _ in taken]
+
+    def _take_aside(self) -> list[T]:
+        taken = [item for item, haste in self._came if haste is Haste.ASIDE]
+        self._leave([each for each in self._came if each[1] is not Haste.ASIDE])
+        if not self._came:
+            self._until = None
+        return taken
+
+    def _leave(self, rest: list[tuple[T, Haste]]) -> None:
+        self._came = rest
+        self._waited_for = sum(haste is Haste.NOW for _, haste in rest)
+        self._aside = sum(haste is Haste.ASIDE for _, haste in rest)

@@ -60,9 +60,6 @@ class Steps:
         while self.waiting:
             self.step(self.limit)
 
-    def idle(self) -> bool:
-        return not self.waiting
-
 
 class Reactor(Clock):
     """A clock, and what the threads said and nobody has heard yet."""

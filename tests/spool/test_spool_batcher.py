@@ -73,6 +73,16 @@ def test_what_nobody_waits_for_waits_no_longer_than_its_patience() -> None:
     bench.batcher.stop()
 
 
+def test_those_whom_nobody_waits_for_gather_while_they_have_patience() -> None:
+    bench = Bench()
+    bench.batcher.start()
+    for item in ("l1", "l2", "l3"):
+        bench.put(item)
+    assert bench.came.wait(10)
+    bench.batcher.stop()
+    assert bench.batches == [["l1", "l2", "l3"]]
+
+
 @pytest.mark.parametrize(("number", "first"), [(3, 3), (4, 3)])
 def test_a_full_batch_waits_for_nobody(number: int, first: int) -> None:
     bench = Bench(limit=3)
