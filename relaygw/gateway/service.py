@@ -48,6 +48,7 @@ from relaygw.gateway.welcome import tell_reread, welcome
 from relaygw.ingress.pressure import Pressure
 from relaygw.interfaces import IResolver, SpoolError
 from relaygw.journal.journal import Journal
+from relaygw.promptly import PromptEndpoint
 from relaygw.queue.traffic import traffic_of
 from relaygw.spool.sqlite import SqliteSpool
 from relaygw.tasks import Tasks, describe
@@ -104,7 +105,9 @@ class Gateway(MultiService):
         self.doors = [self._door(name) for name in (each.name for each in config.listeners)]
         self._listening = MultiService()
         for door in self.doors:
-            self._listening.addService(strports.service(_patient(door.listener.endpoint), door, reactor))
+            service = strports.service(_patient(door.listener.endpoint), door, reactor)
+            service.endpoint = PromptEndpoint(service.endpoint)
+            self._listening.addService(service)
 
     def _door(self, name: str) -> Door:
         door = Door(next(each for each in self.config.listeners if each.name == name))

@@ -32,7 +32,7 @@ from relaygw.ingress.login import MAX_RESPONSE
 from relaygw.ingress.mailing import Later
 from relaygw.ingress.repairing import make_lines
 from relaygw.ingress.valve import Valve
-from relaygw.promptly import send
+from relaygw.promptly import part, send
 
 MAX_WAITING = 64 * 1024
 """Octets of unread input above which reading stops while an answer is being found."""
@@ -301,25 +301,26 @@ class RelayESMTP(ESMTP):
             return
         self._closing = True
         self._cause = cause
-        if self._replies:
-            # Not promptly: whoever reads these words and comes again at once must not find this session still counted.
-            self._transport.write(self._take_replies())
+        words = self._take_replies()
         if self._watched:
             self._transport.unregisterProducer()
-        self._part(quit=cause == "quit" and not self._lines.left)
-        if not self._gone:
+        at_once = self._part(words, quit=cause == "quit" and not self._lines.left)
+        if not (at_once or self._gone):
             self._arm(self._house.clock.seconds() + LINGER)
 
-    def _part(self, *, quit: bool) -> None:  # noqa: A002
-        """A socket closed while octets wait in it resets the connection, and our last words are lost with it: so we
-        end our direction only, and read what comes until the client has ended its own. TLS does that by itself."""
+    def _part(self, words: bytes, *, quit: bool) -> bool:  # noqa: A002
+        """Last words and the end; whether it comes at once. A socket closed while octets wait in it resets the
+        connection, and our last words are lost with it: so we end our direction only, and read what comes until the
+        client has ended its own. TLS does that by itself."""
         if quit or self.conversation.session.tls is not None or self._shaking_hands:
-            self._transport.loseConnection()
-            return
+            return part(self._transport, words)
+        if words:
+            self._transport.write(words)
         self._transport.loseWriteConnection()
         if not self._reading:
             self._reading = True
             self._transport.resumeProducing()
+        return False
 
     # Back-pressure.
 

@@ -20,6 +20,7 @@ from twisted.trial.unittest import TestCase
 from relaygw.bridge import deferred
 from relaygw.core.events import Disconnected, LoggedIn, Secured
 from relaygw.core.session import Role
+from relaygw.promptly import prompt
 from relaygw.tls import ServerTls
 
 
@@ -52,7 +53,7 @@ class Sockets(TestCase):
         running: Any = reactor
         rig = Rig(tls=self.tls, implicit=implicit, clock=running, **options)
         factory: Any = self.tls.wrap(rig.factory, running) if implicit else rig.factory
-        port = running.listenTCP(0, factory, interface="127.0.0.1")
+        port = prompt(running.listenTCP(0, factory, interface="127.0.0.1"))
         self.addCleanup(lambda: rig.factory.drain(1.0))
         self.addCleanup(port.stopListening)
         return rig, int(port.getHost().port)
