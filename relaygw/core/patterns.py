@@ -1,5 +1,6 @@
 """Patterns for addresses, as they stand in a match: an address, a domain, ".domain" (any depth below), "local",
-"relay" (the configured domains) and, for a sender, "<>". Anything else is one PatternError. Case never matters.
+"relay" (the configured domains) and, for a sender, "<>". A domain may be written "@domain", as tables of other servers
+have it. Anything else is one PatternError. Case never matters.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -95,8 +96,12 @@ def compile_patterns(texts: Iterable[str], groups: dict[str, Collection[str]]) -
             raise PatternError(f"{text!r} is not a pattern: a domain is {domain!r}, and all below it {'.' + domain!r}")
         if text == "<>":
             null = True
+        elif text.startswith("<"):  # as journals of other servers have addresses
+            raise PatternError(f"{text!r} is not a pattern: it is written without angle brackets")
         elif text in groups:
             domains.update({_domain(domain, domain): text for domain in groups[text]})
+        elif text.startswith("@"):
+            domains[_domain(text[1:], text)] = text
         elif "@" in text:
             addresses[_key(_address(text))] = text
         elif text.startswith("."):

@@ -45,6 +45,8 @@ def chosen(match: MatchConfig, recipient: str = "bob@example.com", record: Recor
         ("example.com", "bob@example.com", True),
         ("EXAMPLE.com", "bob@Example.COM", True),
         ("example.com", "bob@sub.example.com", False),
+        ("@Example.com", "bob@example.com", True),
+        ("@example.com", "bob@sub.example.com", False),
         (".example.com", "bob@sub.example.com", True),
         (".example.com", "bob@a.b.example.com", True),
         (".example.com", "bob@example.com", False),
@@ -236,7 +238,8 @@ class TestProblems:
         assert problems(routes) == ("route 2 (default) has the same name as route 1 (default)",)
 
     @pytest.mark.parametrize(
-        "pattern", ["", "@example.com", "*.example.com", "*@example.com", "*", "exa mple.com", ".", "a@b@c", "bob@"]
+        "pattern",
+        ["", "@", "@.example.com", "*.example.com", "*@example.com", "*", "exa mple.com", ".", "a@b@c", "bob@"],
     )
     def test_wrong_patterns_are_named_with_their_route(self, pattern: str) -> None:
         (problem,) = problems((RouteConfig(transport="a", match=MatchConfig(recipient=(pattern,))), DEFAULT))

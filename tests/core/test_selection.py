@@ -38,8 +38,11 @@ RECORD = attrs.evolve(
         (Selection(ids=frozenset({"q1", "q2"})), True),
         (Selection(ids=frozenset({"q2"})), False),
         (Selection(sender=patterns(["example.org"])), True),
+        (Selection(sender=patterns(["@example.org"])), True),
         (Selection(sender=patterns(["<>"])), False),
         (Selection(recipient=patterns(["bob@example.com"])), True),
+        (Selection(recipient=patterns(["@example.com"])), True),
+        (Selection(recipient=patterns(["@example.org"])), False),
         (Selection(recipient=patterns(["eve@example.net"])), False),  # eve has it already
         (Selection(held=True), True),
         (Selection(held=False), False),
@@ -74,3 +77,8 @@ def test_no_pattern_is_no_condition_and_a_wrong_one_is_an_error() -> None:
     assert patterns([]) is None
     with pytest.raises(PatternError):
         patterns(["*"])
+
+
+def test_an_address_copied_with_its_angle_brackets_is_told_so() -> None:
+    with pytest.raises(PatternError, match="without angle brackets"):
+        patterns(["<bob@example.com>"])
