@@ -10,7 +10,7 @@ import re
 import attrs
 
 from relaygw.core.address import AddressError, normalize_domain
-from relaygw.core.headers import named_fields
+from relaygw.core.headers import named_fields, value_of
 
 MAX_OCTETS = 20_000
 """Octets of From fields that are read, of all together: it is done while others wait."""
@@ -38,7 +38,7 @@ class Authors:
 
 def read_authors(head: bytes) -> Authors:
     """The authors a header section names."""
-    found = [field.value for field in named_fields(head).get(b"from", ())]
+    found = list(map(value_of, named_fields(head).get(b"from", ())))
     if not found:
         return Authors(flaw="there is no From field")
     if len(found) > MAX_FIELDS or sum(map(len, found)) > MAX_OCTETS:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from relaygw.core.address import AddressError, normalize_domain
-from relaygw.core.headers import Field, fields
+from relaygw.core.headers import named_fields, raw_fields, value_of
 from relaygw.core.verdict import AuthResult
 
 FIELD_NAME = b"authentication-results"
@@ -65,32 +65,36 @@ def _tame(text: str) -> str:
     return safe.encode("utf-8", "replace")[:_MAX_VALUE].decode("utf-8", "ignore")
 
 
-def claimed(head: bytes, authserv_ids: Iterable[str]) -> list[Field]:
-    """The Authentication-Results fields of a header section that carry one of our ids, or none that can be read.
+def claimed(head: bytes, authserv_ids: Iterable[str]) -> list[bytes]:
+    """The whole Authentication-Results fields of a header section that carry one of our ids, or none that can be read.
 
     They came from outside, so they are forged; where such fields may be removed, these are the ones (RFC 8601 5).
     """
     ours = {_comparable(name) for name in authserv_ids} | {""}
+    known: dict[bytes, bool] = {}
     found, odd = [], 0
-    for field in fields(head):
-        if field.name.lower() == FIELD_NAME:
-            plain = _PLAIN.match(value := field.value)
-            odd += plain is None
-            if plain is not None:
-                readings = [plain[1].decode("ascii")]
-            else:
-                readings = _readings(value) if odd <= _MAX_ODD else [""]
-            if not ours.isdisjoint(map(_comparable, readings)):
-                found.append(field)
+    for field in named_fields(head).get(FIELD_NAME, ()):
+        plain = _STRAIGHT.match(field) or (_PLAIN.match(value_of(field)) if odd <= _MAX_ODD else None)
+        if plain is None:
+            odd += 1
+            is_ours = odd > _MAX_ODD or not ours.isdisjoint(map(_comparable, _readings(value_of(field))))
+        elif (seen := known.get(plain[1])) is not None:  # there may be thousands of such fields
+            is_ours = seen
+        else:
+            is_ours = known[plain[1]] = _comparable(plain[1].decode("ascii")) in ours
+        if is_ours:
+            found.append(field)
     return found
 
 
 _PLAIN = re.compile(rb"([A-Za-z0-9._-]+)(?:[ \t]+[0-9]+)?[ \t]*(?:;|\Z)")
+_STRAIGHT = re.compile(rb"[^:]*+:[ \t]*+([A-Za-z0-9._-]++)(?:[ \t]++[0-9]++)?[ \t]*+(?:;|\r?\n\Z)")
+"""The same of a whole field whose id stands where the name does, as nearly all have it: nothing need be unfolded."""
 _MAX_ODD = 50
 """Fields that do not simply begin with an id, and are read with care; after so many, none that can be read is left."""
 
 
-def without_claimed(head: bytes, authserv_ids: Iterable[str]) -> tuple[bytes, list[Field]]:
+def without_claimed(head: bytes, authserv_ids: Iterable[str]) -> tuple[bytes, list[bytes]]:
     """The header section without the fields that `claimed` finds, and those; the very same octets where there are none.
 
     All others stay as they are, octet for octet (RFC 8601 5).
@@ -100,8 +104,8 @@ def without_claimed(head: bytes, authserv_ids: Iterable[str]) -> tuple[bytes, li
     forged = claimed(head, authserv_ids)
     if not forged:
         return head, []
-    gone = {field.raw for field in forged}
-    return b"".join(field.raw for field in fields(head) if field.raw not in gone), forged
+    gone = set(forged)
+    return b"".join([field for field in raw_fields(head) if field not in gone]), forged
 
 
 def _comparable(name: str) -> str:

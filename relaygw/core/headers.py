@@ -20,7 +20,12 @@ class Field:
     @property
     def value(self) -> bytes:
         """What follows the colon, unfolded, without white space around it."""
-        return unfold(self.raw[self.raw.find(b":") + 1 :])
+        return value_of(self.raw)
+
+
+def value_of(raw: bytes) -> bytes:
+    """What follows the colon of a whole field, unfolded, without white space around it."""
+    return unfold(raw[raw.find(b":") + 1 :])
 
 
 def unfold(value: bytes) -> bytes:
@@ -28,27 +33,42 @@ def unfold(value: bytes) -> bytes:
     return value.replace(b"\r\n", b"").replace(b"\n", b"").strip(b" \t")
 
 
-_FIELD = re.compile(rb"[^\n]*\n(?:[ \t][^\n]*\n)*")
+_FIELD = re.compile(rb"((?:([^: \t\n]*+)[ \t]*+:)?[^\n]*+\n(?:[ \t][^\n]*+\n)*+)")
+"""A whole field, and in it its name. White space before the colon is obsolete, and allowed (RFC 5322 4.5)."""
+
+
+def _split(head: bytes) -> list[tuple[bytes, bytes]]:
+    """Each field whole, with its name, in order; the name of a line that is no field and no fold is b""."""
+    return _FIELD.findall(head if head.endswith(b"\n") or not head else head + b"\n")
 
 
 def fields(head: bytes) -> Iterator[Field]:
     """The fields of a header section in order. A line that is no field and no fold becomes a Field named b""."""
-    for raw in _FIELD.findall(head if head.endswith(b"\n") or not head else head + b"\n"):
-        name, colon, _ = raw.partition(b":")
-        name = name.rstrip(b" \t")
-        yield Field(name if colon and b" " not in name and b"\n" not in name else b"", raw)
+    for raw, name in _split(head):
+        yield Field(name, raw)
+
+
+def raw_fields(head: bytes) -> list[bytes]:
+    """The same as octets alone, which is much cheaper."""
+    return [raw for raw, _ in _split(head)]
 
 
 @lru_cache(maxsize=4)
-def named_fields(head: bytes) -> Mapping[bytes, Sequence[Field]]:
-    """The fields by their names in lower case, each name's from the top; what is no field is left out.
+def named_fields(head: bytes) -> Mapping[bytes, Sequence[bytes]]:
+    """Whole fields by their names in lower case, each name's from the top; what is no field is left out.
 
     Remembered for a few header sections, as everybody who judges a message looks at its own, one after the other.
+    Octets and no Field: of ten thousand fields nobody looks at more than a few.
     """
-    named: dict[bytes, list[Field]] = {}
-    for field in fields(head):
-        if field.name:
-            named.setdefault(field.name.lower(), []).append(field)
+    named: dict[bytes, list[bytes]] = {}
+    for raw, name in _split(head):
+        if name:
+            name = name.lower()
+            same = named.get(name)
+            if same is None:
+                named[name] = [raw]
+            else:
+                same.append(raw)
     return named
 
 

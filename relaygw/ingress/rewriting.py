@@ -15,6 +15,7 @@ from relaygw.core.content import Content
 from relaygw.core.envelope import Envelope, path
 from relaygw.core.events import ForgeryRemoved, Rewritten
 from relaygw.core.facts import read_facts
+from relaygw.core.headers import value_of
 from relaygw.core.session import Transaction
 from relaygw.ingress.house import House
 from relaygw.interfaces import ISink
@@ -63,7 +64,7 @@ def _without_forgeries(house: House, transaction: Transaction, head: bytes) -> b
                 session=transaction.session.id,
                 queue_id=transaction.queue_id,
                 client=transaction.session.client,
-                fields=tuple(field.value.decode("utf-8", "replace") for field in forged),
+                fields=tuple(value_of(field).decode("utf-8", "replace") for field in forged),
             )
         )
     return kept

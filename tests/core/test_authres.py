@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relaygw.core.authres import authserv_id, claimed, compose, without_claimed
-from relaygw.core.headers import fields
+from relaygw.core.headers import fields, value_of
 from relaygw.core.verdict import AuthResult, field_flaw
 
 KEYWORDS = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
@@ -102,7 +102,7 @@ def test_no_value_leaves_its_place(name: str, results: list[AuthResult]) -> None
 @given(st.from_regex(r"[a-z0-9]{1,20}(?:\.[a-z0-9]{1,20}){0,3}", fullmatch=True), st.lists(RESULTS, max_size=2))
 def test_our_own_field_is_found_again(name: str, results: list[AuthResult]) -> None:
     [found] = claimed(b"Subject: x\r\n" + compose(name, results), [name])
-    assert authserv_id(found.value) == name
+    assert authserv_id(value_of(found)) == name
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_our_own_field_is_found_again(name: str, results: list[AuthResult]) -> N
 def test_a_field_that_claims_to_be_ours_is_found(field: bytes) -> None:
     head = b"From: a@b\r\n" + field + b"To: c@d\r\n"
     [found] = claimed(head, ["other.example", "mx.example.org"])
-    assert found.raw == field
+    assert found == field
 
 
 @pytest.mark.parametrize("ours", ["xn--bcher-kva.example", "b\u00fccher.example"])
@@ -198,7 +198,7 @@ def test_what_claims_to_be_ours_goes_and_nothing_else(lines: list[bytes]) -> Non
     head = b"".join(lines)
     kept, forged = without_claimed(head, ["mx.example.org"])
     ours = [line for line in lines if b"mx.example.org" in line]
-    assert [field.raw for field in forged] == ours
+    assert forged == ours
     assert kept == b"".join(line for line in lines if line not in ours)
     assert forged or kept is head
 

@@ -75,7 +75,7 @@ def sealed(sets: tuple[Set, ...]) -> bytes:
     """What the seal of the last set signs (RFC 8617 5.1.1): all sets in order, its own b= taken out."""
     parts = []
     for each in sets:
-        parts += [relaxed(each.results.raw), relaxed(each.signature.raw)]
+        parts += [relaxed(each.results), relaxed(each.signature.raw)]
         parts.append(relaxed(each.seal.raw if each is not sets[-1] else without_signature(each.seal.raw)))
     return b"".join(parts).removesuffix(b"\r\n")
 
@@ -85,7 +85,7 @@ def _digests(sets: tuple[Set, ...]) -> Iterator[bytes]:
     of fifty may fill a header section."""
     before = sha256()
     for each in sets:
-        before.update(relaxed(each.results.raw) + relaxed(each.signature.raw))
+        before.update(relaxed(each.results) + relaxed(each.signature.raw))
         own = before.copy()
         own.update(relaxed(without_signature(each.seal.raw)).removesuffix(b"\r\n"))
         yield own.digest()

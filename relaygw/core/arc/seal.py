@@ -13,11 +13,11 @@ import attrs
 from relaygw.core import authres
 from relaygw.core.arc.check import sealed
 from relaygw.core.arc.finding import Result
-from relaygw.core.arc.sets import MAX_SETS, RESULTS, BrokenChain, Set, read_sets
+from relaygw.core.arc.sets import MAX_SETS, BrokenChain, Set, read_sets
 from relaygw.core.dkim.claim import Claim, Terms
 from relaygw.core.dkim.head import Head
 from relaygw.core.dkim_signature import SIGNED_FIELDS
-from relaygw.core.headers import Field, fields
+from relaygw.core.headers import named_fields, value_of
 
 _SIGNED = (*SIGNED_FIELDS, b"dkim-signature")  # RFC 8617 4.1.2: those SHOULD be signed, seals MUST NOT
 _WIDTH = 72
@@ -52,12 +52,10 @@ _CHAIN = re.compile(r"(?:^|;)\s*arc=(none|pass|fail)\b")
 
 def own_findings(head: bytes, authserv_id: str) -> Findings | None:
     """What our own field says, the topmost that bears our id; None where there is none, or it says nothing of ARC."""
-    for field in fields(head):
-        if field.name.lower() != authres.FIELD_NAME:
+    for value in map(value_of, named_fields(head).get(authres.FIELD_NAME, ())):
+        if authres.authserv_id(value).lower() != authserv_id.lower():
             continue
-        if authres.authserv_id(field.value).lower() != authserv_id.lower():
-            continue
-        results = field.value.decode("utf-8", "replace").partition(";")[2].strip()
+        results = value.decode("utf-8", "replace").partition(";")[2].strip()
         found = _CHAIN.search(re.sub(r'"(?:[^"\\]|\\.)*"', '""', results))
         return Findings(results=results, chain=Result(found[1])) if found is not None else None
     return None
@@ -118,7 +116,7 @@ def _sealed(
     field = b"ARC-Seal:" + value.encode("ascii") + b"\r\n"
     own = Set(
         instance=instance,
-        results=Field(RESULTS, results),
+        results=results,
         signature=attrs.evolve(_BLANK, raw=signature),
         seal=attrs.evolve(_BLANK, raw=field),
         status=status,

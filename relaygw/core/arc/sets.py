@@ -8,7 +8,7 @@ import attrs
 from relaygw.core.authres import COMMENT
 from relaygw.core.dkim.claim import Claim, Reader, Terms, Unreadable
 from relaygw.core.dkim.head import Head
-from relaygw.core.headers import Field
+from relaygw.core.headers import value_of
 
 RESULTS, SIGNATURE, SEAL = b"arc-authentication-results", b"arc-message-signature", b"arc-seal"
 MAX_SETS = 50  # RFC 8617 4.2.1
@@ -28,11 +28,11 @@ class BrokenChain(Exception):
 
 @attrs.frozen(kw_only=True)
 class Set:
-    """One hop: `signature` and `seal` as claims (of a seal only its own tags count), `status` its cv=, `said` what its
-    results are, after the instance."""
+    """One hop: `results` the whole field, `signature` and `seal` as claims (of a seal only its own tags count), `status`
+    its cv=, `said` what its results are, after the instance."""
 
     instance: int
-    results: Field
+    results: bytes
     signature: Claim
     seal: Claim
     status: str
@@ -56,8 +56,8 @@ def read_sets(head: Head) -> tuple[Set, ...]:
     return sets
 
 
-def _by_instance(name: bytes, fields: Sequence[Field]) -> dict[int, Field]:
-    placed: dict[int, Field] = {}
+def _by_instance(name: bytes, fields: Sequence[bytes]) -> dict[int, bytes]:
+    placed: dict[int, bytes] = {}
     for field in fields:
         instance = _instance(name, field)
         if instance in placed:
@@ -66,9 +66,9 @@ def _by_instance(name: bytes, fields: Sequence[Field]) -> dict[int, Field]:
     return placed
 
 
-def _instance(name: bytes, field: Field) -> int:
+def _instance(name: bytes, field: bytes) -> int:
     if name == RESULTS:
-        found = _OPENING.match(field.value.decode("utf-8", "replace"))
+        found = _OPENING.match(value_of(field).decode("utf-8", "replace"))
         number = int(found[1]) if found is not None else 0
     else:
         text = _reader(name, field).get("i") or ""
@@ -78,14 +78,14 @@ def _instance(name: bytes, field: Field) -> int:
     return number
 
 
-def _reader(name: bytes, field: Field) -> Reader:
+def _reader(name: bytes, field: bytes) -> Reader:
     try:
         return Reader.of(field)
     except Unreadable as error:
         raise BrokenChain(f"{_shown(name)}: {error.reason}") from None
 
 
-def _set(instance: int, placed: Mapping[bytes, Mapping[int, Field]]) -> Set:
+def _set(instance: int, placed: Mapping[bytes, Mapping[int, bytes]]) -> Set:
     missing = [_shown(name) for name, fields in placed.items() if instance not in fields]
     if missing:
         raise BrokenChain(f"instance {instance} has no {missing[0]}")
@@ -98,13 +98,13 @@ def _set(instance: int, placed: Mapping[bytes, Mapping[int, Field]]) -> Set:
             signature=_signature(signature),
             seal=_seal(seal),
             status=status,
-            said=_OPENING.sub("", results.value.decode("utf-8", "replace"), count=1).strip(),
+            said=_OPENING.sub("", value_of(results).decode("utf-8", "replace"), count=1).strip(),
         )
     except Unreadable as error:
         raise BrokenChain(f"instance {instance}: {error.reason}") from None
 
 
-def _signature(field: Field) -> Claim:
+def _signature(field: bytes) -> Claim:
     """ARC-Message-Signature (RFC 8617 4.1.2): a DKIM signature without v=, whose i= is the instance."""
     reader = Reader.of(field)
     names = reader.names()
@@ -121,7 +121,7 @@ def _signature(field: Field) -> Claim:
         identity_domain=domain,
     )
     return Claim(
-        raw=field.raw,
+        raw=field,
         terms=terms,
         signature=reader.base64("b"),
         body_hash=reader.base64("bh"),
@@ -129,7 +129,7 @@ def _signature(field: Field) -> Claim:
     )
 
 
-def _seal(field: Field) -> Claim:
+def _seal(field: bytes) -> Claim:
     """ARC-Seal (RFC 8617 4.1.3): it signs the sets and nothing else, so it has no h=, bh= or forms."""
     reader = Reader.of(field)
     if reader.get("h") is not None:
@@ -144,7 +144,7 @@ def _seal(field: Field) -> Claim:
         names=(),
         identity_domain=domain,
     )
-    return Claim(raw=field.raw, terms=terms, signature=reader.base64("b"), body_hash=b"")
+    return Claim(raw=field, terms=terms, signature=reader.base64("b"), body_hash=b"")
 
 
 def _algorithm(reader: Reader) -> str:

@@ -20,7 +20,6 @@ from relaygw.core.dkim.claim import FIELD, Claim, Terms, Unreadable, read_claim
 from relaygw.core.dkim.finding import Finding, Findings, Result
 from relaygw.core.dkim.head import Head
 from relaygw.core.dkim.key import Key, UnusableKey, read_key
-from relaygw.core.headers import Field
 from relaygw.core.question import Answer, AnswerStatus, Inquiry, Question
 
 LEAST_RSA_BITS = 1024  # RFC 8301 3.2: verifiers MUST NOT consider shorter keys
@@ -73,7 +72,7 @@ class Check:
         self.questions: tuple[Question, ...] = tuple(dict.fromkeys([claim.terms.question for claim in claims]))
         self.bodies = BodyHashes(dict.fromkeys(map(_wanted, claims)))
 
-    def _open(self, field: Field) -> "Claim | Finding":
+    def _open(self, field: bytes) -> "Claim | Finding":
         """The claim, or the finding that needs neither key nor body."""
         try:
             claim = read_claim(field)

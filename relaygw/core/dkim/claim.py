@@ -12,7 +12,6 @@ import attrs
 
 from relaygw.core.address import AddressError, normalize_domain
 from relaygw.core.dkim.finding import Result
-from relaygw.core.headers import Field
 from relaygw.core.question import Question
 from relaygw.core.tags import TagError, compact, decode_base64, parse_tags, words
 
@@ -86,9 +85,9 @@ class Reader:
         self._tags = tags
 
     @classmethod
-    def of(cls, field: Field) -> "Reader":
+    def of(cls, field: bytes) -> "Reader":
         try:
-            return cls(parse_tags(field.raw[field.raw.index(b":") + 1 :].decode("utf-8")))
+            return cls(parse_tags(field[field.index(b":") + 1 :].decode("utf-8")))
         except UnicodeDecodeError:
             raise cls({}).unreadable("not UTF-8") from None
         except TagError as error:
@@ -183,16 +182,16 @@ def _field_names(text: str) -> tuple[bytes, ...]:
     return tuple(name.encode("ascii") for name in found)
 
 
-def read_claim(field: Field) -> Claim:
-    """The claim of a DKIM-Signature field; raises Unreadable (RFC 6376 6.1.1)."""
+def read_claim(field: bytes) -> Claim:
+    """The claim of a whole DKIM-Signature field; raises Unreadable (RFC 6376 6.1.1)."""
     reader = Reader.of(field)
-    read = _known_terms if len(field.raw) <= _OFTEN else _known_terms.__wrapped__  # long ones would fill the memory
+    read = _known_terms if len(field) <= _OFTEN else _known_terms.__wrapped__  # long ones would fill the memory
     terms = read(tuple(map(reader.get, _SAME_EVERY_TIME)))
     signed_at, expires = reader.time("t"), reader.time("x")
     if signed_at is not None and expires is not None and expires <= signed_at:
         raise reader.unreadable("it expires before it was made")
     return Claim(
-        raw=field.raw,
+        raw=field,
         terms=terms,
         signature=reader.base64("b"),
         body_hash=reader.base64("bh"),

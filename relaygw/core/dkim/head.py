@@ -23,7 +23,7 @@ class Head:
     def signed(self, names: tuple[bytes, ...], own: bytes, form: str) -> bytes:
         """What is signed: the fields of these names, each from the bottom and none twice, and the field `own`."""
         if len(names) <= _MANY and _are_plain(names):
-            chosen = [same[-1].raw for name in names if (same := self.named.get(name))]
+            chosen = [same[-1] for name in names if (same := self.named.get(name))]
         else:
             chosen = self._walk(names, own)
         bare = without_signature(own)
@@ -37,11 +37,11 @@ class Head:
         for name in names:
             same = self.named.get(name, ())
             position = left.get(name, len(same)) - 1
-            while position >= 0 and same[position].raw is own:  # RFC 6376 3.7: never the signature itself by h=
+            while position >= 0 and same[position] is own:  # RFC 6376 3.7: never the signature itself by h=
                 position -= 1
             left[name] = max(position, 0)
             if position >= 0:
-                chosen.append(same[position].raw)
+                chosen.append(same[position])
         return chosen
 
     def _canonical(self, raw: bytes) -> bytes:
