@@ -1,10 +1,9 @@
-"""Looking for fields by their names finds what reading all fields finds, whatever the header section holds, and soon."""
+"""Looking for fields by their names finds what reading all fields finds, whatever a header section holds, and soon."""
 
 import time
 from collections.abc import Callable
 
 import pytest
-
 from hypothesis import example, given
 from hypothesis import strategies as st
 

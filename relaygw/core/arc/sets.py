@@ -28,8 +28,8 @@ class BrokenChain(Exception):
 
 @attrs.frozen(kw_only=True)
 class Set:
-    """One hop: `results` the whole field, `signature` and `seal` as claims (of a seal only its own tags count), `status`
-    its cv=, `said` what its results are, after the instance."""
+    """One hop: `results` the whole field, `signature` and `seal` as claims (of a seal only its own tags count),
+    `status` its cv=, `said` what its results are, after the instance."""
 
     instance: int
     results: bytes
