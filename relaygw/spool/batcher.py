@@ -17,13 +17,12 @@ PATIENCE = 0.02
 """Seconds that items wait for company that nobody waits for: how much longer a delivery may be repeated if the power
 goes, and what makes one sync serve many."""
 
-
 COMPANY = 4
 """So many who waited for the last batch say that there is a crowd of them."""
 
-LINGER = 0.002
-"""Seconds for which a batch waits for the others of a crowd: little beside what each of them waits for anyway."""
-
+LINGER = 0.005
+"""Seconds for which a batch waits for the others of a crowd: what each of them waits for its sync anyway, where disks
+are slow; where they are fast, a crowd keeps the reactor busy meanwhile, and every batch less leaves it more time."""
 
 QUIET = 0.01
 """Seconds in which nothing came that make a moment for chores, and the pause between two of them then."""
