@@ -5,7 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from peers import need
+
+# A property is true of values, not of a moment: what an example takes on a machine that is busy with something else
+# says nothing of it, and the first one waits until all of our modules have been read. What hangs is ended by the
+# timeout of the whole test.
+settings.register_profile("relaygw", deadline=None)
+settings.load_profile("relaygw")
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def any_event(kind: type[Event]) -> st.SearchStrategy[Event]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_every_event_is_one_bounded_line_of_ascii_and_one_printable_sentence(
     kind: type[Event], data: st.DataObject
