@@ -9,12 +9,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from relaygw.core.address import AddressError, normalize_domain
+from relaygw.core.field_text import MAX_VALUE, tame
 from relaygw.core.headers import named_fields, raw_fields, value_of
 from relaygw.core.verdict import AuthResult
 
 FIELD_NAME = b"authentication-results"
-_MAX_VALUE = 320
-"""Octets of one value before quoting: an address fits, a hostile text is cut, no line gets too long."""
 _WIDTH = 78  # RFC 5322 2.1.1
 
 _SPECIAL = re.compile(r'["\\]')
@@ -48,21 +47,14 @@ def _resinfo(result: AuthResult) -> str:
 
 def _value(text: str) -> str:
     """A pvalue (RFC 8601 2.2): a token, local-part@domain as it is, or a quoted-string."""
-    if len(text) > _MAX_VALUE:
-        text = _tame(text)
+    if len(text) > MAX_VALUE:
+        text = tame(text)
     return text if _TOKEN.match(text) or _SIMPLE_ADDRESS.match(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
-    text = _tame(text)
+    text = tame(text)
     return '"' + (_SPECIAL.sub(r"\\\g<0>", text) if _SPECIAL.search(text) else text) + '"'
-
-
-def _tame(text: str) -> str:
-    if len(text) <= _MAX_VALUE and text.isascii() and text.isprintable():  # nearly always, and much cheaper
-        return text
-    safe = "".join(character if character.isprintable() else "?" for character in text[:_MAX_VALUE])
-    return safe.encode("utf-8", "replace")[:_MAX_VALUE].decode("utf-8", "ignore")
 
 
 def claimed(head: bytes, authserv_ids: Iterable[str]) -> list[bytes]:

@@ -3,14 +3,13 @@
 import re
 from functools import lru_cache
 
+from relaygw.core.field_text import MAX_VALUE, tame
 from relaygw.core.spf.result import Finding, Identity, Result
 
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
 _IN_QUOTES = re.compile(r'["\\]')
 _IN_COMMENT = re.compile(r"[()\\]")
 _ERRORS = (Result.TEMPERROR, Result.PERMERROR)
-_MAX_VALUE = 320
-"""Octets of one value before quoting: an address fits (RFC 5321 4.5.3.1), a hostile text is cut."""
 
 _SAYS = {
     Result.NONE: "domain of {sender} has no policy for {client}",
@@ -47,9 +46,9 @@ def received_spf(finding: Finding, receiver: str) -> bytes:
 
 def _value(text: str) -> str:
     """A dot-atom where the text is one, otherwise a quoted-string (RFC 5322 3.2.4)."""
-    if len(text) <= _MAX_VALUE and _DOT_ATOM.match(text):
+    if len(text) <= MAX_VALUE and _DOT_ATOM.match(text):
         return text
-    text = _tame(text)
+    text = tame(text)
     if _DOT_ATOM.match(text):
         return text
     return '"' + (_IN_QUOTES.sub(r"\\\g<0>", text) if _IN_QUOTES.search(text) else text) + '"'
@@ -57,12 +56,5 @@ def _value(text: str) -> str:
 
 def _comment(text: str) -> str:
     """The content of a comment (RFC 5322 3.2.2)."""
-    text = _tame(text)
+    text = tame(text)
     return _IN_COMMENT.sub(r"\\\g<0>", text) if _IN_COMMENT.search(text) else text
-
-
-def _tame(text: str) -> str:
-    if len(text) <= _MAX_VALUE and text.isascii() and text.isprintable():  # nearly always, and much cheaper
-        return text
-    safe = "".join(character if character.isprintable() else "?" for character in text[:_MAX_VALUE])
-    return safe.encode("utf-8", "replace")[:_MAX_VALUE].decode("utf-8", "ignore")
