@@ -8,7 +8,7 @@ from zope.interface import implementer
 from relaygw.core.address import Address
 from relaygw.core.outcome import Outcome, deferred
 from relaygw.core.record import Route
-from relaygw.egress.parameters import ParameterError, Reader
+from relaygw.egress.parameters import Reader, problems
 from relaygw.interfaces import Attempt, IOneDestination, IRouteChecker, ITransport, Options, Services
 
 
@@ -31,11 +31,7 @@ class HoldTransport:
         """Nothing is open."""
 
     def check(self, route: Route) -> tuple[str, ...]:
-        try:
-            _reason(route)
-        except ParameterError as error:
-            return error.problems
-        return ()
+        return problems(_reason, route)
 
 
 def _reason(route: Route) -> str:

@@ -13,7 +13,7 @@ from relaygw.core.record import Record, Route
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.locality import folder_of
-from relaygw.egress.parameters import ParameterError, Reader, manners, read_hop
+from relaygw.egress.parameters import Reader, manners, problems, read_hop
 from relaygw.egress.rehearsal import rehearse
 from relaygw.egress.smarthost import SmarthostTransport
 from relaygw.interfaces import (
@@ -68,11 +68,7 @@ class LmtpTransport:
     def check(self, route: Route) -> tuple[str, ...]:
         if not _is_local(route):
             return self._smarthost.check(_over_tcp(route))
-        try:
-            self._read(route)
-        except ParameterError as error:
-            return error.problems
-        return ()
+        return problems(self._read, route)
 
     def _stop(self, route: Route) -> Stop:
         """Read once: routes are few and messages many."""

@@ -17,7 +17,7 @@ from relaygw.dns import consult
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.locality import folder_of, locality, refused
-from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop
+from relaygw.egress.parameters import Reader, families, manners, problems, read_hop
 from relaygw.egress.rehearsal import rehearse
 from relaygw.egress.sites import Sites
 from relaygw.interfaces import (
@@ -89,11 +89,7 @@ class MxTransport:
         return self._courier.pool.stop()
 
     def check(self, route: Route) -> tuple[str, ...]:
-        try:
-            self._read(route)
-        except ParameterError as error:
-            return error.problems
-        return ()
+        return problems(self._read, route)
 
     def _known(self, route: Route) -> tuple[Hop, Locality]:
         """What the route's parameters mean; read once, because routes are few and messages many."""

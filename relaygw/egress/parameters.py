@@ -2,7 +2,7 @@
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TypeVar
 
@@ -24,6 +24,15 @@ class ParameterError(ValueError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = tuple(problems)
+
+
+def problems(read: Callable[[Route], object], route: Route) -> tuple[str, ...]:
+    """What is wrong with the parameters of a route, in the eyes of the function that reads them."""
+    try:
+        read(route)
+    except ParameterError as error:
+        return error.problems
+    return ()
 
 
 class Reader:

@@ -8,7 +8,7 @@ from relaygw.core.address import Address
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import Route
 from relaygw.core.reply import Reply
-from relaygw.egress.parameters import ParameterError, Reader
+from relaygw.egress.parameters import Reader, problems
 from relaygw.interfaces import Attempt, IOneDestination, IRouteChecker, ITransport, Options, Services
 
 WORDS = "mail to this address is not accepted here"
@@ -36,11 +36,7 @@ class RejectTransport:
         """Nothing is open."""
 
     def check(self, route: Route) -> tuple[str, ...]:
-        try:
-            _read(route)
-        except ParameterError as error:
-            return error.problems
-        return ()
+        return problems(_read, route)
 
 
 def _read(route: Route) -> Reply:

@@ -19,7 +19,7 @@ from relaygw.egress.credentials import read_login
 from relaygw.egress.delivery import Courier, Stop
 from relaygw.egress.hop import Hop, TlsMode
 from relaygw.egress.locality import folder_of, locality, refused
-from relaygw.egress.parameters import ParameterError, Reader, families, manners, read_hop, with_implicit_tls
+from relaygw.egress.parameters import Reader, families, manners, problems, read_hop, with_implicit_tls
 from relaygw.egress.rehearsal import credentials, rehearse
 from relaygw.egress.tls import is_address
 from relaygw.interfaces import (
@@ -104,11 +104,7 @@ class SmarthostTransport:
         return self._courier.pool.stop()
 
     def check(self, route: Route) -> tuple[str, ...]:
-        try:
-            self._read(route)
-        except ParameterError as error:
-            return error.problems
-        return ()
+        return problems(self._read, route)
 
     async def _find(self, host: str, plan: Plan) -> Found:
         if plan.by_mx:
