@@ -246,7 +246,8 @@ def _text(findings: Sequence[Finding], records: Sequence[DnsRecord]) -> str:
     lines += _records_block(
         "Publish, as zone file lines, each in place of what is there for the same purpose:", records
     )
-    signed = [_record(record) for each in findings if each.level is Level.NOTE for record in each.publish]
+    noted = dict.fromkeys(record for each in findings if each.level is Level.NOTE for record in each.publish)
+    signed = [_record(record) for record in noted]
     lines += _records_block("Only where DNSSEC signs the zone:", signed)
     errors = sum(finding.level is Level.ERROR for finding in findings)
     warnings = sum(finding.level is Level.WARNING for finding in findings)
@@ -285,9 +286,12 @@ def _number(count: int, noun: str) -> str:
 
 def _domain(text: str) -> str:
     try:
-        return normalize_domain(text.removesuffix("."))
+        domain = normalize_domain(text.removesuffix("."))
     except AddressError as error:
         raise UsageError(f"{text!r}: {error}") from None
+    if domain.startswith("["):
+        raise UsageError(f"{text!r} is an address, not a domain")
+    return domain
 
 
 def _address(text: str) -> IPAddress:

@@ -21,12 +21,15 @@ _INSIDE: tuple[Network, ...] = tuple(
 
 @functools.lru_cache(maxsize=4096)
 def parse_client(text: str) -> IPAddress | None:
-    """The address of a session's client; None on a UNIX socket. An IPv4-mapped IPv6 address is an IPv4 address."""
+    """The address of a session's client; None on a UNIX socket. An IPv4-mapped IPv6 address is an IPv4 address.
+
+    A zone (RFC 4007 11) is a matter of this host's alone, and no part of the address that others know.
+    """
     if not text:
         return None
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):
-        return address.ipv4_mapped or address
+        return address.ipv4_mapped or ipaddress.IPv6Address(int(address))
     return address
 
 

@@ -107,6 +107,18 @@ def test_people_read_what_is_wrong_and_what_to_publish(
     assert max(map(len, told.split("\nPublish")[0].splitlines())) < 260
 
 
+def test_a_record_that_several_domains_want_is_printed_once(
+    folder: Path, empty: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--config", str(folder / "relaygw.toml"), "dns", "check", "--zone", empty])
+    assert capsys.readouterr().out.count(" IN TLSA ") == 1
+
+
+def test_an_address_with_a_zone_is_the_address(run: Run, empty: str) -> None:
+    status, document, _ = run("--zone", empty, "--ip", "fe80::1%eth0")
+    assert (status, document["records"][0]["value"]) == (1, "fe80::1")
+
+
 def test_a_mapped_address_is_an_ipv4_address(run: Run, empty: str) -> None:
     _, document, _ = run("--zone", empty, "--ip", "::ffff:192.0.2.1")
     assert {"name": "mail.example.com", "type": "A", "value": "192.0.2.1"} in document["records"]
@@ -114,7 +126,7 @@ def test_a_mapped_address_is_an_ipv4_address(run: Run, empty: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--zone", "/nonexistent"], ["--ip", "nowhere"], ["--ip", ""], ["a..b"], ["--zone", __file__]],
+    [["--zone", "/nonexistent"], ["--ip", "nowhere"], ["--ip", ""], ["a..b"], ["[192.0.2.1]"], ["--zone", __file__]],
 )
 def test_wrong_usage_is_2(run: Run, arguments: list[str]) -> None:
     assert run(*arguments)[0] == 2

@@ -67,6 +67,7 @@ def test_any_word_gets_an_answer(hello: str, client: ipaddress.IPv4Address | ipa
         ("10.1.2.3", "10.1.2.0/24", True),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64", False),
         ("fd00::1", "fd00::/64", True),
+        ("fe80::1%eth0", "fe80::/64", True),
         ("127.0.0.1", "127.0.0.0/24", True),
     ],
 )
@@ -74,4 +75,5 @@ def test_blocks_of_clients(client: str, block: str, inside: bool) -> None:
     address = parse_client(client)
     assert address is not None
     assert (block_of(address), is_inside(address)) == (block, inside)
+    assert address.reverse_pointer.endswith(".arpa")
     assert parse_client("") is None
