@@ -73,7 +73,7 @@ def is_record(text: bytes) -> bool:
 def read_record(octets: bytes) -> Record:
     """What a text for which `is_record` holds says."""
     text = octets[:MAX_RECORD].decode("utf-8", "replace")
-    tags = _tags(text)
+    tags = tags_of(text)
     return Record(
         text=text,
         policy=_policy(tags, "p"),
@@ -90,8 +90,8 @@ def read_record(octets: bytes) -> Record:
     )
 
 
-def _tags(text: str) -> dict[str, str]:
-    """The tags that can be read, the first of each name."""
+def tags_of(text: str) -> dict[str, str]:
+    """The tags that can be read, the first of each name, which is in lower case."""
     tags: dict[str, str] = {}
     for spec in text.split(";"):
         name, equals, value = spec.partition("=")

@@ -2,7 +2,7 @@
 
 import attrs
 
-from relaygw.core.dmarc.record import is_record
+from relaygw.core.dmarc.record import is_record, tags_of
 from relaygw.core.dmarc.walk import Walker, WalkFailed
 from relaygw.core.dns_check.finding import Finding, Subject, failed, texts_of
 from relaygw.core.dns_check.site import Site
@@ -41,16 +41,14 @@ def check_policy(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
     record = subject.record(subject.expected)
     if len(texts) > 1:
         return (subject.error("there are several records, which count as none (RFC 9989 4.10)", record),)
-    try:
-        tags = parse_tags(texts[0].decode("utf-8", "backslashreplace"))
-    except TagError as error:
-        return (subject.error(f"the record cannot be read: {error}", record),)
+    text = texts[0].decode("utf-8", "backslashreplace")
+    tags = tags_of(text)
     subject = subject.wanting(_mended(tags, domain))
     fault = _fault(tags)
     if fault:
         return (subject.error(fault, subject.record(subject.expected)),)
     reports = yield from _reports(subject, domain, tags)
-    return _judged(subject, tags), *reports
+    return _judged(subject, tags), *_doubtful(subject, text, tags), *reports
 
 
 def dmarc_records(answer: Answer) -> list[bytes]:
@@ -79,8 +77,23 @@ def _fault(tags: dict[str, str]) -> str:
     return ""
 
 
+def _doubtful(subject: Subject, text: str, tags: dict[str, str]) -> list[Finding]:
+    """What the record can do without."""
+    record = subject.record(subject.expected)
+    findings = []
+    try:
+        parse_tags(text)
+    except TagError as error:  # RFC 9989 4.7: what cannot be read is ignored; older programs are stricter
+        findings.append(subject.warning(f"{error}: receivers pass over it, and some over the whole record", record))
+    if tags.get("psd", "").lower() == "y":
+        message = "psd=y says that others own the names below: mail of those is not aligned with this domain"
+        findings.append(subject.warning(message, record))
+    return findings
+
+
 def _mended(tags: dict[str, str], domain: str) -> str:
     """The record with all that is right in it, and a reader."""
+    tags = {name: value for name, value in tags.items() if (name, value.lower()) != ("psd", "y")}
     kept = {name: tags[name] for name, allowed in _CHOICES.items() if tags.get(name, "").lower() in allowed}
     readers = [uri.partition("!")[0] for uri in _uris(tags) if _reader(uri)]  # RFC 9989 C.4: no sizes any more
     told: dict[str, str] = {
@@ -99,8 +112,9 @@ def _uris(tags: dict[str, str]) -> list[str]:
 
 def _reader(uri: str) -> str:
     """The host of the address that a URI of rua= names, "" where it names none."""
-    local, at, host = uri.removeprefix("mailto:").partition("!")[0].rpartition("@")
-    return host.lower() if uri.startswith("mailto:") and at and local else ""
+    scheme, _, address = uri.partition(":")
+    local, at, host = address.partition("!")[0].rpartition("@")
+    return host.lower() if scheme.lower() == "mailto" and at and local else ""
 
 
 def _judged(subject: Subject, tags: dict[str, str]) -> Finding:
@@ -125,8 +139,12 @@ def _reports(subject: Subject, domain: str, tags: dict[str, str]) -> Inquiry[lis
         host = _reader(uri)
         if not host:
             findings.append(subject.error(f"rua= has {uri!r}, which is not mailto: with an address", record))
-        elif not (yield from _related(host, domain)):
-            findings += yield from _agreed(domain, host)
+        else:
+            try:
+                if not (yield from _related(host, domain)):
+                    findings += yield from _agreed(domain, host)
+            except WalkFailed as failure:
+                findings.append(attrs.evolve(subject.error(str(failure)), answered=False, found=()))
     return findings
 
 
@@ -146,7 +164,4 @@ def _agreed(domain: str, host: str) -> Inquiry[list[Finding]]:
 def _related(host: str, domain: str) -> Inquiry[bool]:
     """Whether both have one owner: the same organizational domain (RFC 9990 4)."""
     walker = Walker()
-    try:
-        return (yield from walker.organizational(host)) == (yield from walker.organizational(domain))
-    except WalkFailed:
-        return False
+    return host == domain or (yield from walker.organizational(host)) == (yield from walker.organizational(domain))

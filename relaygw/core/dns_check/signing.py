@@ -70,6 +70,8 @@ def _fault(published: dict[str, str], ours: dict[str, str]) -> str:
     """RFC 6376 3.6.1: what makes verifiers not use the record, or fail."""
     if published.get("v", "DKIM1") != "DKIM1":
         return f"v={published['v']} is no version that verifiers know"
+    if "v" in published and next(iter(published)) != "v":
+        return "v= does not stand first: verifiers do not use the record"
     if "p" not in published:
         return "the record has no key (p=)"
     if not compact(published["p"]):
