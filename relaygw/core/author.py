@@ -69,7 +69,7 @@ def _domains(value: bytes) -> tuple[list[str], str]:
         raw = [(plain[1] or plain[2]).decode("ascii")]
         flaw = ""
     else:
-        text = value.decode("utf-8", "replace")
+        text = value.decode("utf-8", "surrogateescape").translate(_AS_SHOWN)
         raw, flaw = _Mailboxes(text).read()
         # Nothing where an address belongs: then what looks like one anywhere, as some program will show it.
         raw = raw or _named(text)
@@ -79,12 +79,34 @@ def _domains(value: bytes) -> tuple[list[str], str]:
             domain = normalize_domain(name.strip("."))
         except AddressError as error:
             flaw = flaw or f"From: {name[:80]!r}: {error}"
-        else:
-            if domain.startswith("["):
-                flaw = flaw or f"From: {domain} is no domain"
-            else:
-                found.append(domain)
+            domain = _above(name)
+        if domain.startswith("["):
+            flaw = flaw or f"From: {domain} is no domain"
+        elif domain:
+            found.append(domain)
     return found, flaw
+
+
+_HIDDEN = (*range(0x09), *range(0x0E, 0x1C), 0x7F)
+_AS_SHOWN = {**{0xDC00 + octet: chr(octet) for octet in range(0x80, 0x100)}, **dict.fromkeys(_HIDDEN)}
+"""What programs make of octets that are no UTF-8: most take them for Latin-1. And control characters that are no white
+space show nowhere."""
+
+_MOST_LABELS = 8
+
+
+def _above(name: str) -> str:
+    """The nearest domain above what is no name itself, "" where there is none of two labels: `-.example.com` is shown
+    as one of example.com's, and cannot be anybody else's."""
+    if name.startswith("["):
+        return ""
+    labels = re.split("[.\u3002\uff0e\uff61]", name.strip("."))[-_MOST_LABELS:]
+    for start in range(len(labels) - 1):
+        try:
+            return normalize_domain(".".join(labels[start:]))
+        except AddressError:
+            continue
+    return ""
 
 
 _AT_DOMAIN = re.compile(r"@\s*(\[[^\[\]]*\]|(?:[^\s@<>()\",;:\[\]\\]|\s+(?=\.)|(?<=\.)\s+)+)")

@@ -43,6 +43,18 @@ from relaygw.core.author import MAX_FIELDS, MAX_OCTETS, Authors, read_authors
         ("(alice@example.com)", ["example.com"]),
         ("Alice", []),
         ("a@exa_mple..com", []),
+        # No name, but one below a name: who reads it takes it for one of its owner's.
+        ("a@-.example.com", ["example.com"]),
+        ("a@x!.example.com", ["example.com"]),
+        ("a@x..example.com", ["example.com"]),
+        ("a@\u2603.example\u3002com", ["example.com"]),
+        (f"a@{'x' * 64}.mail.example.com", ["mail.example.com"]),
+        (f"a@{'x.' * 140}example.com", ["x.x.x.x.x.x.example.com"]),
+        ("a@example.com!", []),
+        ("a@[192.0.2.1", []),
+        # What shows nowhere, and what shows as space.
+        ("a@one.test\tb@two.test", ["one.test", "two.test"]),
+        ("a@exam\x01ple.com\x7f", ["example.com"]),
         ("a@", []),
     ],
 )
@@ -67,7 +79,9 @@ def test_several_fields_are_told_and_all_read() -> None:
 
 def test_octets_that_are_no_text_hide_no_author() -> None:
     assert read_authors(b'From: "\xff\\"" <a@b.test>\r\n') == Authors(domains=("b.test",), fields=1)
-    assert read_authors(b"From: a@\xff.test\r\n").domains == ()
+    assert read_authors(b"From: a@b\xfccher.example\r\n").domains == ("xn--bcher-kva.example",)
+    assert read_authors(b'From: "\xff" <a@b\xc3\xbccher.example>\r\n').domains == ("xn--bcher-kva.example",)
+    assert read_authors(b"From: a@\x80.test\r\n").domains == ()
 
 
 @pytest.mark.parametrize("junk", ["@ ", " ", "()", "@[", ". ", "@.", "\\(", '\\"'])
