@@ -19,6 +19,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.tokenizer
 import dns.zonefile
+import yaml
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
@@ -127,7 +128,7 @@ class FixedResolver:
 def _is_mapping(text: str) -> bool:
     """No zone file reads as a YAML mapping whose values are mappings or lists, or all say that names fail."""
     try:
-        document = read_yaml(text)
+        document = read_yaml(text, yaml.BaseLoader)
     except MappingError:
         return False
     if not isinstance(document, dict):
@@ -177,9 +178,23 @@ class _Collector(dns.zonefile.RRsetsReaderTransaction):
             self.read.append((from_name(name), kind, from_rdata(rdata)))
 
 
+class _Tokens(dns.tokenizer.Tokenizer):
+    """Counts the line in which a token begins: what is wrong with it is told when the line's end has been read, too."""
+
+    _line = 1
+
+    def get(self, want_leading: bool = False, want_comment: bool = False) -> dns.tokenizer.Token:
+        if self.ungotten_token is None:
+            self._line = self.line_number - (self.ungotten_char == "\n")
+        return super().get(want_leading, want_comment)
+
+    def where(self) -> tuple[str, int]:
+        return self.filename, self._line
+
+
 def _read(text: str, filename: str) -> list[tuple[str, str, Data]]:
     collector = _Collector()
-    tokens = dns.tokenizer.Tokenizer(text, filename)
+    tokens = _Tokens(text, filename)
     try:
         dns.zonefile.Reader(tokens, dns.rdataclass.IN, collector, default_ttl=300).read()
     except (dns.exception.DNSException, ValueError, OSError) as error:

@@ -7,11 +7,14 @@
     slow.example.com: fails                   # no server answers; or {fails: [TXT, MX]} for these types
 
 Every scalar is taken as it is written: YAML's own ideas of numbers and truth would read an address as something else.
-Types we do not ask about (SOA, CAA …) only make the name exist. Anything else that is wrong is one MappingError.
+A name, or a type of it, stands once. Types we do not ask about (SOA, CAA …) only make the name exist. Anything else that
+is wrong is one MappingError.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import yaml
 
@@ -35,9 +38,10 @@ def parse_mapping(text: str) -> tuple[Records, list[str]]:
         raise MappingError("it is not a mapping of names")
     records: Records = {}
     failing: list[str] = []
-    for name, node in document.items():
-        if not isinstance(name, str):
-            raise MappingError(f"{name!r} is not a name")
+    for key, node in document.items():
+        if not isinstance(key, str):
+            raise MappingError(f"{key!r} is not a name")
+        name = _name(key)
         for kind, values in _pairs(name, node):
             if kind in ("", "fails"):
                 failing += [f"{name} {each.upper()}".strip() for each in _texts(name, values)]
@@ -48,11 +52,21 @@ def parse_mapping(text: str) -> tuple[Records, list[str]]:
     return records, failing
 
 
-def read_yaml(text: str) -> object:
+class _Loader(yaml.BaseLoader):
+    """Makes nothing but lists, dicts and strings; what stands twice is an error, as the first would be lost unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1), None) if len(set(keys)) < len(keys) else None
+        if twice is not None:
+            raise yaml.MarkedYAMLError(f"{twice[:100]!r} stands twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(text: str, loader: type[yaml.BaseLoader] = _Loader) -> object:
     """The document, every scalar a str; raises MappingError."""
     try:
-        # BaseLoader makes nothing but lists, dicts and strings.
-        return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
+        return yaml.load(text, Loader=loader)  # noqa: S506
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise MappingError(" ".join(str(error).split())[:500] or "not YAML") from None
 
@@ -117,12 +131,16 @@ def _datum(kind: str, value: object) -> Data:
     parts = words.split() if isinstance(words, str) else words
     if kind == "MX":
         preference, host = _parts(parts, 2)
+        if not (preference.isascii() and preference.isdigit() and int(preference[:9]) < 65536):
+            raise ValueError(f"{preference!r:.100} is not a preference from 0 to 65535")
         return Exchange(int(preference), _name(host))
     if kind == "TLSA":
         usage, selector, matching, data = [*parts[:3], "".join(parts[3:])]
         return Tlsa(int(usage), int(selector), int(matching), bytes.fromhex(data))
     (only,) = _parts(parts, 1)
-    return only if kind in ("A", "AAAA") else _name(only)
+    if kind in ("A", "AAAA"):
+        return str((ipaddress.IPv4Address if kind == "A" else ipaddress.IPv6Address)(only))
+    return _name(only)
 
 
 def _parts(parts: Sequence[str], wanted: int) -> Sequence[str]:

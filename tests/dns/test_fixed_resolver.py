@@ -94,6 +94,16 @@ def test_a_wrong_zone_file_is_one_named_error_with_its_place(text: str) -> None:
         FixedResolver.from_zone(text, filename="named.zone")
 
 
+@pytest.mark.parametrize(
+    "wrong", ["b.test. A nonsense", "b.test. A", 'b.test. TXT "a', "b.test. A 192.0.2.1 junk", "b.test. MX (\n  a b )"]
+)
+@pytest.mark.parametrize("before", ["", "\n", "; a comment\n", "a.test. TXT ( a\n b )\n"])
+@pytest.mark.parametrize("after", ["", "\n", "\nc.test. A 192.0.2.1\n"])
+def test_the_place_is_the_line_in_which_it_stands(wrong: str, before: str, after: str) -> None:
+    with pytest.raises(ZoneError, match=rf"named\.zone:{before.count(chr(10)) + 1}: "):
+        FixedResolver.from_zone(before + wrong + after, filename="named.zone")
+
+
 @given(st.text(alphabet=st.characters(codec="utf-8")))
 def test_any_text_is_a_zone_or_one_named_error(text: str) -> None:
     try:

@@ -77,9 +77,13 @@ def test_what_it_does_not_say_is_answered_too(name: str, kind: str, status: Answ
         ("a.test: 1", "'1' is not a mapping of types"),
         ("[a, b]", "not a mapping of names"),
         ("a.test: {A: nonsense}", "nonsense"),
-        ("a.test: {A: [1, [2, 3]]}", "does not have 1 part"),
+        ("a.test: {A: [192.0.2.1, [2, 3]]}", "does not have 1 part"),
         ("a.test: {MX: mail}", "a.test MX: 'mail' does not have 2 parts"),
-        ("a.test: {MX: ten mail}", "a.test MX"),
+        ("a.test: {MX: ten mail}", "a.test MX: 'ten' is not a preference"),
+        ("a.test: {MX: 65536 mail}", "a.test MX: '65536' is not a preference"),
+        ("a.test: {A: 192.0.2.1.2}", "a.test A: Expected 4 octets"),
+        ("a.test: {A: 192.0.2.1}\na.test: {MX: 10 mail}", "'a.test' stands twice"),
+        ("a.test: {TXT: a, TXT: b}", "'TXT' stands twice"),
         ("a.test: {TLSA: 3 1}", "a.test TLSA"),
         ("a.test: {'a b': c}", "'a b' is not a type"),
         ("a.test: {fails: [{}]}", "types that fail"),
@@ -91,6 +95,17 @@ def test_a_wrong_mapping_is_one_named_error_with_its_place(text: str, fault: str
     with pytest.raises(ZoneError, match=r"named\.yaml") as caught:
         FixedResolver.from_file(text, "named.yaml")
     assert fault in str(caught.value)
+
+
+def test_what_stands_twice_is_told_of_a_file_of_any_name() -> None:
+    with pytest.raises(ZoneError, match="stands twice"):
+        FixedResolver.from_file("a.test: {A: 192.0.2.1}\na.test: {MX: 10 mail}", "named")
+
+
+def test_one_name_written_in_two_ways_is_one_name() -> None:
+    resolver = FixedResolver.from_mapping("A.test: {A: 192.0.2.1}\na.test.: {MX: 65535 mail}\n")
+    assert resolver.answer(Question("a.test", "A")).records == ("192.0.2.1",)
+    assert resolver.answer(Question("a.test", "MX")).records == (Exchange(65535, "mail"),)
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8")))
