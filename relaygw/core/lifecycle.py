@@ -16,8 +16,9 @@ import attrs
 
 from relaygw.core.envelope import Envelope, Notify
 from relaygw.core.events import Completed, Event, Operated, Unreported
+from relaygw.core.intents import intend, prune, ripe
 from relaygw.core.outcome import Outcome, Status
-from relaygw.core.record import Detour, Origin, Progress, RecipientState, Record
+from relaygw.core.record import Detour, Intent, Origin, Progress, RecipientState, Record
 from relaygw.core.reply import Reply
 from relaygw.core.retry import Schedule, Schedules, next_due
 from relaygw.core.selection import Selection
@@ -51,12 +52,13 @@ class Verb(enum.Enum):
 class Order:
     """One verb with the operator's reason for it, which the journal (and for a bounce the sender) reads.
 
-    `only`: of the recipients those it means (a hold and a release are the message's). `keep`: what is removed goes into
-    the trash. `to` is for a reroute, None ends one; `kept` for an undo."""
+    `only`: of the recipients those it means (a hold and a release are the message's); `positions`: those of these.
+    `keep`: what is removed goes into the trash. `to` is for a reroute, None ends one; `kept` for an undo."""
 
     verb: Verb
     reason: str = ""
     only: Selection | None = None
+    positions: frozenset[int] | None = None
     keep: bool = False
     to: Detour | None = None
     kept: tuple[Trashed, ...] = ()
@@ -265,6 +267,8 @@ def _step(record: Record, states: list[RecipientState], changes: list[Change], n
         owing = {id(after) for (_, after), kind in zip(changes, telling, strict=True) if kind is not None}
         states = [_owed(each, now) if id(each) in owing else each for each in states]
     step = attrs.evolve(record, recipients=tuple(states))
+    if record.intents:
+        step = prune(step)
     events = _silences(record, changes)
     if (changes or reports) and step.finished:
         events += (Completed(queue_id=record.queue_id, session=record.session_id, seconds=now - record.arrived),)
@@ -333,7 +337,8 @@ def _silences(record: Record, changes: list[Change]) -> tuple[Event, ...]:
 
 def operate(record: Record, order: Order, *, now: float, busy: Set[int] = frozenset()) -> Step:
     """The step an operator's order makes. Recipients at the positions `busy` are being attempted: only a hold and a
-    release reach them (they are the record's), anything else waits for the outcome."""
+    release reach them (they are the record's). What ends them or sends them another way is written down as an intent,
+    and waits for the outcome."""
     match order.verb:
         case Verb.HOLD:
             step = Step(record=attrs.evolve(record, held=order.reason or "held by an operator"))
@@ -357,7 +362,41 @@ def operate(record: Record, order: Order, *, now: float, busy: Set[int] = frozen
                 record=bring_back(record, [each.record for each in order.kept]),
                 aside=Aside(taken=tuple(each.entry for each in order.kept)),
             )
+    if order.verb in _LASTING and (busy or record.intents):
+        step = attrs.evolve(step, record=intend(step.record, _intent(record, order), busy))
     return attrs.evolve(step, events=(_operated(record, step.record, order), *step.events))
+
+
+_LASTING = (Verb.REROUTE, Verb.REMOVE, Verb.BOUNCE)
+"""What is meant for recipients who are being attempted, too."""
+
+
+def ripe_order(record: Record, busy: Set[int]) -> Order | None:
+    """What is to be carried out now of that which was ordered during attempts; None for nothing."""
+    found = ripe(record, busy)
+    if found is None:
+        return None
+    return Order(
+        verb=Verb(found.verb),
+        reason=found.reason,
+        positions=frozenset(found.positions),
+        keep=found.keep,
+        to=found.to,
+    )
+
+
+def _intent(record: Record, order: Order) -> Intent:
+    """The order, for all whom it reaches."""
+    reached = tuple(at for at, state in enumerate(record.recipients) if _reaches(order, record, at, state))
+    return Intent(verb=order.verb.value, positions=reached, reason=order.reason, keep=order.keep, to=order.to)
+
+
+def _reaches(order: Order, record: Record, position: int, state: RecipientState) -> bool:
+    return (
+        state.progress is Progress.WAITING
+        and (order.positions is None or position in order.positions)
+        and (order.only is None or order.only.reaches(record, state))
+    )
 
 
 def _each(
@@ -366,9 +405,7 @@ def _each(
     states = list(record.recipients)
     changes: list[Change] = []
     for position, before in enumerate(record.recipients):
-        if position in busy or (order.only is not None and not order.only.reaches(record, before)):
-            continue
-        if before.progress is Progress.WAITING:
+        if position not in busy and _reaches(order, record, position, before):
             states[position] = change(before)
             changes.append((before, states[position]))
     return _step(record, states, changes, now)

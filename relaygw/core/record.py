@@ -58,6 +58,18 @@ class RecipientState:
         return self.recipient.address
 
 
+@attrs.frozen(kw_only=True)
+class Intent:
+    """What an operator ordered for recipients, by position, who were being attempted then: to be carried out when that
+    has ended without delivery. The words are those of an order (relaygw.core.lifecycle)."""
+
+    verb: str
+    positions: tuple[int, ...]
+    reason: str = ""
+    keep: bool = False
+    to: Detour | None = None
+
+
 class Origin(enum.Enum):
     """How a message came into the spool."""
 
@@ -74,7 +86,8 @@ class Record:
     `held` is the reason nothing is attempted, "" when free. `message_id` is the Message-ID field's value or "".
     `header_from` is the domain of the From field in lower case, or "" (DKIM signing is chosen by it).
     `size` counts all octets of the content, our fields on top included. `findings` is what filters found out about the
-    sender when it came, each as "dmarc=fail". `released`: somebody released it, and no rule holds it again.
+    sender when it came, each as "dmarc=fail". `released`: somebody released it, and no rule holds it again. `intents`
+    are in the order in which they were ordered.
     """
 
     queue_id: str
@@ -94,6 +107,7 @@ class Record:
     quarantined: bool = False
     findings: tuple[str, ...] = ()
     released: bool = False
+    intents: tuple[Intent, ...] = ()
 
     @property
     def waiting(self) -> tuple[RecipientState, ...]:

@@ -34,7 +34,7 @@ def throw_away(before: Record, after: Record, *, now: float, reason: str) -> Tra
     Whoever is not part of it counts as removed in what is kept: his message is another one.
     """
     states = tuple(map(_kept, before.recipients, after.recipients))
-    record = attrs.evolve(before, recipients=states)
+    record = attrs.evolve(before, recipients=states, intents=())
     return Trashed(record=record, removed=now, reason=reason) if record.waiting else None
 
 

@@ -140,7 +140,7 @@ class QueueHands:
         if active is None and opening is None:
             return None
         request = Request(order, Deferred())
-        if order.verb is Verb.REROUTE and request.answer is not None:
+        if order.verb is Verb.REROUTE:
             _ = request.answer.addCallback(self._rerouted, queue_id)
         if active is not None:
             if order.verb is Verb.RETRY:

@@ -273,12 +273,9 @@ class Operations:
         try:
             effect = await self._clerk.order(queue_id, request.order)
         except SpoolError as error:
-            if request.answer is None:
-                raise
             request.answer.errback(error)
         else:
-            if request.answer is not None:
-                request.answer.callback(effect)
+            request.answer.callback(effect)
 
 
 def _failed(queue_id: str, error: SpoolError) -> Done:

@@ -171,6 +171,9 @@ class QueueService(Service):
             self._actives[queue_id] = active
             if record.owing:
                 active.results.append(Result(None, NO_ROUTE, (), reports=True))
+            if active.ripe:  # we were killed during an attempt: first what was ordered then
+                self._settle(active)
+                return
             plan = self._planner.plan(record, content)
             self._launch(active, booked(plan, record, opening.until) if opening.until else plan)
             return
@@ -239,7 +242,7 @@ class QueueService(Service):
         if active.settling:
             if active.requests:
                 self._settler.hurry(active)
-        elif active.results or active.requests:
+        elif active.results or active.requests or active.ripe:
             self._tasks.spawn("settle a record", self._settler.settle(active))
 
     def _settled(self, active: Active, gone: bool) -> None:

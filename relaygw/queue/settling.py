@@ -10,13 +10,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from relaygw.core.events import Attempted, Event, TaskFailed
-from relaygw.core.lifecycle import Step, Verb, fold, operate
+from relaygw.core.lifecycle import Step, fold, operate, ripe_order
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Progress, Record
 from relaygw.core.retry import Schedules
 from relaygw.interfaces import ISpool, NewMessage, Settlement, SpoolError
 from relaygw.queue.reports import Reports
-from relaygw.queue.work import Active, Delivery, Effect, Request, Result
+from relaygw.queue.work import Active, Delivery, Effect, Result
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0
 """Seconds between two tries to store a step."""
@@ -59,8 +59,13 @@ class Settler:
         active.settling = True
         gone = False
         try:
-            while not gone and (active.results or active.requests):
-                gone = await (self._settle_results(active) if active.results else self._settle_request(active))
+            while not gone and (active.results or active.requests or active.ripe):
+                if active.results:
+                    gone = await self._settle_results(active)
+                elif active.ripe:
+                    gone = await self._settle_intent(active)
+                else:
+                    gone = await self._settle_request(active)
         except NotStored as error:
             self._abandon(active, str(error))
         active.settling = False
@@ -71,8 +76,7 @@ class Settler:
         active.results.clear()
         active.deliveries.clear()
         for request in requests:
-            if request.answer is not None:
-                request.answer.errback(SpoolError(trouble))
+            request.answer.errback(SpoolError(trouble))
 
     def hurry(self, active: Active) -> None:
         """Somebody asks for it: what could not be stored is tried again now."""
@@ -86,8 +90,6 @@ class Settler:
         alone = active.collecting is None and len(active.deliveries) == len(results) == 1
         more = not (alone and results[0].delivery is not None) and self._more(active, results, over)
         step = self._fold(active, results, more)
-        active.requests += [Request(order) for order in active.later]
-        active.later = []
         remaining = [delivery for delivery in active.deliveries if delivery not in over]
         if step is None:
             active.deliveries = remaining
@@ -134,22 +136,24 @@ class Settler:
         before = active.record
         step = operate(before, request.order, now=self._clock.seconds(), busy=busy)
         reached = _changes(before, step.record)
-        if request.order.verb in (Verb.REMOVE, Verb.BOUNCE, Verb.REROUTE) and busy:
-            active.later.append(request.order)
-        gone = False
-        if request.answer is not None or reached:
-            gone = await self._store(active, step, last=not active.deliveries and len(active.requests) == 1)
+        gone = await self._store(active, step, last=not active.deliveries and len(active.requests) == 1)
         active.requests.pop(0)
-        if request.answer is not None:
-            request.answer.callback(Effect(active.record, reached, len(busy)))
+        request.answer.callback(Effect(active.record, reached, len(busy)))
         return gone
+
+    async def _settle_intent(self, active: Active) -> bool:
+        """What was ordered during an attempt, which has ended since."""
+        order = ripe_order(active.record, active.busy)
+        assert order is not None
+        step = operate(active.record, order, now=self._clock.seconds(), busy=active.busy)
+        return await self._store(active, step, last=not active.deliveries and not active.requests)
 
     async def _store(self, active: Active, step: Step, *, last: bool) -> bool:
         """Make the step durable, whatever it takes; answers whether the claim went with it."""
         record, now = step.record, self._clock.seconds()
         done = record.finished
         active.record = record  # at once: what is in line must not start for a recipient that is being removed
-        gone = done or (last and not active.later and (self._closing or record.due > now))
+        gone = done or (last and not record.intents and (self._closing or record.due > now))
         pause = FIRST_PAUSE
         made: tuple[tuple[NewMessage, ...], tuple[Event, ...]] | None = None
         while True:

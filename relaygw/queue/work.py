@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from relaygw.core.content import Content
-from relaygw.core.lifecycle import NO_WAITS, Order, Postponed
+from relaygw.core.lifecycle import NO_WAITS, Order, Postponed, ripe_order
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Detour, Record, Route
 from relaygw.core.shaping import Destination
@@ -71,10 +71,10 @@ class Effect:
 
 @attrs.define(eq=False)
 class Request:
-    """An operator's order for a record in hand; `answer` None: it was answered before, for others of its recipients."""
+    """An operator's order for a record in hand."""
 
     order: Order
-    answer: Deferred[Effect] | None = None
+    answer: Deferred[Effect]
 
 
 @attrs.define(eq=False)
@@ -92,8 +92,7 @@ class Active:
     """A claimed record with its content, and whose it is. `record` is as settled, or being settled; what comes next
     stands in the lists.
 
-    `later` holds orders that also mean recipients who are being attempted. `trouble` says why a settlement is late.
-    `collecting` ends the wait of a report for more of its message.
+    `trouble` says why a settlement is late. `collecting` ends the wait of a report for more of its message.
     """
 
     record: Record
@@ -102,7 +101,6 @@ class Active:
     deliveries: list[Delivery] = attrs.Factory(list)
     results: list[Result] = attrs.Factory(list)
     requests: list[Request] = attrs.Factory(list)
-    later: list[Order] = attrs.Factory(list)
     settling: bool = False
     trouble: str = ""
     pause: Deferred[None] | None = None
@@ -128,6 +126,11 @@ class Active:
             if delivery.started is not None
             for position in delivery.group.positions
         }
+
+    @property
+    def ripe(self) -> bool:
+        """Whether an order waits for an attempt that has ended."""
+        return bool(self.record.intents) and ripe_order(self.record, self.busy) is not None
 
     @property
     def idle(self) -> bool:

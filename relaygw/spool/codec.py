@@ -15,7 +15,7 @@ from zlib import crc32
 from relaygw.core.address import Address
 from relaygw.core.envelope import Body, Envelope, Notify, Recipient
 from relaygw.core.outcome import Outcome, Status
-from relaygw.core.record import Detour, Origin, Progress, RecipientState, Record
+from relaygw.core.record import Detour, Intent, Origin, Progress, RecipientState, Record
 from relaygw.core.reply import Reply
 
 VERSION = 1
@@ -55,6 +55,8 @@ def encode_record(record: Record) -> str:
         told["released"] = True
     if record.findings:
         told["findings"] = record.findings
+    if record.intents:
+        told["intents"] = list(map(_intent, record.intents))
     original = record.envelope.recipients
     told["recipients"] = [
         _state(state, original[place] if place < len(original) else None)
@@ -122,7 +124,22 @@ def _state(state: RecipientState, original: Recipient | None) -> _Fields:
     if state.owed:
         told["owed"] = True
     if state.detour is not None:
-        told["detour"] = {"route": state.detour.route} if state.detour.route else {"hosts": state.detour.hosts}
+        told["detour"] = _detour(state.detour)
+    return told
+
+
+def _detour(detour: Detour) -> _Fields:
+    return {"route": detour.route} if detour.route else {"hosts": detour.hosts}
+
+
+def _intent(intent: Intent) -> _Fields:
+    told: _Fields = {"verb": intent.verb, "positions": intent.positions}
+    if intent.reason:
+        told["reason"] = intent.reason
+    if intent.keep:
+        told["keep"] = True
+    if intent.to is not None:
+        told["to"] = _detour(intent.to)
     return told
 
 
@@ -174,6 +191,7 @@ def _read_record(told: Mapping[str, Any]) -> Record:
         quarantined=bool(told.get("quarantined", False)),
         released=bool(told.get("released", False)),
         findings=tuple(map(_text, told.get("findings", ()))),
+        intents=tuple(map(_read_intent, told["intents"])) if "intents" in told else (),
         **{name: _text(told[name]) for name in _RECORD_TEXTS if name in told},
     )
 
@@ -234,6 +252,19 @@ def _read_detour(told: Mapping[str, Any]) -> Detour:
     return Detour(route=_text(told.get("route", "")), hosts=tuple(map(_text, told.get("hosts", ()))))
 
 
+def _read_intent(told: Mapping[str, Any]) -> Intent:
+    verb = _text(told["verb"])
+    if verb not in _INTENDED:
+        raise CodecError(f"the record has {verb!r:.40} where an order belongs")
+    return Intent(
+        verb=verb,
+        positions=tuple(map(int, told["positions"])),
+        reason=_text(told.get("reason", "")),
+        keep=bool(told.get("keep", False)),
+        to=_read_detour(told["to"]) if "to" in told else None,
+    )
+
+
 def _read_outcome(told: Mapping[str, Any]) -> Outcome:
     code, enhanced, text = told["reply"]
     rest: _Fields = {name: _text(told[name]) for name in _OUTCOME_TEXTS if name in told}
@@ -252,6 +283,7 @@ def _text(value: Any) -> str:
     return value
 
 
+_INTENDED = ("reroute", "remove", "bounce")
 _ORIGINS = {word.value: word for word in Origin}
 _BODIES = {word.value: word for word in Body}
 _NOTIFY = {word.value: word for word in Notify}

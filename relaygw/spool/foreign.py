@@ -44,9 +44,9 @@ def _texts(record: Record) -> Iterator[str]:
     """What goes out in a command as it is. What is quoted there may be of any kind, as clients may quote anything, and
     so may the words of people and peers."""
     yield from (record.header_from, record.envelope.ret)
-    for state in record.recipients:
-        if state.detour is not None:
-            yield from (state.detour.route, *state.detour.hosts)
+    for way in (*(state.detour for state in record.recipients), *(intent.to for intent in record.intents)):
+        if way is not None:
+            yield from (way.route, *way.hosts)
 
 
 def _addresses(record: Record) -> Iterator[Address]:

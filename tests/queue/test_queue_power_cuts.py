@@ -46,6 +46,12 @@ class WatchedSpool(MemorySpool):
         self.delivered: set[tuple[str, int]] = set()
         self.reports = 0
 
+    def is_to_end(self, queue_id: str, position: int) -> bool:
+        """Whether an operator was told that this recipient ends with the attempt that ran."""
+        record = run(self.record(queue_id))
+        intents = record.intents if record is not None else ()
+        return any(position in each.positions for each in intents if each.verb != "reroute")
+
     async def _later(self) -> None:
         if self.latency:
             await deferLater(self.clock, self.latency)
@@ -100,6 +106,7 @@ class WatchedTransport(ManualTransport):
         for position in positions(attempt):
             key = (attempt.record.queue_id, position)
             assert self._spool.ended[key] == 0, "attempted again after its end was recorded"
+            assert not self._spool.is_to_end(*key), "attempted again after its end was ordered"
             others = {(p.attempt.record.queue_id, other) for p in self.pending for other in positions(p.attempt)}
             assert key not in others, "attempted twice at once"
         assert not attempt.record.held

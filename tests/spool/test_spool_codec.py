@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relaygw.core.address import Address
 from relaygw.core.envelope import Body, Envelope, Notify, Recipient
 from relaygw.core.outcome import Outcome, Status
-from relaygw.core.record import Detour, Origin, Progress, RecipientState, Record
+from relaygw.core.record import Detour, Intent, Origin, Progress, RecipientState, Record
 from relaygw.core.reply import Reply
 from relaygw.spool.codec import DIGEST, CodecError, decode_record, encode_record
 from relaygw.testing.spool import make_record
@@ -43,6 +43,7 @@ outcomes = st.builds(
     final=st.booleans(),
     quarantines=st.booleans(),
 )
+ways = st.none() | st.builds(Detour, route=texts.filter(bool)) | st.builds(Detour, hosts=st.tuples(texts))
 states = st.builds(
     RecipientState,
     recipient=recipients,
@@ -53,7 +54,7 @@ states = st.builds(
     warned=st.none() | times,
     tried=st.none() | times,
     owed=st.booleans(),
-    detour=st.none() | st.builds(Detour, route=texts.filter(bool)) | st.builds(Detour, hosts=st.tuples(texts)),
+    detour=ways,
 )
 envelopes = st.builds(
     Envelope,
@@ -65,6 +66,14 @@ envelopes = st.builds(
     size=st.integers(0),
     ret=texts,
     envid=texts,
+)
+intents = st.builds(
+    Intent,
+    verb=st.sampled_from(["reroute", "remove", "bounce"]),
+    positions=st.lists(st.integers(0, 1000), max_size=3).map(tuple),
+    reason=texts,
+    keep=st.booleans(),
+    to=ways,
 )
 records = st.builds(
     Record,
@@ -85,6 +94,7 @@ records = st.builds(
     quarantined=st.booleans(),
     released=st.booleans(),
     findings=st.lists(st.text(max_size=20), max_size=3).map(tuple),
+    intents=st.lists(intents, max_size=3).map(tuple),
 )
 
 
@@ -98,7 +108,7 @@ def test_every_record_survives(record: Record) -> None:
 
 def test_every_field_of_the_values_is_kept() -> None:
     """A field added to a value and forgotten in the codec fails here."""
-    spoken = {Record: 17, Envelope: 8, Recipient: 5, RecipientState: 9, Outcome: 12, Reply: 3, Address: 2}
+    spoken = {Record: 18, Envelope: 8, Recipient: 5, RecipientState: 9, Intent: 5, Outcome: 12, Reply: 3, Address: 2}
     assert {kind: sum(field.init for field in attrs.fields(kind)) for kind in spoken} == spoken
 
 
