@@ -339,6 +339,10 @@ def test_keys_that_cost_too_much_are_not_used(bits: int, exponent: int, fault: s
         assert read_key(record).size == bits
 
 
+def test_a_note_in_any_encoding_spoils_no_key() -> None:
+    assert read_key(ED_RECORD + b"; n=cl\xe9").type == "ed25519"
+
+
 def test_a_record_too_long_is_not_read() -> None:
     good = ED_RECORD + b"; n="
     assert read_key(good + b"x" * (8192 - len(good))).type == "ed25519"

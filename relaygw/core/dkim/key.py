@@ -71,8 +71,8 @@ def read_key(record: bytes) -> Key:
     if len(record) > MAX_RECORD:
         raise UnusableKey("the key record is too long")
     try:
-        tags = parse_tags(record.decode("utf-8"))
-    except (TagError, UnicodeDecodeError) as error:
+        tags = parse_tags(record.decode("utf-8", "replace"))  # n= may be in any encoding
+    except TagError as error:
         raise UnusableKey(f"the key record cannot be read: {error}") from None
     if tags.get("v", "DKIM1") != "DKIM1" or ("v" in tags and next(iter(tags)) != "v"):
         raise UnusableKey("the record is not of version DKIM1")
