@@ -63,8 +63,12 @@ def _config(context: Context) -> "Config | None":
 def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]) -> "Case":
     from relaygw.cli.evaluation import Case, policies
     from relaygw.core.content import BytesContent
+    from relaygw.ingress.reception import head_flaw
 
     content = BytesContent(mail_of(read_file(options.file), notes))
+    refusal = head_flaw(content, binary=False)
+    if refusal is not None:
+        notes.append(f"the service refuses such a message, whatever is found: {refusal}")
     return Case(
         content=content,
         client=_client(options.ip, notes),
@@ -124,7 +128,8 @@ def _sender(given: str | None, head: bytes, notes: list[str]) -> "Address | None
     try:
         return parse_address(text) if text else None
     except AddressError as error:
-        raise UsageError(f"the sender {text!r}: {error}") from None
+        where = "" if given is not None else " of Return-Path (say it with --from)"
+        raise UsageError(f"the sender {text!r}{where}: {error}") from None
 
 
 def _time(text: str) -> float:

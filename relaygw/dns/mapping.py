@@ -7,8 +7,8 @@
     slow.example.com: fails                   # no server answers; or {fails: [TXT, MX]} for these types
 
 Every scalar is taken as it is written: YAML's own ideas of numbers and truth would read an address as something else.
-A name, or a type of it, stands once. Types we do not ask about (SOA, CAA …) only make the name exist. Anything else that
-is wrong is one MappingError.
+A name, or a type of it, stands once. Types we do not ask about (SOA, CAA …) only make the name exist. Anything else
+that is wrong is one MappingError.
 """
 
 import ipaddress

@@ -72,13 +72,14 @@ class Reception:
         if self.refusal is None:
             self._decoder.finish()
             ends_bare = self._decoder.bare and not self._binary
-            refusal = BARE_LINE_END if ends_bare else _head_flaw(self.sink.content(), self._binary)
+            refusal = BARE_LINE_END if ends_bare else head_flaw(self.sink.content(), self._binary)
             if refusal is not None:
                 self._give_up(refusal)
         return self.refusal
 
 
-def _head_flaw(content: Content, binary: bool) -> Reply | None:
+def head_flaw(content: Content, binary: bool) -> Reply | None:
+    """Why a message is refused for its header section, None where it is sound."""
     head = content.head
     if len(head) >= MAX_HEADER:
         return LONG_HEADER

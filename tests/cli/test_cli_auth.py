@@ -180,6 +180,8 @@ def empty(tmp_path: Path) -> str:
         (MESSAGE.replace(b"\r\n", b"\n"), "line ends were made CRLF"),
         (b"From a@example.com Mon Nov 23 06:00:00 2026\r\n" + MESSAGE, "that of a mailbox file"),
         (b"no message at all\r\n", "is it a message?"),
+        (b"X: y\r\n" * 10_001 + MESSAGE, "the service refuses such a message, whatever is found: 552"),
+        (b"X: " + b"y" * 1024 * 1024 + b"\r\n" + MESSAGE, "the service refuses such a message, whatever is found: 552"),
         (MESSAGE, "the sender is that of Return-Path: <a@example.com>"),
     ],
 )
@@ -218,6 +220,12 @@ def test_what_is_not_known_is_not_checked(run: Run, empty: str, tmp_path: Path) 
 def test_wrong_usage_is_2(run: Run, tmp_path: Path, empty: str, arguments: list[str], status: int) -> None:
     (tmp_path / "m.eml").write_bytes(MESSAGE)
     assert run(str(tmp_path / "m.eml"), "--zone", empty, *arguments)[0] == status
+
+
+def test_a_sender_that_stands_in_the_file_and_is_none_is_told_as_such(run: Run, tmp_path: Path, empty: str) -> None:
+    (tmp_path / "m.eml").write_bytes(b"Return-Path: <a b>\r\n\r\n")
+    status, document, _ = run(str(tmp_path / "m.eml"), "--zone", empty)
+    assert (status, "'a b' of Return-Path (say it with --from)" in document["error"]) == (2, True)
 
 
 def test_a_file_that_is_not_there_is_1(run: Run, empty: str) -> None:
