@@ -4,7 +4,9 @@ Needs neither the service nor a configuration; where there is one, its DNS and t
 """
 
 import argparse
+import contextlib
 import datetime
+import math
 import os
 import re
 import socket
@@ -135,10 +137,10 @@ def _sender(given: str | None, head: bytes, notes: list[str]) -> "Address | None
 def _time(text: str) -> float:
     if not text:
         return time.time()
-    try:
-        return float(text)
-    except ValueError:
-        pass
+    with contextlib.suppress(ValueError):
+        seconds = float(text)
+        if math.isfinite(seconds):
+            return seconds
     try:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:

@@ -214,6 +214,8 @@ def test_what_is_not_known_is_not_checked(run: Run, empty: str, tmp_path: Path) 
         (["--ip", "nowhere"], 2),
         (["--from", "no address"], 2),
         (["--at", "tomorrow"], 2),
+        (["--at", "inf"], 2),
+        (["--at", "nan"], 2),
         (["--zone", "/nonexistent"], 2),
     ],
 )
