@@ -11,7 +11,7 @@ from relaygw.core.aliasing import Expansion
 from relaygw.core.bans import Ban
 from relaygw.core.envelope import Envelope
 from relaygw.core.lane import Standing
-from relaygw.core.lifecycle import Order
+from relaygw.core.orders import Order
 from relaygw.core.record import Record, Route
 from relaygw.core.selection import Selection
 from relaygw.core.trash import Trashed

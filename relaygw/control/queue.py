@@ -21,7 +21,7 @@ from relaygw.control.asked import (
 from relaygw.control.collaborators import Listed, QueueOperations
 from relaygw.control.shapes import Json, destination, details, done, summary
 from relaygw.core.detour import DetourError, parse_detour
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 
 DEFAULT_LIMIT = 1000
 

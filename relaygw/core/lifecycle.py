@@ -1,4 +1,4 @@
-"""What a message may become: outcomes and operators' orders folded into the next record and what follows from it.
+"""What a message may become: outcomes folded into the next record and what follows from it (orders: core/orders.py).
 
 Sans-IO. Every recipient ends exactly once: delivered, reported or removed. A Step holds all that must be committed
 together: the next record and the reports owed for the change. Nobody is told about a message without a sender
@@ -10,20 +10,18 @@ nobody is ever told.
 """
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 
 import attrs
 
 from relaygw.core.envelope import Envelope, Notify
-from relaygw.core.events import Completed, Event, Operated, Unreported
-from relaygw.core.intents import intend, prune, ripe
+from relaygw.core.events import Completed, Event, Unreported
+from relaygw.core.intents import prune
 from relaygw.core.outcome import Outcome, Status
-from relaygw.core.record import Detour, Intent, Origin, Progress, RecipientState, Record
-from relaygw.core.reply import Reply
+from relaygw.core.record import Origin, Progress, RecipientState, Record
 from relaygw.core.retry import Schedule, Schedules, next_due
-from relaygw.core.selection import Selection
 from relaygw.core.session import Session
-from relaygw.core.trash import Aside, Trashed, bring_back, throw_away
+from relaygw.core.trash import Aside
 
 
 class Kind(enum.Enum):
@@ -34,34 +32,6 @@ class Kind(enum.Enum):
     SUCCESS = "success"
     EXPANSION = "expansion"
     DOUBLE = "double"
-
-
-class Verb(enum.Enum):
-    """What an operator may ask of a message."""
-
-    HOLD = "hold"
-    RELEASE = "release"
-    RETRY = "retry"
-    REROUTE = "reroute"
-    REMOVE = "remove"
-    BOUNCE = "bounce"
-    UNDO = "undo"
-
-
-@attrs.frozen(kw_only=True)
-class Order:
-    """One verb with the operator's reason for it, which the journal (and for a bounce the sender) reads.
-
-    `only`: of the recipients those it means (a hold and a release are the message's); `positions`: those of these.
-    `keep`: what is removed goes into the trash. `to` is for a reroute, None ends one; `kept` for an undo."""
-
-    verb: Verb
-    reason: str = ""
-    only: Selection | None = None
-    positions: frozenset[int] | None = None
-    keep: bool = False
-    to: Detour | None = None
-    kept: tuple[Trashed, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -165,9 +135,9 @@ def fold(
             continue
         attempts = before.attempts + 1
         if outcome.status is Status.DELIVERED:
-            after = _ended(before, Progress.DELIVERED, attempts, outcome, now)
+            after = ended(before, Progress.DELIVERED, attempts, outcome, now)
         elif outcome.status is Status.FAILED:
-            after = _ended(before, Progress.REPORTED, attempts, outcome, now)
+            after = ended(before, Progress.REPORTED, attempts, outcome, now)
         else:
             chosen = schedule.chosen(record, before, outcome)
             wait = waits.get(position)
@@ -186,7 +156,7 @@ def fold(
             after = _deferred(record, before, late.outcome, now, late.until, chosen, before.attempts)
             states[late.position] = after
             changes.append((before, after))
-    return _step(record, states, changes, now, more)
+    return step_of(record, states, changes, now, more)
 
 
 def _deferred(
@@ -202,7 +172,7 @@ def _deferred(
     tried = now if attempts != state.attempts else state.tried
     expiry = schedule.expiry(record.arrived, record.envelope.sender is None)
     if now >= expiry:
-        return _ended(state, Progress.REPORTED, attempts, outcome, tried)
+        return ended(state, Progress.REPORTED, attempts, outcome, tried)
     warned, warning = state.warned, float("inf")
     if tells(record, state, Kind.DELAY):
         warning = schedule.warning(record.arrived, warned)
@@ -220,9 +190,10 @@ def _deferred(
     )
 
 
-def _ended(
+def ended(
     state: RecipientState, progress: Progress, attempts: int, last: Outcome | None, tried: float | None
 ) -> RecipientState:
+    """The recipient at an end."""
     return RecipientState(
         recipient=state.recipient,
         progress=progress,
@@ -255,8 +226,10 @@ _WORDS = {
 }
 
 
-def _step(record: Record, states: list[RecipientState], changes: list[Change], now: float, more: bool = False) -> Step:
-    """`more`: nothing is reported yet, but written down as owed."""
+def step_of(
+    record: Record, states: list[RecipientState], changes: list[Change], now: float, more: bool = False
+) -> Step:
+    """The step that changes of recipients make. `more`: nothing is reported yet, but written down as owed."""
     telling = [_telling(record, change) for change in changes]
     reports: tuple[Report, ...] = ()
     if not more:
@@ -333,99 +306,3 @@ def _silences(record: Record, changes: list[Change]) -> tuple[Event, ...]:
         return ()
     reason = "the message has no sender" if record.envelope.sender is None else "the sender wants no failure report"
     return (Unreported(queue_id=record.queue_id, session=record.session_id, recipients=silent, reason=reason),)
-
-
-def operate(record: Record, order: Order, *, now: float, busy: Set[int] = frozenset()) -> Step:
-    """The step an operator's order makes. Recipients at the positions `busy` are being attempted: only a hold and a
-    release reach them (they are the record's). What ends them or sends them another way is written down as an intent,
-    and waits for the outcome."""
-    match order.verb:
-        case Verb.HOLD:
-            step = Step(record=attrs.evolve(record, held=order.reason or "held by an operator"))
-        case Verb.RELEASE:
-            released = record.released or bool(record.held)
-            step = Step(record=attrs.evolve(record, held="", quarantined=False, released=released))
-        case Verb.RETRY:
-            step = _each(record, order, now, busy, lambda state: attrs.evolve(state, due=now))
-        case Verb.REROUTE:
-            step = _each(record, order, now, busy, lambda state: attrs.evolve(state, detour=order.to, due=now))
-        case Verb.REMOVE:
-            step = _each(
-                record, order, now, busy, lambda state: attrs.evolve(state, progress=Progress.REMOVED, owed=False)
-            )
-            put = throw_away(record, step.record, now=now, reason=order.reason) if order.keep else None
-            step = attrs.evolve(step, aside=Aside(put=put)) if put is not None else step
-        case Verb.BOUNCE:
-            step = _each(record, order, now, busy, lambda state: _returned(state, order.reason))
-        case Verb.UNDO:
-            step = Step(
-                record=bring_back(record, [each.record for each in order.kept]),
-                aside=Aside(taken=tuple(each.entry for each in order.kept)),
-            )
-    if order.verb in _LASTING and (busy or record.intents):
-        step = attrs.evolve(step, record=intend(step.record, _intent(record, order), busy))
-    return attrs.evolve(step, events=(_operated(record, step.record, order), *step.events))
-
-
-_LASTING = (Verb.REROUTE, Verb.REMOVE, Verb.BOUNCE)
-"""What is meant for recipients who are being attempted, too."""
-
-
-def ripe_order(record: Record, busy: Set[int]) -> Order | None:
-    """What is to be carried out now of that which was ordered during attempts; None for nothing."""
-    found = ripe(record, busy)
-    if found is None:
-        return None
-    return Order(
-        verb=Verb(found.verb),
-        reason=found.reason,
-        positions=frozenset(found.positions),
-        keep=found.keep,
-        to=found.to,
-    )
-
-
-def _intent(record: Record, order: Order) -> Intent:
-    """The order, for all whom it reaches."""
-    reached = tuple(at for at, state in enumerate(record.recipients) if _reaches(order, record, at, state))
-    return Intent(verb=order.verb.value, positions=reached, reason=order.reason, keep=order.keep, to=order.to)
-
-
-def _reaches(order: Order, record: Record, position: int, state: RecipientState) -> bool:
-    return (
-        state.progress is Progress.WAITING
-        and (order.positions is None or position in order.positions)
-        and (order.only is None or order.only.reaches(record, state))
-    )
-
-
-def _each(
-    record: Record, order: Order, now: float, busy: Set[int], change: Callable[[RecipientState], RecipientState]
-) -> Step:
-    states = list(record.recipients)
-    changes: list[Change] = []
-    for position, before in enumerate(record.recipients):
-        if position not in busy and _reaches(order, record, position, before):
-            states[position] = change(before)
-            changes.append((before, states[position]))
-    return _step(record, states, changes, now)
-
-
-def _returned(state: RecipientState, reason: str) -> RecipientState:
-    text = f"returned by the administrator: {reason}" if reason else "returned by the administrator"
-    last = Outcome(recipient=state.address, status=Status.FAILED, reply=Reply(554, "5.0.0", text))
-    return _ended(state, Progress.REPORTED, state.attempts, last, state.tried)
-
-
-def _operated(before: Record, after: Record, order: Order) -> Operated:
-    touched = tuple(
-        str(old.address) for old, new in zip(before.recipients, after.recipients, strict=True) if old is not new
-    )
-    return Operated(
-        queue_id=before.queue_id,
-        session=before.session_id,
-        verb=order.verb.value,
-        reason=order.reason,
-        recipients=touched,
-        to=str(order.to) if order.to is not None else "",
-    )

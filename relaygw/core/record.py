@@ -61,7 +61,7 @@ class RecipientState:
 @attrs.frozen(kw_only=True)
 class Intent:
     """What an operator ordered for recipients, by position, who were being attempted then: to be carried out when that
-    has ended without delivery. The words are those of an order (relaygw.core.lifecycle)."""
+    has ended without delivery. The words are those of an order (relaygw.core.orders)."""
 
     verb: str
     positions: tuple[int, ...]

@@ -3,7 +3,7 @@
 import attrs
 
 from relaygw.core.lane import duration
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 from relaygw.core.record import Progress, RecipientState, Record
 from relaygw.queue.work import Effect
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from relaygw.core.content import BytesContent
 from relaygw.core.events import Event
-from relaygw.core.lifecycle import Order, Step, Verb, operate
+from relaygw.core.lifecycle import Step
+from relaygw.core.orders import Order, Verb, operate
 from relaygw.core.record import Record
 from relaygw.core.retry import Schedules
 from relaygw.interfaces import ISpool, Settlement, SpoolError

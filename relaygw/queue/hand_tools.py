@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Collection, Sequence, Set
 from typing import Protocol
 
 from relaygw.core.lane import Standing
-from relaygw.core.lifecycle import Order
+from relaygw.core.orders import Order
 from relaygw.core.patterns import Patterns
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.shaping import Destination

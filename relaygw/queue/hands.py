@@ -14,7 +14,8 @@ from relaygw.core.address import Address, AddressError, normalize_domain
 from relaygw.core.envelope import Envelope, Recipient
 from relaygw.core.lane import Standing
 from relaygw.core.lanes import Lanes
-from relaygw.core.lifecycle import Order, Verb, begin
+from relaygw.core.lifecycle import begin
+from relaygw.core.orders import Order, Verb
 from relaygw.core.owner import owner_of
 from relaygw.core.patterns import Patterns
 from relaygw.core.record import RecipientState, Record

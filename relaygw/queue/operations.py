@@ -14,7 +14,7 @@ from relaygw.bridge import as_deferred
 from relaygw.core.content import Content
 from relaygw.core.events import Event
 from relaygw.core.lane import Standing
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 from relaygw.core.record import RecipientState, Record
 from relaygw.core.retry import Schedules
 from relaygw.core.selection import Selection

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from relaygw.core.events import Attempted, Event, TaskFailed
-from relaygw.core.lifecycle import Step, fold, operate, ripe_order
+from relaygw.core.lifecycle import Step, fold
+from relaygw.core.orders import operate, ripe_order
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Progress, Record
 from relaygw.core.retry import Schedules

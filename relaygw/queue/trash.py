@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from relaygw.core.events import Event, Operated, Purged, TaskFailed
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 from relaygw.core.record import Record
 from relaygw.core.selection import Selection
 from relaygw.core.trash import Trashed

@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from relaygw.core.content import Content
-from relaygw.core.lifecycle import NO_WAITS, Order, Postponed, ripe_order
+from relaygw.core.lifecycle import NO_WAITS, Postponed
+from relaygw.core.orders import Order, ripe_order
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Detour, Record, Route
 from relaygw.core.shaping import Destination

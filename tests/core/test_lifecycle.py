@@ -6,7 +6,8 @@ import pytest
 from relaygw.core.address import Address, parse_address
 from relaygw.core.envelope import Envelope, Notify, Recipient
 from relaygw.core.events import Completed, Operated, Unreported
-from relaygw.core.lifecycle import Kind, Order, Step, Verb, begin, fold, operate
+from relaygw.core.lifecycle import Kind, Step, begin, fold
+from relaygw.core.orders import Order, Verb, operate
 from relaygw.core.outcome import Outcome, Status, deferred, failed, from_reply
 from relaygw.core.record import Origin, Progress, Record
 from relaygw.core.reply import Reply

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from relaygw.core.address import Address
 from relaygw.core.envelope import Envelope, Notify, Recipient
-from relaygw.core.lifecycle import Kind, Order, Step, Verb, begin, fold, operate, tells
+from relaygw.core.lifecycle import Kind, Step, begin, fold, tells
+from relaygw.core.orders import Order, Verb, operate
 from relaygw.core.outcome import Outcome, Status, deferred, failed, from_reply
 from relaygw.core.record import Progress, RecipientState, Record
 from relaygw.core.reply import Reply

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 from relaygw.core.record import Progress, Record
 from relaygw.interfaces import SpoolError
 from relaygw.spool.index_check import left_out

@@ -24,7 +24,8 @@ from relaygw.core.address import parse_address
 from relaygw.core.content import Content
 from relaygw.core.envelope import Envelope, Notify, Recipient
 from relaygw.core.ids import new_id
-from relaygw.core.lifecycle import Order, Verb, begin
+from relaygw.core.lifecycle import begin
+from relaygw.core.orders import Order, Verb
 from relaygw.core.record import Record
 from relaygw.core.routing import compile_routes
 from relaygw.interfaces import ISink, ISpool, ITransport, SpoolError

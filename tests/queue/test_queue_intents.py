@@ -5,7 +5,7 @@ from queue_kit import Kit, busy, make_kit, run
 
 from relaygw.config.schema import QueueConfig, RouteConfig
 from relaygw.core.events import Operated, Reported
-from relaygw.core.lifecycle import Order, Verb, operate, ripe_order
+from relaygw.core.orders import Order, Verb, operate, ripe_order
 from relaygw.core.record import Detour, Intent, Progress, Record
 from relaygw.core.selection import Selection, patterns
 from relaygw.testing.transport import ManualTransport, ScriptedTransport

@@ -3,7 +3,7 @@
 import attrs
 from queue_kit import DEFAULTS, busy, make_kit, make_record, run
 
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 from relaygw.core.record import Detour, Record
 from relaygw.core.selection import Selection, patterns
 from relaygw.interfaces import Settlement, SpoolError

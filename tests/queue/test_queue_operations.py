@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 
 from relaygw.config.schema import QueueConfig
 from relaygw.core.events import Accepted, Completed, Operated, Reported
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 from relaygw.core.record import Origin, Progress, Record
 from relaygw.core.selection import Selection, patterns
 from relaygw.interfaces import Settlement

@@ -17,7 +17,7 @@ from twisted.internet.task import Clock, deferLater
 
 from relaygw.config.schema import QueueConfig
 from relaygw.core.content import BytesContent, Content
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 from relaygw.core.record import Progress, Record
 from relaygw.interfaces import Attempt, Found, Mark, Settlement
 from relaygw.spool.memory import MemorySpool

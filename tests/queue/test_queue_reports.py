@@ -11,7 +11,8 @@ from relaygw.config.schema import Config, QueueConfig, ReportsConfig
 from relaygw.core.dsn_fields import mail_date
 from relaygw.core.envelope import Notify
 from relaygw.core.events import Reported, Unreported
-from relaygw.core.lifecycle import Kind, Order, Verb
+from relaygw.core.lifecycle import Kind
+from relaygw.core.orders import Order, Verb
 from relaygw.core.record import Record
 from relaygw.queue.reports import Reports, reports_for
 from relaygw.spool.files import FileContent

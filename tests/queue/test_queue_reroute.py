@@ -8,7 +8,7 @@ from queue_kit import DEFAULTS, Kit, busy, make_kit, make_record, run
 
 from relaygw.config.schema import MatchConfig, RouteConfig
 from relaygw.core.events import Operated
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 from relaygw.core.record import Detour, Record
 from relaygw.core.selection import Selection, patterns
 from relaygw.queue.operations import Done

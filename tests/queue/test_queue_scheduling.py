@@ -18,7 +18,7 @@ from relaygw.core.content import Content
 from relaygw.core.events import Attempted, HeldByRule, Reported, Throttled
 from relaygw.core.holds import HoldRule
 from relaygw.core.lanes import Lanes
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 from relaygw.core.outcome import Outcome, Status, deferred, from_reply
 from relaygw.core.owner import owner_of
 from relaygw.core.record import Progress, Record, Route

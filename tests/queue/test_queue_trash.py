@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from relaygw.config.schema import QueueConfig
 from relaygw.core.address import Address
 from relaygw.core.events import Completed, Operated, Purged
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Progress, Record
 from relaygw.core.selection import Selection, patterns

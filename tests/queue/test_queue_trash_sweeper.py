@@ -7,7 +7,7 @@ from queue_kit import START, Kit, make_kit, make_record, run
 from twisted.internet.defer import Deferred
 
 from relaygw.core.events import Purged, TaskFailed
-from relaygw.core.lifecycle import Order, Verb
+from relaygw.core.orders import Order, Verb
 from relaygw.core.selection import Selection
 from relaygw.interfaces import SpoolError
 from relaygw.queue.trash import PAUSE, TROUBLE, Sweeper, Trash

@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaygw.core.address import Address
 from relaygw.core.index_keys import VERSION
-from relaygw.core.lifecycle import Order, Verb, operate
+from relaygw.core.orders import Order, Verb, operate
 from relaygw.core.outcome import deferred
 from relaygw.core.patterns import compile_patterns
 from relaygw.core.record import Detour, Origin, Progress, Record
