@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from relaygw.core.intents import REROUTE
 from relaygw.core.orders import Order, Verb
 from relaygw.core.record import Progress, Record
 from relaygw.interfaces import SpoolError
@@ -126,7 +127,8 @@ class _Yes:
 
 
 def live_on(spool: SqliteSpool, build: Build, found: Found, truth: Truth, now: float) -> list[str]:
-    """Deliver what is left: each recipient who waits is served once, each who had ended never."""
+    """Deliver what is left: each recipient who waits is served once, each who had ended, or was to end with an attempt
+    that ran, never."""
     clock = Clock()
     clock.advance(now)
     hops = Survivors(truth.after_cut(found))
@@ -144,7 +146,7 @@ def live_on(spool: SqliteSpool, build: Build, found: Found, truth: Truth, now: f
         (record.queue_id, position)
         for record in found.records.values()
         for position, state in enumerate(record.recipients)
-        if state.progress is Progress.WAITING
+        if state.progress is Progress.WAITING and not _is_to_end(record, position)
     }
     served = [each for each in hops.taken if each[0] in found.records]
     problems = [f"{each} was served though it had ended" for each in set(served) - waiting]
@@ -153,6 +155,10 @@ def live_on(spool: SqliteSpool, build: Build, found: Found, truth: Truth, now: f
     problems += [f"{result(spool.count())} messages stay for ever"] if result(spool.count()) else []
     clock.calls.clear()
     return problems + hops.violations
+
+
+def _is_to_end(record: Record, position: int) -> bool:
+    return any(position in each.positions for each in record.intents if each.verb != REROUTE)
 
 
 def damage_one(folder: Path, chance: Random, build: Build = SOUND) -> tuple[str, str]:
