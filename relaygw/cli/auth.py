@@ -63,7 +63,7 @@ def _config(context: Context) -> "Config | None":
 
 
 def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]) -> "Case":
-    from relaygw.cli.evaluation import Case, policies
+    from relaygw.cli.evaluation import Case, policies, without_effect
     from relaygw.core.content import BytesContent
     from relaygw.ingress.reception import head_flaw
 
@@ -71,6 +71,8 @@ def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]
     refusal = head_flaw(content, binary=False)
     if refusal is not None:
         notes.append(f"the service refuses such a message, whatever is found: {refusal}")
+    if config is not None:
+        notes += without_effect(config)
     return Case(
         content=content,
         client=_client(options.ip, notes),

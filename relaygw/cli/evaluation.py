@@ -1,6 +1,6 @@
 """The whole evaluation of one message, as the filters make it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -21,7 +21,11 @@ from relaygw.core.iprev import IprevFinding, check_iprev
 from relaygw.core.permission import domains_of
 from relaygw.core.question import Inquiry
 from relaygw.core.spf import Finding as SpfFinding
-from relaygw.core.spf import check_hello, check_mail_from
+from relaygw.core.spf import Identity, check_hello, check_mail_from
+from relaygw.core.spf.policy import DEFAULT_ACTIONS as SPF_ACTIONS
+from relaygw.core.spf.policy import Actions as SpfActions
+from relaygw.core.spf.policy import action_for
+from relaygw.core.spf.result import Findings as SpfFindings
 from relaygw.core.verdict import Action
 from relaygw.dns import consult
 from relaygw.interfaces import IResolver
@@ -31,8 +35,9 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Policies:
-    """What the operator makes of what is found, as the filters `dkim` and `dmarc` have it."""
+    """What the operator makes of what is found, as the filters `spf`, `dkim` and `dmarc` have it."""
 
+    spf: SpfActions = attrs.field(factory=lambda: dict.fromkeys(Identity, SPF_ACTIONS))
     signatures: dkim.Policy = DEFAULT_POLICY
     actions: Mapping[DmarcCase, Action] = DEFAULT_ACTIONS
     trust: Trust = attrs.field(factory=Trust)
@@ -58,7 +63,8 @@ class Case:
 class Evaluation:
     """What was found. `hello`, `mail_from` and `iprev` are None where the case does not say enough to ask.
 
-    `action` is what DMARC leads to; `override` says why it is milder than the domain's owner asks for, or is "".
+    `spf_action` is what SPF leads to, `action` what DMARC does; `override` says why that is milder than the domain's
+    owner asks for, or is "".
     """
 
     authors: Authors
@@ -66,6 +72,7 @@ class Evaluation:
     judged: dmarc.Evaluation
     chain: arc.Findings
     action: Action
+    spf_action: Action = Action.PASS
     override: str = ""
     hello: SpfFinding | None = None
     mail_from: SpfFinding | None = None
@@ -81,17 +88,29 @@ def policies(config: Config | None) -> Policies:
     """Those of the first use of each filter; the defaults where it is not used."""
     from relaygw.filters.dkim import DkimOptions
     from relaygw.filters.dmarc import DmarcOptions
+    from relaygw.filters.spf import SpfOptions, actions_of
     from relaygw.plugins import structure_options
 
     signing = structure_options(DkimOptions, _options(config, "dkim"))
     judging = structure_options(DmarcOptions, _options(config, "dmarc"))
     return Policies(
+        spf=actions_of(structure_options(SpfOptions, _options(config, "spf"))),
         signatures=dkim.Policy(
             signatures=signing.signatures, partial_body=signing.partial_body, clock_skew=int(signing.clock_skew)
         ),
         actions={**DEFAULT_ACTIONS, **judging.actions},
         trust=Trust(forwarders=judging.forwarders, sealers=domains_of(judging.sealers)),
     )
+
+
+def without_effect(config: Config) -> Iterator[str]:
+    """Why what filters would do is not what the service does."""
+    for name in ("spf", "dmarc"):
+        uses = [each for each in config.filters if each.use == name]
+        if not uses:
+            yield f"the configuration does not use the filter {name}: its action is only what it would do by default"
+        elif uses[0].mode == "shadow":
+            yield f"the filter {name} is in shadow mode: its action is only what it would do"
 
 
 def _options(config: Config | None, use: str) -> Mapping[str, Any]:
@@ -114,6 +133,7 @@ async def evaluate(case: Case, resolver: IResolver) -> Evaluation:
     spared = override(judged, case.client, chain, case.policies.trust)
     line = DmarcCase.TEMPERROR if is_open(judged, chain, case.policies.trust) else case_of(judged)
     return Evaluation(
+        spf_action=action_for(SpfFindings(hello=found_hello, mail_from=found_mail_from), case.policies.spf),
         action=Action.PASS if spared is not None else case.policies.actions[line],
         override=spared.comment if spared is not None else "",
         authors=authors,

@@ -45,7 +45,11 @@ def document_of(case: Case, found: Evaluation, asked: Sequence[Asked], notes: Se
 def _spf(case: Case, found: Evaluation) -> Json:
     """The finding for the reverse-path, or for HELO where that is null; `helo` is the other identity."""
     missing = _NO_CLIENT if case.client is None else "neither a sender nor a HELO name is known"
-    return {**_spf_finding(found.spf, missing), "helo": _spf_finding(found.hello, _no_hello(case))}
+    return {
+        **_spf_finding(found.spf, missing),
+        "helo": _spf_finding(found.hello, _no_hello(case)),
+        "action": found.spf_action.value,
+    }
 
 
 def _no_hello(case: Case) -> str:
@@ -160,6 +164,7 @@ def text_of(document: Json, asked: Sequence[Asked]) -> str:
     """In words: the results, the field, the questions."""
     spf, found = document["spf"], document["dmarc"]
     lines = [_line("spf", spf, spf["domain"]), _line("  helo", spf["helo"], spf["helo"]["domain"])]
+    lines.append(f"{'':8}our action: {spf['action']}")
     lines += [_line("dkim", each, _signer(each), *each["notes"]) for each in document["dkim"]]
     lines += [] if document["dkim"] else ["dkim    none: there is no signature"]
     lines.append(_line("dmarc", found, found["domain"]))

@@ -19,7 +19,7 @@ from relaygw.core.client import IPAddress, among, parse_client
 from relaygw.core.question import Inquiry
 from relaygw.core.session import Transaction
 from relaygw.core.spf import Finding, Identity, Memory, Result, received_spf
-from relaygw.core.spf.policy import DEFAULT_ACTIONS, auth_result, reply_for, summary
+from relaygw.core.spf.policy import DEFAULT_ACTIONS, Actions, action_for, auth_result, decides, reply_for, summary
 from relaygw.core.spf.result import Findings
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
 from relaygw.dns import consult_now
@@ -51,6 +51,14 @@ class SpfOptions:
     received_spf: bool = True
 
 
+def actions_of(options: SpfOptions) -> Actions:
+    """The operator's tables over the defaults."""
+    return {
+        Identity.HELO: {**DEFAULT_ACTIONS, **options.hello},
+        Identity.MAIL_FROM: {**DEFAULT_ACTIONS, **options.mail_from},
+    }
+
+
 @implementer(IFilter, IAuthenticating)
 class SpfFilter:
     """Leaves `Findings` as its result, for DMARC and others."""
@@ -61,10 +69,7 @@ class SpfFilter:
     def __init__(self, options: Options, services: Services) -> None:
         self._options = structure_options(SpfOptions, options)
         self._services = services
-        self._actions = {
-            Identity.HELO: {**DEFAULT_ACTIONS, **self._options.hello},
-            Identity.MAIL_FROM: {**DEFAULT_ACTIONS, **self._options.mail_from},
-        }
+        self._actions = actions_of(self._options)
         self._memory = Memory(services.hostname, KEPT)
         self._skips = among(self._options.skip)
         self._judge = lru_cache(maxsize=_VERDICTS)(self._make_verdict)
@@ -86,15 +91,12 @@ class SpfFilter:
         if hello:
             checked = yield from self._memory.check_hello(client=client, hello=hello, now=now)
             # The null reverse-path stands for postmaster at HELO (RFC 7208 2.4): nothing else to ask.
-            if sender is None or self._decides(checked):
+            if sender is None or decides(checked, self._actions):
                 return Findings(hello=checked)
         if sender is None:
             return Findings()
         found = yield from self._memory.check_mail_from(client=client, sender=sender, hello=hello, now=now)
         return Findings(hello=checked, mail_from=found)
-
-    def _decides(self, finding: Finding) -> bool:
-        return self._actions[finding.identity][finding.result] in (Action.REJECT, Action.DEFER, Action.DISCARD)
 
     def _verdict(self, findings: Findings) -> Verdict:
         return self._judge(findings.hello, findings.mail_from)
@@ -104,9 +106,7 @@ class SpfFilter:
         decisive = findings.decisive
         if decisive is None:
             return PASS
-        action = self._actions[decisive.identity][decisive.result]
-        if action is Action.PASS and hello is not None:
-            action = self._actions[Identity.HELO][hello.result]  # such as quarantine
+        action = action_for(findings, self._actions)
         told = findings.told
         hostname = self._services.hostname
         return Verdict(

@@ -224,6 +224,28 @@ def test_wrong_usage_is_2(run: Run, tmp_path: Path, empty: str, arguments: list[
     assert run(str(tmp_path / "m.eml"), "--zone", empty, *arguments)[0] == status
 
 
+@pytest.mark.parametrize(
+    ("filters", "told"),
+    [
+        ("", ["does not use the filter spf", "does not use the filter dmarc"]),
+        (
+            '[[filter]]\nuse = "spf"\n[[filter]]\nuse = "dmarc"\nmode = "shadow"\n',
+            ["the filter dmarc is in shadow mode"],
+        ),
+    ],
+)
+def test_actions_without_effect_are_told(
+    filters: str, told: list[str], tmp_path: Path, empty: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "m.eml").write_bytes(MESSAGE)
+    (tmp_path / "c.toml").write_text(_LEAST + filters)
+    configured = ["--config", str(tmp_path / "c.toml"), "--json", "auth", str(tmp_path / "m.eml"), "--ip", "192.0.2.1"]
+    assert main([*configured, "--zone", empty]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    found = [note for note in notes if "filter" in note]
+    assert all(word in note for word, note in zip(told, found, strict=True))
+
+
 def test_a_sender_that_stands_in_the_file_and_is_none_is_told_as_such(run: Run, tmp_path: Path, empty: str) -> None:
     (tmp_path / "m.eml").write_bytes(b"Return-Path: <a b>\r\n\r\n")
     status, document, _ = run(str(tmp_path / "m.eml"), "--zone", empty)

@@ -13,13 +13,14 @@ from zope.interface import implementer
 from relaygw.core.question import Answer, AnswerStatus, Data, Question
 from relaygw.core.reply import Reply
 from relaygw.core.session import Session
-from relaygw.core.spf import Identity, Result
+from relaygw.core.spf import Finding, Identity, Result
+from relaygw.core.spf.policy import action_for
 from relaygw.core.spf.result import Findings
 from relaygw.core.verdict import PASS, Action, AuthResult, Phase, Verdict
 from relaygw.dns import FixedResolver
-from relaygw.filters.spf import SpfFilter
+from relaygw.filters.spf import SpfFilter, SpfOptions, actions_of
 from relaygw.interfaces import IResolver
-from relaygw.plugins import OptionsError
+from relaygw.plugins import OptionsError, structure_options
 from relaygw.testing.filters import check_filter, make_services, make_session, make_transaction, run_filter
 
 ZONE: dict[str, dict[str, Sequence[Data]]] = {
@@ -225,3 +226,23 @@ class DeadlineTests(SynchronousTestCase):
 def test_a_failing_answer_says_its_status() -> None:
     """The fake used above answers as the interface says."""
     assert FixedResolver({}, failing=["x"]).answer(Question("x", "A")).status is AnswerStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("options", "action"),
+    [
+        ({}, "reject"),
+        ({"mail_from": {"fail": "pass"}}, "pass"),
+        ({"mail_from": {"fail": "pass"}, "hello": {"none": "quarantine"}}, "quarantine"),
+        ({"hello": {"none": "defer"}}, "defer"),
+    ],
+)
+def test_where_both_identities_are_checked_the_hello_refuses_first(options: dict[str, Any], action: str) -> None:
+    found = Findings(hello=_finding(Identity.HELO, Result.NONE), mail_from=_finding(Identity.MAIL_FROM, Result.FAIL))
+    assert action_for(found, actions_of(structure_options(SpfOptions, options))).value == action
+
+
+def _finding(identity: Identity, result: Result) -> Finding:
+    return Finding(
+        result=result, identity=identity, client="192.0.2.1", domain="a.test", sender="a@a.test", hello="a.test"
+    )

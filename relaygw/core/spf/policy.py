@@ -18,6 +18,28 @@ DEFAULT_ACTIONS: Mapping[Result, Action] = {
 }
 """Only what the domain's owner says plainly is refused; what could not be found out now is asked again later."""
 
+Actions = Mapping[Identity, Mapping[Result, Action]]
+_REFUSALS = frozenset({Action.REJECT, Action.DEFER, Action.DISCARD})
+
+
+def decides(finding: Finding, actions: Actions) -> bool:
+    """Whether a finding for HELO leaves nothing to ask of the reverse-path (RFC 7208 2.3)."""
+    return actions[finding.identity][finding.result] in _REFUSALS
+
+
+def action_for(findings: Findings, actions: Actions) -> Action:
+    """What both identities together lead to."""
+    hello, decisive = findings.hello, findings.decisive
+    if decisive is None:
+        return Action.PASS
+    if hello is not None and decides(hello, actions):
+        return actions[Identity.HELO][hello.result]
+    action = actions[decisive.identity][decisive.result]
+    if action is Action.PASS and hello is not None:
+        return actions[Identity.HELO][hello.result]  # such as quarantine
+    return action
+
+
 _ERRORS = frozenset({Result.TEMPERROR, Result.PERMERROR})
 
 
