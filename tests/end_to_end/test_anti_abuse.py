@@ -1,10 +1,9 @@
 """The running gateway with greylisting and rates: what a client reads, what outlives a restart."""
 
-import json
 import smtplib
 from pathlib import Path
 
-from real import eventually
+from real import eventually, journaled
 
 from relaygw.testing.gateway import Gateway
 
@@ -28,9 +27,7 @@ def talk(gateway: Gateway) -> smtplib.SMTP:
 
 
 def judged(gateway: Gateway, filter_: str) -> list[str]:
-    journal = gateway.folder / "state" / "journal.jsonl"
-    lines = map(json.loads, journal.read_text().splitlines() if journal.exists() else ())
-    return [line["reason"] for line in lines if line["event"] == "judged" and line["filter"] == filter_]
+    return [line["reason"] for line in journaled(gateway, "judged") if line["filter"] == filter_]
 
 
 def attempt(gateway: Gateway) -> tuple[int, bytes]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real import eventually, free_port, unchecked
+from real import eventually, free_port, journaled, unchecked
 
 from relaygw.testing.gateway import Gateway, wait_for
 
@@ -39,11 +39,6 @@ def mailbox(gateway: Gateway, name: str) -> list[bytes]:
     ]
 
 
-def events(gateway: Gateway, name: str) -> list[dict[str, Any]]:
-    lines = (gateway.folder / "state" / "journal.jsonl").read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event["event"] == name]
-
-
 def test_a_stolen_login_is_held_over_a_restart_and_released_by_one_command(tmp_path: Path) -> None:
     gateway = make(tmp_path)
     gateway.append('[[quota]]\nname = "logins"\nmessages_per_hour = 2\n')
@@ -66,7 +61,7 @@ def test_a_stolen_login_is_held_over_a_restart_and_released_by_one_command(tmp_p
         submit(gateway, ALICE, ALICE)
         held = asked(gateway, "queue", "list", "--held", "--login", USER, "--client", "127.0.0.0/8")
         assert len(held) == 4
-        assert [event.get("told", False) for event in events(gateway, "quota_exceeded")] == [
+        assert [event.get("told", False) for event in journaled(gateway, "quota_exceeded")] == [
             True, False, False, False,
         ]  # fmt: skip
         one = held[0]["id"]
@@ -136,8 +131,8 @@ def test_old_devices_are_fenced_repaired_and_listed(tmp_path: Path) -> None:
                 client.starttls(context=old_tls())
         with socket.create_connection(("127.0.0.1", outside), 20) as stranger:
             assert stranger.makefile("rb").read() == b"554 5.7.1 This service is not for your network\r\n"
-        eventually(lambda: len(events(gateway, "old_client")) == 2)
-        assert [event.get("tls", "") for event in events(gateway, "old_client")] == ["", "TLSv1"]
+        eventually(lambda: len(journaled(gateway, "old_client")) == 2)
+        assert [event.get("tls", "") for event in journaled(gateway, "old_client")] == ["", "TLSv1"]
         assert _last_words(gateway.port(25)).endswith(b"421 4.7.0 Too many errors\r\n")
 
 
@@ -179,6 +174,6 @@ def test_a_full_disk_refuses_mail_until_there_is_room(tmp_path: Path) -> None:
         room = pressure["free_space"] // 1024
         if room < 40 * 1024:
             assert offer(45 * 1024 * 1024) == 452
-        assert [event.get("reasons", []) for event in events(gateway, "pressure_changed")] == [
+        assert [event.get("reasons", []) for event in journaled(gateway, "pressure_changed")] == [
             ["little space is left on the disk"], [],
         ]  # fmt: skip

@@ -17,7 +17,7 @@ import pytest
 from certificates import issue
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from real import eventually, unchecked
+from real import eventually, journaled, unchecked
 from scram_client import ScramClient
 
 from relaygw.testing.gateway import Gateway
@@ -46,14 +46,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield made
 
 
-def journal(gateway: Gateway, event: str) -> list[dict[str, Any]]:
-    file = gateway.folder / "state" / "journal.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [told for told in map(json.loads, lines) if told["event"] == event]
-
-
 def mechanisms(gateway: Gateway) -> list[str]:
-    return [told["mechanism"] for told in journal(gateway, "logged_in")]
+    return [told["mechanism"] for told in journaled(gateway, "logged_in")]
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"])
@@ -62,17 +56,17 @@ def test_gsasl_logs_in_over_imap(gateway: Gateway, peer: Callable[[str], str], m
     plain = ["--no-cb"] if mechanism == "SCRAM-SHA-256" else []
     done = gsasl(gateway, peer("gsasl"), mechanism, PASSWORD, *plain)
     assert done.returncode == 0, done.stderr
-    eventually(lambda: mechanisms(gateway).count(mechanism) == before + 1)
+    eventually(lambda: mechanisms(gateway).count(mechanism) > before)
 
 
 def test_gsasl_that_hides_its_binding_is_refused_and_its_session_ends(
     gateway: Gateway, peer: Callable[[str], str]
 ) -> None:
-    before = len(journal(gateway, "connected"))
+    before = len(journaled(gateway, "connected"))
     done = gsasl(gateway, peer("gsasl"), "SCRAM-SHA-256-PLUS", "wrong")
     assert done.returncode != 0
-    eventually(lambda: len(journal(gateway, "connected")) > before)
-    eventually(lambda: len(journal(gateway, "disconnected")) >= len(journal(gateway, "connected")))
+    eventually(lambda: len(journaled(gateway, "connected")) > before)
+    eventually(lambda: len(journaled(gateway, "disconnected")) >= len(journaled(gateway, "connected")))
 
 
 def gsasl(gateway: Gateway, program: str, mechanism: str, password: str, *options: str) -> Any:
@@ -99,7 +93,7 @@ def test_msmtp_submits(gateway: Gateway, peer: Callable[[str], str], mechanism: 
         input=b"Subject: by msmtp\r\n\r\nHello.\r\n", capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    eventually(lambda: mechanisms(gateway).count(mechanism.upper()) == before + 1)
+    eventually(lambda: mechanisms(gateway).count(mechanism.upper()) > before)
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
@@ -167,7 +161,7 @@ def test_smtp_by_scram_bound_to_the_handshake_of_tls_1_2(gateway: Gateway) -> No
 
 
 def test_a_client_that_vanishes_in_an_exchange_under_tls_leaves_no_session(gateway: Gateway) -> None:
-    before = len(journal(gateway, "disconnected"))
+    before = len(journaled(gateway, "disconnected"))
     imap: Any = imaplib.IMAP4("127.0.0.1", gateway.port(143))
     imap.starttls(unchecked())
     imap.send(b"a AUTHENTICATE SCRAM-SHA-256\r\n")
@@ -175,7 +169,7 @@ def test_a_client_that_vanishes_in_an_exchange_under_tls_leaves_no_session(gatew
     imap.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     imap.sock.close()
     imap.file.close()
-    eventually(lambda: len(journal(gateway, "disconnected")) > before)
+    eventually(lambda: len(journaled(gateway, "disconnected")) > before)
 
 
 def context(gateway: Gateway) -> ssl.SSLContext:
@@ -210,7 +204,7 @@ def test_a_client_certificate_is_a_login_in_all_three_protocols(gateway: Gateway
     assert pop._shortcmd("AUTH EXTERNAL =").startswith(b"+OK")
     pop.quit()
     eventually(
-        lambda: [t["login"] for t in journal(gateway, "logged_in") if t["mechanism"] == "EXTERNAL"] == ["bob"] * 4
+        lambda: [t["login"] for t in journaled(gateway, "logged_in") if t["mechanism"] == "EXTERNAL"] == ["bob"] * 4
     )
 
 
@@ -227,7 +221,7 @@ def test_guessers_are_banned_in_all_three_protocols_until_lifted_also_over_a_res
         assert _turned_away(gateway)
         (ban,) = json.loads(gateway.command("ban", "list", "--json").stdout)["bans"]
         assert (ban["kind"], ban["subject"]) == ("address", "127.0.0.1/32")
-        assert journal(gateway, "banned")[0]["subject"] == "127.0.0.1/32"
+        assert journaled(gateway, "banned")[0]["subject"] == "127.0.0.1/32"
         assert gateway.command("ban", "add", "192.0.2.0/24", "--for", "1h", "--reason", "maintenance").returncode == 0
         gateway.stop()
         assert "127.0.0.1/32" in gateway.command("ban", "list").stdout

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dkim_signer import sign
-from real import eventually
+from real import eventually, journaled
 from recording_hop import RecordingHop
 
 from relaygw import keys
@@ -60,12 +60,6 @@ def mailbox(gateway: Gateway) -> list[bytes]:
     return [path.read_bytes() for path in gateway.folder.glob("state/mail/alice*/**/new/*")]
 
 
-def journal(gateway: Gateway, event: str) -> list[dict[str, Any]]:
-    path = gateway.folder / "state" / "journal.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [line for line in map(json.loads, lines) if line["event"] == event]
-
-
 def test_what_is_found_is_said_in_one_field_and_forgeries_are_gone(tmp_path: Path) -> None:
     with make(tmp_path) as gateway:
         signed = sign(message("a@good.test"), KEY, {"d": "good.test"}) + FORGED + message("a@good.test")
@@ -76,14 +70,14 @@ def test_what_is_found_is_said_in_one_field_and_forgeries_are_gone(tmp_path: Pat
         field = stored[stored.index(b"\nAuthentication-Results:") + 1 :].split(b"\nReceived-SPF")[0].decode()
         results = [line.strip().split()[0].rstrip(";") for line in field.split(";\n\t")[1:]]
         assert results == ["spf=pass", "dkim=pass", "arc=none", "dmarc=pass"]
-        [removed] = eventually(lambda: journal(gateway, "forgery_removed"))
+        [removed] = eventually(lambda: journaled(gateway, "forgery_removed"))
         assert removed["fields"] == ["gateway.example.test; dmarc=pass header.from=good.test"]
         with pytest.raises(smtplib.SMTPDataError) as refused:
             send(gateway, "b@elsewhere.test", message("a@good.test"))
         assert refused.value.smtp_code == 550
         assert b"5.7.1 DMARC: this message is not from good.test" in refused.value.smtp_error
         send(gateway, "b@elsewhere.test", message("a@soft.test"))
-        told = eventually(lambda: [each for each in journal(gateway, "judged") if each["action"] == "quarantine"])
+        told = eventually(lambda: [each for each in journaled(gateway, "judged") if each["action"] == "quarantine"])
         assert told[0]["filter"] == "dmarc"
         kept = eventually(lambda: (gateway.folder / "state" / "dmarc").exists() and evaluations(gateway, 3))
         assert [each["policy_evaluated"]["disposition"] for each in kept] == ["pass", "reject", "quarantine"]

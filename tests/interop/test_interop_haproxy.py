@@ -2,7 +2,6 @@
 
 import contextlib
 import imaplib
-import json
 import poplib
 import smtplib
 import socket
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from real import eventually, free_port, unchecked
+from real import eventually, free_port, journaled, unchecked
 
 from relaygw.testing.gateway import Gateway
 
@@ -42,9 +41,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, 
 
 def clients(gateway: Gateway, listener: str) -> list[str]:
     """Whom the journal knows on this listener."""
-    journal = gateway.folder / "state" / "journal.jsonl"
-    told = [json.loads(line) for line in (journal.read_text().splitlines() if journal.exists() else ())]
-    return [event["client"] for event in told if event.get("listener") == listener and event["event"] == "connected"]
+    return [event["client"] for event in journaled(gateway, "connected") if event.get("listener") == listener]
 
 
 def raw(port: int, sent: bytes, source: str = "127.0.0.1") -> bytes:

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mailers import Kept, keeping_exim, keeping_opensmtpd, keeping_postfix
-from real import eventually, unchecked
+from real import eventually, journaled, unchecked
 
 from relaygw.testing.gateway import Gateway
 from relaygw.testing.name_servers import free_port, resolve_by, serve, signed
@@ -160,9 +160,7 @@ def hand_over(gateway: Gateway, domain: str, numbers: range) -> None:
 
 def events(gateway: Gateway, kind: str, domain: str) -> list[dict[str, Any]]:
     """What the journal has of this kind about the domain."""
-    lines = (gateway.folder / "state" / "journal.jsonl").read_text(encoding="utf-8").splitlines()
-    found = [json.loads(line) for line in lines if domain in line]
-    return [each for each in found if each["event"] == kind]
+    return [each for each in journaled(gateway, kind) if domain in json.dumps(each)]
 
 
 def from_dns(resolver: str) -> Callable[..., bytes]:

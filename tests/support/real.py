@@ -1,6 +1,7 @@
 """What the tests with real processes share: waiting, and a real next hop."""
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -10,9 +11,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from relaygw.testing.gateway import wait_for
+from relaygw.testing.gateway import Gateway, wait_for
 
 T = TypeVar("T")
 
@@ -33,6 +34,13 @@ def eventually(answer: Callable[[], T], seconds: float = 20.0) -> T:
             return found
         time.sleep(0.05)
     raise AssertionError("it did not happen in time")
+
+
+def journaled(gateway: Gateway, event: str) -> list[dict[str, Any]]:
+    """What the journal tells by now under this word. Its last line may be being written: only whole ones are read."""
+    path = gateway.folder / "state" / "journal.jsonl"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [told for told in map(json.loads, text[: text.rfind("\n") + 1].splitlines()) if told["event"] == event]
 
 
 def free_port() -> int:
