@@ -8,7 +8,7 @@ relaying and never changes the mail.
 While all filters of a phase answer at once, `ask` is a plain call; a Deferred exists only where one has to wait.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -213,6 +213,7 @@ class _Walk:
         shadow = use.mode is Mode.SHADOW
         consequence = OnError.SKIP if shadow else use.on_error
         session, queue_id = self._transaction.session.id, self._transaction.queue_id
+        reason, told = f"filter {use.name} failed", _unknown(use)
         self._write_event(
             FilterBroke(
                 session=session,
@@ -221,9 +222,9 @@ class _Walk:
                 phase=self._phase.value,
                 error=error,
                 on_error=consequence.value,
+                found=_found(told),
             )
         )
-        reason, told = f"filter {use.name} failed", _unknown(use)
         if consequence is OnError.DEFER:
             reply = Reply(451, "4.3.0", "Temporary failure, try again")
             return Verdict(action=Action.DEFER, reason=reason, reply=reply, auth=told)
@@ -246,7 +247,7 @@ class _Walk:
                 reason=verdict.reason,
                 recipient=str(recipient.address) if recipient is not None else "",
                 shadow=use.mode is Mode.SHADOW,
-                found=tuple([f"{result.method}={result.result}" for result in verdict.auth]),
+                found=_found(verdict.auth),
             )
         )
 
@@ -293,6 +294,10 @@ def _unknown(use: Use) -> tuple[AuthResult, ...]:
     return tuple(
         AuthResult(method=method, result="temperror", reason="the check failed") for method in use.filter.methods
     )
+
+
+def _found(results: Iterable[AuthResult]) -> tuple[str, ...]:
+    return tuple([f"{each.method}={each.result}" for each in results])
 
 
 def _unobserved(name: str, event: Event, error: Exception) -> FilterBroke:

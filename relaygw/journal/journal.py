@@ -15,7 +15,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from relaygw.core.events import AUTHENTICATION, Event, Judged
+from relaygw.core.events import AUTHENTICATION, Event, FilterBroke, Judged
 from relaygw.journal.file import LineFile
 from relaygw.journal.history import History, Told, lookup
 from relaygw.journal.line import Line, count_of, make_line
@@ -74,7 +74,7 @@ class Journal:
         """Take an event. Never raises, never waits."""
         try:
             self.counts[count_of(event)] += 1
-            if type(event) is Judged:
+            if type(event) is Judged or type(event) is FilterBroke:
                 for found in event.found:
                     self.counts[AUTHENTICATION, found] += 1
             if self._waiting.qsize() < MAX_WAITING:

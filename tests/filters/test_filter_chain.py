@@ -430,6 +430,7 @@ class WaitingTests(SynchronousTestCase):
         [event] = desk.events
         assert isinstance(event, FilterBroke)
         assert (event.error, event.on_error) == ("FilterTimeout: no answer within 5 s", "skip")
+        assert event.found == ("dkim=temperror", "x-own=temperror")
 
     def test_a_late_failure_becomes_on_error(self) -> None:
         gate: Deferred[Verdict] = Deferred()

@@ -13,7 +13,17 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import TestCase
 
-from relaygw.core.events import Accepted, Completed, Connected, Disconnected, Event, Judged, Refused, Reported
+from relaygw.core.events import (
+    Accepted,
+    Completed,
+    Connected,
+    Disconnected,
+    Event,
+    FilterBroke,
+    Judged,
+    Refused,
+    Reported,
+)
 from relaygw.journal import journal as journal_module
 from relaygw.journal.file import LineFile
 from relaygw.journal.history import History, days, lookup
@@ -220,11 +230,14 @@ class Writing(TestCase):
         journal = self.journal()
         for found in (("spf=none", "spf=pass"), ("spf=pass",), ()):
             journal.write(Judged(filter="spf", phase="mail", action="pass", reason="x", found=found))
+        journal.write(FilterBroke(filter="spf", phase="mail", error="x", on_error="skip", found=("spf=temperror",)))
         yield self.until_stopped(journal, lambda: None)
         assert journal.counts == {
-            ("judged", "spf pass"): 3, ("authentication", "spf=none"): 1, ("authentication", "spf=pass"): 2
+            ("judged", "spf pass"): 3, ("filter_broke", ""): 1,
+            ("authentication", "spf=none"): 1, ("authentication", "spf=pass"): 2, ("authentication", "spf=temperror"): 1
         }  # fmt: skip
-        assert [line.get("found") for line in self.lines()] == [["spf=none", "spf=pass"], ["spf=pass"], None]
+        found = [["spf=none", "spf=pass"], ["spf=pass"], None, ["spf=temperror"]]
+        assert [line.get("found") for line in self.lines()] == found
 
     @inlineCallbacks
     def test_a_lookup_finds_what_was_just_written(self):

@@ -22,12 +22,13 @@ class Judged(Event):
 
 @attrs.frozen(kw_only=True)
 class FilterBroke(Event):
-    """A filter raised or ran out of time; `on_error` is what was done instead."""
+    """A filter raised or ran out of time; `on_error` is what was done instead. `found` is what cannot be told now."""
 
     filter: str
     phase: str
     error: str
     on_error: str
+    found: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
