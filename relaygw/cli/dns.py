@@ -243,15 +243,21 @@ def _text(findings: Sequence[Finding], records: Sequence[DnsRecord]) -> str:
         if not number or _place(finding) != _place(findings[number - 1]):
             lines += ["", printable(_place(finding))]
         lines += _finding_lines(finding)
-    lines += _records_block(
-        "Publish, as zone file lines, each in place of what is there for the same purpose:", records
-    )
+    late = to_publish(filter(_waits_for_policy, findings))
+    now = [record for record in records if record not in late]
+    lines += _records_block("Publish, as zone file lines, each in place of what is there for the same purpose:", now)
+    lines += _records_block("Only once a web server gives out the policies that are told above:", late)
     noted = dict.fromkeys(record for each in findings if each.level is Level.NOTE for record in each.publish)
     signed = [_record(record) for record in noted]
     lines += _records_block("Only where DNSSEC signs the zone:", signed)
     errors = sum(finding.level is Level.ERROR for finding in findings)
     warnings = sum(finding.level is Level.WARNING for finding in findings)
     return "\n".join([*lines[1:], "", f"{_number(errors, 'error')}, {_number(warnings, 'warning')}"])
+
+
+def _waits_for_policy(finding: Finding) -> bool:
+    """Whether what it wants published announces an MTA-STS policy where there is none yet."""
+    return finding.check == "mta-sts" and finding.type == "TXT" and not finding.found
 
 
 def _records_block(title: str, records: Sequence[DnsRecord]) -> list[str]:

@@ -103,6 +103,9 @@ def test_people_read_what_is_wrong_and_what_to_publish(
     assert "\nexample.com\n  error   mx       the domain does not exist in the DNS\n" in told
     assert "\nexample.com. 3600 IN MX 10 mail.example.com.\n" in told
     assert "\nOnly where DNSSEC signs the zone:\n\n_25._tcp.mail.example.com. 3600 IN TLSA 3 1 1 " in told
+    wait = "\nOnly once a web server gives out the policies that are told above:\n\n_mta-sts.example.com. 3600 IN TXT ("
+    assert wait in told
+    assert told.count("_mta-sts.example.com. 3600") == 1
     assert told.endswith("\n5 errors, 3 warnings\n")
     assert max(map(len, told.split("\nPublish")[0].splitlines())) < 260
 
