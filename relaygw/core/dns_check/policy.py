@@ -3,7 +3,7 @@
 import attrs
 
 from relaygw.core.dmarc.record import is_record, tags_of
-from relaygw.core.dmarc.walk import Walker, WalkFailed
+from relaygw.core.dmarc.walk import Found, Walker, WalkFailed
 from relaygw.core.dns_check.finding import Finding, Subject, failed, texts_of
 from relaygw.core.dns_check.site import Site
 from relaygw.core.question import Answer, AnswerStatus, Inquiry, Question
@@ -62,9 +62,21 @@ def _inherited(subject: Subject, domain: str) -> Inquiry[Finding]:
     except WalkFailed as failure:
         return attrs.evolve(subject.error(str(failure)), answered=False)
     if found is not None:
-        return attrs.evolve(subject, found=(found.record.text,)).ok(f"the record of _dmarc.{found.domain} covers it")
+        return _covered(attrs.evolve(subject, found=(found.record.text,)), found)
     message = "there is no DMARC record: anybody may use the domain in From, and large receivers want one"
     return subject.error(message, subject.record(subject.expected))
+
+
+def _covered(subject: Subject, found: Found) -> Finding:
+    """What the record of a name above says of mail from here (RFC 9989 4.10.1)."""
+    record = found.record
+    if record.flaw:
+        message = f"the record of _dmarc.{found.domain} would cover it, but {record.flaw}"
+        return subject.warning(message, subject.record(subject.expected))
+    tag, policy = ("sp", record.subdomains) if record.subdomains is not None else ("p", record.policy)
+    word = policy.value if policy is not None else "none"
+    message = f"the record of _dmarc.{found.domain} covers it, with {tag}={word}"
+    return subject.note(f"{message}: receivers refuse no forgery") if word == "none" else subject.ok(message)
 
 
 def _fault(tags: dict[str, str]) -> str:
