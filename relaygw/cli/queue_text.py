@@ -67,6 +67,8 @@ def details(message: Json) -> str:
         lines.append(f"to <{printable(each['address'])}>: {tried}")
         if each.get("rerouted"):
             lines.append(f"    rerouted to {printable(each['rerouted'])}")
+        if each.get("ordered"):
+            lines.append(f"    when its attempt ends without delivery: {printable(each['ordered'])}")
         if last := each["last"]:
             host = f" by {last['host']} [{last['address']}]" if last["host"] else ""
             lines.append(f"    {last['status']}{printable(host)}: {printable(last['reply'])}")

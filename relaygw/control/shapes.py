@@ -7,7 +7,7 @@ from relaygw.control.collaborators import Done, Listed
 from relaygw.core.envelope import path
 from relaygw.core.lane import Standing
 from relaygw.core.outcome import Outcome
-from relaygw.core.record import Progress, RecipientState
+from relaygw.core.record import Progress, RecipientState, Record
 from relaygw.core.trash import Trashed
 from relaygw.journal.line import timestamp
 
@@ -58,11 +58,16 @@ def details(listed: Listed, now: float) -> Json:
         "body": envelope.body.value,
         "smtputf8": envelope.smtputf8,
         "envid": envelope.envid,
-        "recipients": [recipient(state) for state in record.recipients],
+        "recipients": [recipient(state, _ordered(record, at)) for at, state in enumerate(record.recipients)],
     }
 
 
-def recipient(state: RecipientState) -> Json:
+def _ordered(record: Record, position: int) -> str:
+    """What is to become of a recipient when the attempt that runs ends without delivery."""
+    return ", then ".join(str(each) for each in record.intents if position in each.positions)
+
+
+def recipient(state: RecipientState, ordered: str) -> Json:
     """Where one recipient stands."""
     return {
         "address": str(state.address),
@@ -73,6 +78,7 @@ def recipient(state: RecipientState) -> Json:
         "notify": sorted(word.value for word in state.recipient.notify),
         "orcpt": state.recipient.orcpt,
         "rerouted": str(state.detour) if state.detour else "",
+        "ordered": ordered,
         "last": outcome(state.last) if state.last else None,
     }
 

@@ -69,6 +69,11 @@ class Intent:
     keep: bool = False
     to: Detour | None = None
 
+    def __str__(self) -> str:
+        if self.verb == "reroute":
+            return f"reroute to {self.to}" if self.to is not None else "reroute back"
+        return self.verb
+
 
 class Origin(enum.Enum):
     """How a message came into the spool."""

@@ -150,6 +150,7 @@ def test_one_message_in_full_and_what_it_waits_for(site: Site) -> None:
             "notify": [],
             "orcpt": "",
             "rerouted": "",
+            "ordered": "",
             "last": {
                 "status": "deferred",
                 "reply": "451 4.3.0 try later",

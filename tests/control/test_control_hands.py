@@ -9,9 +9,11 @@ import pytest
 from operators import NOW, Answered, Office, ask, message
 from twisted.web.server import Site
 
+from relaygw.cli.queue_text import details
 from relaygw.control.app import ControlApp
 from relaygw.control.web import make_site
 from relaygw.core.events import HeldByRule, Operated
+from relaygw.core.record import Detour, Intent
 from relaygw.holds import FILE, HoldBook
 from relaygw.spool.desk import SpoolDesk
 from relaygw.spool.sqlite import SqliteSpool
@@ -134,6 +136,18 @@ def test_what_is_removed_forever_or_purged_is_gone(site: Site) -> None:
     assert ids(ask(site, "GET", "/trash")) == ["0b"]
     assert post(site, "/trash/purge", id=["0b"]).document["messages"][0]["message"] == "gone for good"
     assert ask(site, "GET", "/trash").document["messages"] == []
+
+
+def test_what_waits_for_the_end_of_an_attempt_is_shown() -> None:
+    intents = (
+        Intent(verb="reroute", positions=(0,), to=Detour(route="partner")),
+        Intent(verb="remove", positions=(0, 1)),
+    )
+    office = Office(attrs.evolve(OLD, intents=intents))
+    site = make_site(ControlApp(office.parts, NOW - 5).app, office.clock)
+    shown = ask(site, "GET", "/queue/0a").document
+    assert [each["ordered"] for each in shown["recipients"]] == ["reroute to route partner, then remove", "remove"]
+    assert "    when its attempt ends without delivery: remove" in details(shown).splitlines()
 
 
 def test_a_reroute_is_shown_and_ended(site: Site) -> None:
