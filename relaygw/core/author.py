@@ -71,8 +71,8 @@ def _domains(value: bytes) -> tuple[list[str], str]:
     else:
         text = value.decode("utf-8", "surrogateescape").translate(_AS_SHOWN)
         raw, flaw = _Mailboxes(text).read()
-        # Nothing where an address belongs: then what looks like one anywhere, as some program will show it.
-        raw = raw or _named(text)
+        if flaw or not raw:  # then what looks like an address anywhere, as some program will show it
+            raw = [*raw, *_named(text), *_named(text.replace('"', ""))]
     found = []
     for name in raw:
         try:
@@ -156,7 +156,7 @@ class _Mailboxes:
     def _take_quoted(self) -> None:
         """A quoted string stands for one word; it may hold anything, and is no address."""
         self._place = self._after_quoted(self._place)
-        self._bare.append("q")
+        self._bare.append('"')
 
     def _after_quoted(self, place: int) -> int:
         place += 1
@@ -177,7 +177,7 @@ class _Mailboxes:
         if depth:
             self._flaw = self._flaw or "From: a comment does not end"
         self._place = place
-        self._bare.append(" ")
+        self._bare.append(_COMMENT)
 
     def _take_literal(self) -> None:
         end = self._text.find("]", self._place)
@@ -213,13 +213,22 @@ class _Mailboxes:
             for text in self._angles:
                 # A source route (RFC 5322 4.4) is looked over.
                 self._address(text.rpartition(":")[2] if text.lstrip().startswith("@") else text)
-        elif "".join(self._bare).strip():
+        elif "".join(self._bare).replace(_COMMENT, " ").strip():
             self._address("".join(self._bare))
         self._bare.clear()
         self._angles.clear()
 
     def _address(self, text: str) -> None:
-        named = _named(text)
-        if not named:
-            self._flaw = self._flaw or f"From: {text.strip()[:80]!r} is no address"
+        plain = text.replace(_COMMENT, " ")
+        named = _named(plain)
+        if not named or '"' in plain.rpartition("@")[2]:
+            self._flaw = self._flaw or f"From: {plain.strip()[:80]!r} is no address"
+        elif _TORN.search(text):
+            self._flaw = self._flaw or "From: a comment inside of a name"
+            named += _named(text.replace(_COMMENT, ""))
         self._domains += named
+
+
+_COMMENT = "("
+"""What stands for a comment while a mailbox is read."""
+_TORN = re.compile(r"[^\s.@(]\(+[^\s.@(]")

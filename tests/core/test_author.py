@@ -52,6 +52,17 @@ from relaygw.core.author import MAX_FIELDS, MAX_OCTETS, Authors, read_authors
         (f"a@{'x.' * 140}example.com", ["x.x.x.x.x.x.example.com"]),
         ("a@example.com!", []),
         ("a@[192.0.2.1", []),
+        # Quoted strings, comments and brackets that hide one.
+        ('eve@other.test "a <alice@example.com>', ["other.test", "example.com"]),
+        ("eve@other.test (a <alice@example.com>", ["other.test", "example.com"]),
+        ('eve <eve@"other.test> <alice@example.com>', ["example.com", "other.test"]),
+        ("<eve@other.test, alice@example.com", ["other.test", "example.com"]),
+        ('alice@"example.com"', ["example.com"]),
+        ('alice@example."com"', ["example", "example.com"]),
+        ("alice@exam(a)ple.com", ["exam", "example.com"]),
+        ("alice@example(a).com(b)", ["example.com"]),
+        ('alice@example.com "Alice"', ["example.com"]),
+        ("alice@example.com(Alice)", ["example.com"]),
         # What shows nowhere, and what shows as space.
         ("a@one.test\tb@two.test", ["one.test", "two.test"]),
         ("a@exam\x01ple.com\x7f", ["example.com"]),
