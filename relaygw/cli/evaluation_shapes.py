@@ -58,7 +58,8 @@ def _no_hello(case: Case) -> str:
 
 def _spf_finding(finding: SpfFinding | None, missing: str) -> Json:
     if finding is None:
-        return {"result": Result.NONE.value, "reason": missing, "identity": "", "domain": "", "mechanism": ""}
+        unknown = dict.fromkeys(("identity", "domain", "sender", "mechanism", "explanation"), "")
+        return {"result": Result.NONE.value, "reason": missing, **unknown, "lookups": 0}
     return {
         "result": finding.result.value,
         "reason": finding.reason or _matched(finding),

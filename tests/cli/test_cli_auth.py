@@ -193,6 +193,16 @@ def test_what_was_made_of_the_file_is_told(data: bytes, note: str, run: Run, emp
     assert note in told
 
 
+def test_a_part_has_the_same_keys_whether_it_was_asked_or_not(run: Run, empty: str, tmp_path: Path) -> None:
+    (tmp_path / "m.eml").write_bytes(MESSAGE)
+    _, little, _ = run(str(tmp_path / "m.eml"), "--zone", empty)
+    _, much, _ = run(str(tmp_path / "m.eml"), "--ip", "192.0.2.1", "--helo", "h.example", "--zone", empty)
+    assert {name: set(little[name]) for name in PARTS - {"dkim"}} == {
+        name: set(much[name]) for name in PARTS - {"dkim"}
+    }
+    assert set(little["spf"]["helo"]) == set(much["spf"]["helo"])
+
+
 def test_the_message_may_come_by_a_pipe(run: Run, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(MESSAGE)))
     status, document, _ = run("-", "--ip", "192.0.2.1", "--helo", "h.example", "--zone", empty)
