@@ -51,6 +51,8 @@ def run(options: argparse.Namespace, context: Context) -> Answer:
     case = _case(options, config, notes)
     dns = config.dns if config is not None else DnsConfig()
     found, asked = ask_all(dns, options.zone, lambda resolver: evaluate(case, resolver), Progress(not options.json))
+    if found.signatures.ignored:
+        notes.append(f"{found.signatures.ignored} more DKIM signatures were not looked at")
     document = document_of(case, found, asked, notes)
     return Answer(document=document, text=text_of(document, asked), notes="\n".join(map(printable, notes)))
 

@@ -182,6 +182,7 @@ def empty(tmp_path: Path) -> str:
         (b"no message at all\r\n", "is it a message?"),
         (b"X: y\r\n" * 10_001 + MESSAGE, "the service refuses such a message, whatever is found: 552"),
         (b"X: " + b"y" * 1024 * 1024 + b"\r\n" + MESSAGE, "the service refuses such a message, whatever is found: 552"),
+        (b"DKIM-Signature: v=1\r\n" * 10 + MESSAGE, "2 more DKIM signatures were not looked at"),
         (MESSAGE, "the sender is that of Return-Path: <a@example.com>"),
     ],
 )
