@@ -18,6 +18,7 @@ from relaygw.core.spf.record import select
 _ALONE = "the record to publish is for mail from here alone"
 
 NOBODY = ipaddress.ip_address("0.0.0.0")  # noqa: S104 — nobody sends from it (RFC 1122 3.2.1.3), so only `all` matches
+_NOBODY6 = ipaddress.ip_address("::")
 
 
 def check_sender(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
@@ -32,7 +33,7 @@ def check_sender(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
     if len(texts) > 1:
         message = f"several SPF records are an error: make them one (RFC 7208 4.5); {_ALONE}"
         return (subject.error(message, subject.record(subject.expected)),)
-    stranger = yield from evaluate(site, NOBODY, domain)
+    stranger = yield from _stranger(site, domain)
     if stranger.result in (Result.PERMERROR, Result.TEMPERROR):
         return (_unusable(subject, stranger),)
     ours = (yield from our_addresses(site)) if site.direct else ()
@@ -46,6 +47,15 @@ def check_sender(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
     for host in site.smarthosts:
         findings += yield from _smarthost(site, subject, domain, host)
     return tuple(findings)
+
+
+def _stranger(site: Site, domain: str) -> Inquiry[SpfFinding]:
+    """What is found for somebody else; of the two families the one that is let in, where one is."""
+    found = yield from evaluate(site, NOBODY, domain)
+    if found.result in (Result.PASS, Result.PERMERROR, Result.TEMPERROR):
+        return found
+    other = yield from evaluate(site, _NOBODY6, domain)
+    return other if other.result is Result.PASS else found
 
 
 def spf_records(answer: Answer) -> list[bytes]:
