@@ -42,6 +42,8 @@ def _one_by_one(text: str) -> dict[str, str]:
     for spec in specs:
         name, equals, value = spec.partition("=")
         name = name.strip(_SPACE)
+        if not name and not equals:
+            raise TagError("nothing stands between two semicolons")
         if not equals or not _NAME.match(name):
             raise TagError(f"{spec.strip(_SPACE)[:40]!r} is no tag")
         if name in tags:

@@ -56,10 +56,11 @@ class _Loader(yaml.BaseLoader):
     """Makes nothing but lists, dicts and strings; what stands twice is an error, as the first would be lost unseen."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((key for key in keys if keys.count(key) > 1), None) if len(set(keys)) < len(keys) else None
-        if twice is not None:
-            raise yaml.MarkedYAMLError(f"{twice[:100]!r} stands twice", problem_mark=node.start_mark)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: {key.value[:100]!r} stands twice")
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 

@@ -82,7 +82,7 @@ def test_what_it_does_not_say_is_answered_too(name: str, kind: str, status: Answ
         ("a.test: {MX: ten mail}", "a.test MX: 'ten' is not a preference"),
         ("a.test: {MX: 65536 mail}", "a.test MX: '65536' is not a preference"),
         ("a.test: {A: 192.0.2.1.2}", "a.test A: Expected 4 octets"),
-        ("a.test: {A: 192.0.2.1}\na.test: {MX: 10 mail}", "'a.test' stands twice"),
+        ("a.test: {A: 192.0.2.1}\na.test: {MX: 10 mail}", "named.yaml: line 2: 'a.test' stands twice"),
         ("a.test: {TXT: a, TXT: b}", "'TXT' stands twice"),
         ("a.test: {TLSA: 3 1}", "a.test TLSA"),
         ("a.test: {'a b': c}", "'a b' is not a type"),
