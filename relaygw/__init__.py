@@ -16,7 +16,7 @@ Life of a message, in the order of the folders (a test fails where a name below 
     relaygw.dns         dnspython's resolver driven by Twisted
     relaygw.sasl        logins, the same for SMTP, POP3 and IMAP4: relaygw.realm and relaygw.tables say who exists,
                         relaygw.channel what TLS proves, relaygw.bans who may not even try,
-                        relaygw.promptly how octets come and leave
+                        relaygw.promptly how octets come and leave, relaygw.rounds what is done together
     relaygw.holds       the rules that hold mail as it comes in
     relaygw.tls         certificates and contexts for both sides; relaygw.keys DKIM keys, relaygw.keybook their lives
     relaygw.aliases     which addresses of ours lead to others; relaygw.tables has the lookups

@@ -40,11 +40,12 @@ from relaygw.sasl import Authenticator
 
 @attrs.frozen(kw_only=True)
 class Behind:
-    """Where accepted mail goes. `lease` in seconds; `offer` takes a committed message."""
+    """Where accepted mail goes. `lease` in seconds; `offer` takes a committed message; `at_round_end` as in House."""
 
     spool: ISpool
     offer: Callable[[Record, Content], None]
     lease: float
+    at_round_end: Callable[[Callable[[], None]], None]
     write_event: Callable[[Any], None]
     spawn: Callable[[str, Awaitable[Any]], None]
     pressure: Pressure
@@ -162,6 +163,7 @@ def _house(config: ListenerConfig, parts: Parts, behind: Behind) -> House:
         now=clock.seconds,
         clock=clock,
         lease=behind.lease,
+        at_round_end=behind.at_round_end,
         tls=parts.tls.get(config.name),
         implicit_tls=config.tls == "implicit",
         authenticator=_authenticator(parts, behind, settings.limits.auth_attempts) if auth != "never" else None,

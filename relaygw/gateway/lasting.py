@@ -24,6 +24,7 @@ from relaygw.mailbox.store import Store
 from relaygw.queue.parts import QueueSetup
 from relaygw.queue.service import QueueService
 from relaygw.queue.traffic import traffic_of
+from relaygw.rounds import Rounds
 from relaygw.secret import KeptSecret
 from relaygw.spool.memory import MemorySpool
 from relaygw.spool.sqlite import SqliteSpool
@@ -39,6 +40,7 @@ def make_lasting(
     """What the parts of every configuration work with."""
     return Lasting(
         reactor=reactor,
+        rounds=Rounds(reactor),
         write_event=journal.write,
         spawn=tasks.spawn,
         store=Store(mail_directory(config), reactor, pool),
@@ -56,6 +58,7 @@ def make_spool(config: Config, lasting: Lasting) -> Any:
         lasting.reactor,
         inline_limit=config.spool.inline_limit,
         report=lasting.write_event,
+        when_dry=lasting.rounds.when_dry,
     )
 
 
@@ -118,6 +121,7 @@ def make_behind(
         spool=spool,
         offer=queue.offer,
         lease=queue.lease,
+        at_round_end=lasting.rounds.join,
         write_event=lasting.write_event,
         spawn=lasting.spawn,
         pressure=pressure,

@@ -35,6 +35,7 @@ from relaygw.mailbox.store import Store
 from relaygw.plugins import PluginError, load_plugin
 from relaygw.queue.reports import Reports, reports_for
 from relaygw.realm import account_portal
+from relaygw.rounds import Rounds
 from relaygw.tls import ServerTls, TlsError
 
 
@@ -51,6 +52,7 @@ class Lasting:
     """What stays as it is while the service runs, and the parts need."""
 
     reactor: Any
+    rounds: Rounds
     write_event: Callable[[Event], None]
     spawn: Callable[[str, Awaitable[Any]], None]
     store: Store

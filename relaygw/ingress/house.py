@@ -21,6 +21,7 @@ from relaygw.ingress.inventory import Inventory
 from relaygw.ingress.pressure import Pressure
 from relaygw.ingress.quotas import Quotas
 from relaygw.interfaces import IDirectory, IRewriter, ISpool
+from relaygw.rounds import at_once
 from relaygw.sasl import Authenticator
 from relaygw.tls import ServerTls
 
@@ -69,7 +70,8 @@ class House:
     `authenticator` None: nobody logs in here; `auth_in_clear` tells whether AUTH is offered without TLS too.
     `shut` answers why a client is not even let in, None where it is. `postmaster` is who a bare `<postmaster>` is.
     `new_id` names sessions and messages; `now` is POSIX time; `lease` is for how many seconds a committed record
-    belongs to this process, which gets it through `offer`.
+    belongs to this process, which gets it through `offer`. `at_round_end` does what is given to it soon, with the
+    same of others (rounds.py).
 
     Strangers are greeted after `greeting_delay` seconds. `adds_fields`: missing Date and Message-ID are added, as they
     are on submission. Where `aliases`, `binding`, `quotas`, `holds`, `pressure` or `inventory` is None, nobody is
@@ -91,6 +93,7 @@ class House:
     now: Callable[[], float]
     clock: IReactorTime
     lease: float
+    at_round_end: Callable[[Callable[[], None]], None] = at_once
     tls: ServerTls | None = None
     implicit_tls: bool = False
     authenticator: Authenticator | None = None

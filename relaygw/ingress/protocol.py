@@ -156,7 +156,7 @@ class RelayESMTP(ESMTP):
         if not (self._greeted or self._closing or self._shaking_hands) and lines.left:
             self._answer(answers.TOO_EARLY)  # RFC 5321 3.1: the server speaks first
         if self._replies:
-            self._flush()
+            self._house.at_round_end(self._flush)
         self._regulate()
 
     def _step(self) -> bool:
@@ -267,7 +267,7 @@ class RelayESMTP(ESMTP):
         self._unsent += len(wire)
 
     def _flush(self) -> None:
-        if self._replies:
+        if self._replies and not self._gone:
             rest = send(self._transport, self._take_replies())
             if rest:
                 self._watch_client()
@@ -391,4 +391,5 @@ class RelayESMTP(ESMTP):
     def cut(self) -> None:
         """End it now. A message being committed is still committed."""
         self._cause = "shutdown"
+        self._flush()
         self._transport.abortConnection()

@@ -1,8 +1,8 @@
 """A thread that takes everything that waits at once, so that one sync serves all who wait for one.
 
-An idle thread starts on the first item at once; what arrives while it works forms the next batch. Where many waited for
-the last one, the next is given a moment to grow as large. Items that nobody waits for give others longer to join them,
-and those that need no sync do not bring one about. The thread outlives whatever its function raises.
+An idle thread starts on the first item at once; what arrives while it works forms the next batch. Where more is about
+to come, a batch is given a moment to grow. Items that nobody waits for give others longer to join them, and those that
+need no sync do not bring one about. The thread outlives whatever its function raises.
 """
 
 import enum
@@ -17,12 +17,9 @@ PATIENCE = 0.02
 """Seconds that items wait for company that nobody waits for: how much longer a delivery may be repeated if the power
 goes, and what makes one sync serve many."""
 
-COMPANY = 4
-"""So many who waited for the last batch say that there is a crowd of them."""
-
-LINGER = 0.005
-"""Seconds for which a batch waits for the others of a crowd: what each of them waits for its sync anyway, where disks
-are slow; where they are fast, a crowd keeps the reactor busy meanwhile, and every batch less leaves it more time."""
+LINGER = 0.01
+"""Seconds for which a batch waits at most for more that is about to come. Whoever brings it is busy meanwhile, and has
+more time for it the fewer batches there are."""
 
 QUIET = 0.01
 """Seconds in which nothing came that make a moment for chores, and the pause between two of them then."""
@@ -55,7 +52,10 @@ _log = Logger()
 class Batcher(Generic[T]):
     """`serve` gets the batches, in the order of `put` but for what is read aside; `limit` items are a full batch. While
     nothing comes, the thread does `chores`. It is woken when there is something to do for it, and not by each item:
-    every time costs whoever puts it more than the item does."""
+    every time costs whoever puts it more than the item does.
+
+    Whoever puts an item with `more` promises to call `no_more` when nothing else is about to come; a batch waits for
+    that for `linger` seconds at most."""
 
     def __init__(
         self,
@@ -64,11 +64,13 @@ class Batcher(Generic[T]):
         limit: int,
         haste: Callable[[T], Haste] = lambda item: Haste.NOW,
         chores: Chores | None = None,
+        linger: float = LINGER,
     ) -> None:
         self._serve = serve
         self._chores = chores
         self._limit = limit
         self._haste = haste
+        self._linger = linger
         self._changed = threading.Condition(threading.Lock())
         self._came: list[tuple[T, Haste]] = []
         self._waited_for = 0  # of those who came
@@ -76,21 +78,29 @@ class Batcher(Generic[T]):
         self._stopping = False
         self._awaited: Callable[[], bool] = self._nobody  # what wakes the thread
         self._until: float | None = None  # patience
-        self._company = 0  # those of the last batch that somebody waited for
+        self._more = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, item: T) -> None:
+    def put(self, item: T, *, more: bool = False) -> None:
         """From any thread."""
         haste = self._haste(item)
         with self._changed:
+            self._more = more or self._more
             self._came.append((item, haste))
             if haste is Haste.NOW:
                 self._waited_for += 1
             elif haste is Haste.ASIDE:
                 self._aside += 1
+            if self._awaited():
+                self._changed.notify()
+
+    def no_more(self) -> None:
+        """Nothing else is about to come: what waits for company has all it gets."""
+        with self._changed:
+            self._more = False
             if self._awaited():
                 self._changed.notify()
 
@@ -117,7 +127,7 @@ class Batcher(Generic[T]):
         with self._changed:
             if hurried and self._aside and not (self._waited_for or self._is_full()):
                 return self._take_aside()
-        self._sleep(self._crowded, LINGER)
+        self._sleep(self._complete, self._linger)
         with self._changed:
             return self._take()
 
@@ -150,8 +160,8 @@ class Batcher(Generic[T]):
     def _hurried(self) -> bool:
         return bool(self._waited_for or self._aside) or self._is_full()
 
-    def _crowded(self) -> bool:
-        return self._waited_for >= self._company or self._is_full()
+    def _complete(self) -> bool:
+        return not self._more or self._is_full()
 
     def _is_full(self) -> bool:
         return len(self._came) >= self._limit or self._stopping
@@ -159,7 +169,6 @@ class Batcher(Generic[T]):
     # What the thread takes of those who came.
 
     def _take(self) -> list[T]:
-        self._company = self._waited_for if self._waited_for >= COMPANY else 0
         taken = self._came[: self._limit]
         self._leave(self._came[self._limit :])
         self._until = None

@@ -78,7 +78,7 @@ class SqliteSpool:
     """`path` is the spool's directory. `reactor` None: every operation is done at once in the calling thread, for the
     command line. `report` is told of messages that had to be set aside. `checkpoint`: octets of SQLite's log after
     which it is copied into the database, once the batch is answered. `batcher` brings work to a thread, or a test;
-    `index` tells how much of the queue is indexed when."""
+    `index` tells how much of the queue is indexed when; `when_dry` is of rounds.py, None: no batch waits for more."""
 
     def __init__(
         self,
@@ -90,8 +90,11 @@ class SqliteSpool:
         checkpoint: int = CHECKPOINT,
         batcher: Callable[..., Batcher[Any]] = Batcher,
         index: Measures | None = None,
+        when_dry: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self.path = path
+        self._when_dry = when_dry
+        self._asked = False
         self._inline_limit = inline_limit
         self._threaded = reactor is not None
         self._open = False
@@ -343,9 +346,22 @@ class SqliteSpool:
             (self._sync if job.files else self._engine.serve)([job])
         elif job.files:
             self._syncer.put(job)
+        elif self._when_dry is not None and isinstance(job, Insert):
+            self._writer.put(job, more=True)
+            self._ask_when_dry()
         else:
             self._writer.put(job)
         return await job.answer
+
+    def _ask_when_dry(self) -> None:
+        """Once for all who wait for it."""
+        if self._when_dry is not None and not self._asked:
+            self._asked = True
+            self._when_dry(self._run_dry)
+
+    def _run_dry(self) -> None:
+        self._asked = False
+        self._writer.no_more()
 
     def _sync(self, batch: Sequence[Job | str]) -> None:
         """In the thread of the files: sync those of the jobs and hand the jobs on; unlink those that are only named."""

@@ -32,6 +32,7 @@ from relaygw.ingress.protocol import RelayESMTP
 from relaygw.ingress.quotas import Office, Quotas
 from relaygw.interfaces import Account, IDirectory, IFilter
 from relaygw.realm import account_portal
+from relaygw.rounds import Rounds, at_once
 from relaygw.sasl import Authenticator
 from relaygw.spool.memory import MemorySpool
 from relaygw.tasks import Tasks
@@ -159,6 +160,7 @@ class Rig:
             now=self.clock.seconds,
             clock=self.clock,
             lease=60.0,
+            at_round_end=at_once if isinstance(self.clock, Clock) else Rounds(self.clock).join,
             tls=tls,
             implicit_tls=implicit,
             authenticator=None

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from relaygw.spool.batcher import COMPANY, PATIENCE, Batcher, Haste
+from relaygw.spool.batcher import LINGER, PATIENCE, Batcher, Haste
 
 HASTE = {"n": Haste.NOW, "r": Haste.ASIDE, "l": Haste.LATER}
 
@@ -13,12 +13,12 @@ HASTE = {"n": Haste.NOW, "r": Haste.ASIDE, "l": Haste.LATER}
 class Bench:
     """Items are named by their haste; each batch is told with the time it took to come."""
 
-    def __init__(self, limit: int = 100) -> None:
+    def __init__(self, limit: int = 100, linger: float = LINGER) -> None:
         self.batches: list[list[str]] = []
         self.came = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
-        self.batcher: Batcher[str] = Batcher("test", self._serve, limit, lambda item: HASTE[item[0]])
+        self.batcher: Batcher[str] = Batcher("test", self._serve, limit, lambda item: HASTE[item[0]], linger=linger)
 
     def _serve(self, items: list[str]) -> None:
         self.batches.append(items)
@@ -91,28 +91,49 @@ def test_a_full_batch_waits_for_nobody(number: int, first: int) -> None:
     assert sum(map(len, bench.batches)) == number
 
 
-def test_after_a_crowd_those_who_come_alone_are_served_all_the_same() -> None:
-    bench = Bench()
-    bench.put(*(f"n{each}" for each in range(COMPANY)))
+def test_a_batch_is_complete_when_nothing_more_is_about_to_come() -> None:
+    bench = Bench(linger=60.0)
     bench.batcher.start()
-    for name in ("n8", "n9"):
-        bench.came.clear()
-        bench.put(name)
-        assert bench.came.wait(10)
+    bench.batcher.put("n1", more=True)
+    bench.batcher.put("n2", more=True)
+    bench.batcher.no_more()
+    assert bench.came.wait(10)
     bench.batcher.stop()
-    assert [item for batch in bench.batches for item in batch] == ["n0", "n1", "n2", "n3", "n8", "n9"]
+    assert bench.batches == [["n1", "n2"]]
 
 
-def test_a_crowd_is_waited_for_no_longer_than_until_it_is_there() -> None:
-    bench = Bench(limit=100)
-    bench.put(*(f"n{each}" for each in range(COMPANY)))
+def test_who_waits_waits_no_longer_for_more_than_a_moment() -> None:
+    bench = Bench()
+    bench.batcher.start()
+    began = time.monotonic()
+    bench.batcher.put("n1", more=True)
+    assert bench.came.wait(10)
+    assert time.monotonic() - began >= LINGER * 0.9
+    bench.batcher.stop()
+    assert bench.batches == [["n1"]]
+
+
+def test_that_nothing_more_comes_is_known_before_the_thread_is_free() -> None:
+    """However long the batch before it takes."""
+    bench = Bench(linger=60.0)
     bench.gate.clear()
     bench.batcher.start()
+    bench.put("n1")
     assert bench.came.wait(10)
-    bench.put(*(f"n{each}" for each in range(COMPANY + 3)))
+    bench.came.clear()
+    bench.batcher.put("n2", more=True)
+    bench.batcher.no_more()
     bench.gate.set()
+    assert bench.came.wait(10)
     bench.batcher.stop()
-    assert [len(batch) for batch in bench.batches] == [COMPANY, COMPANY + 3]
+    assert bench.batches == [["n1"], ["n2"]]
+
+
+def test_a_full_batch_waits_for_nothing_more() -> None:
+    bench = Bench(limit=2, linger=60.0)
+    for item in ("n1", "n2", "n3"):
+        bench.batcher.put(item, more=True)
+    assert bench.run() == [["n1", "n2"], ["n3"]]
 
 
 def test_a_batch_that_raises_stops_nothing() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from twisted.internet import reactor
@@ -10,6 +11,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from relaygw.interfaces import ISpool
+from relaygw.rounds import Rounds
 from relaygw.spool.memory import MemorySpool
 from relaygw.spool.sqlite import SqliteSpool
 from relaygw.testing.spool import CHECKS, Check, check_durable_spool, check_spool
@@ -40,9 +42,9 @@ def test_sqlite_at_once_is_durable(tmp_path: Path) -> None:
     finish(check_durable_spool(opener(tmp_path, None)))
 
 
-def opener(path: Path, with_reactor: object) -> Callable[[], ISpool]:
+def opener(path: Path, with_reactor: object, **options: Any) -> Callable[[], ISpool]:
     def open_again() -> ISpool:
-        spool = SqliteSpool(str(path), with_reactor)  # type: ignore[arg-type]
+        spool = SqliteSpool(str(path), with_reactor, **options)  # type: ignore[arg-type]
         spool.open()
         return spool  # type: ignore[no-any-return]
 
@@ -60,6 +62,11 @@ class Threaded(TestCase):
     @inlineCallbacks
     def test_conformance(self):
         yield Deferred.fromCoroutine(check_spool(lambda: opener(self.folder(), reactor)()))
+
+    @inlineCallbacks
+    def test_conformance_where_batches_wait_for_the_reactor_to_run_dry(self):
+        dry = Rounds(reactor).when_dry
+        yield Deferred.fromCoroutine(check_spool(lambda: opener(self.folder(), reactor, when_dry=dry)()))
 
     @inlineCallbacks
     def test_durability(self):

@@ -16,6 +16,7 @@ from relaygw.config.schema import Config
 from relaygw.core.address import Address
 from relaygw.gateway.parts import Lasting, Parts, PartsError, make_parts
 from relaygw.mailbox.store import Store
+from relaygw.rounds import Rounds
 
 
 def check(config: Config) -> Iterator[Finding]:
@@ -38,6 +39,7 @@ def _lasting(config: Config, reactor: Any) -> Lasting:
     bans = BanBook("", policy_of(config), reactor, lambda _: None)
     return Lasting(
         reactor=reactor,
+        rounds=Rounds(reactor),
         write_event=lambda _: None,
         spawn=lambda _name, _task: None,
         store=store,
