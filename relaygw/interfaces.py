@@ -389,6 +389,7 @@ class Services:
     write_event: Callable[[Event], None] = lambda event: None  # into the journal
     allowance: Any = None  # relaygw.filters.allowance.Allowance, for filters that ask about mail; None: no bounds
     shadow: bool = False  # for filters: what this one answers has no effect
+    at_round_end: Callable[[Callable[[], None]], None] = lambda action: action()  # soon, with others
 
 
 Options = Mapping[str, Any]

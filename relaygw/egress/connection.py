@@ -20,6 +20,7 @@ from relaygw.core.reply import Reply
 from relaygw.core.reply_parser import ReplyError, ReplyParser
 from relaygw.egress.broken import Broken, Phase, broken
 from relaygw.promptly import write
+from relaygw.rounds import at_once
 
 QUIT_TIMEOUT = 5.0
 """Seconds we wait for 221 before we close all the same."""
@@ -32,13 +33,15 @@ class SmtpConnection(Protocol):
 
     transport: Any  # ITCPTransport; Twisted sets it
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, at_round_end: Callable[[Callable[[], None]], None] = at_once) -> None:
         self.alive = False
         self.failure: Broken | None = None
         self.source = self.helo = ""
         self.gone: Callable[[], None] | None = None
         self.made: Callable[[SmtpConnection], None] | None = None
         self._clock: Any = clock
+        self._at_round_end = at_round_end
+        self._unsent = b""
         self._parser = ReplyParser()
         self._phase = Phase.GREETING
         self._wait: Deferred[list[Reply]] | None = None
@@ -61,8 +64,15 @@ class SmtpConnection(Protocol):
         """
         answer = self.expect(count, timeout, phase)
         if data and self.failure is None:
-            write(self.transport, data)
+            self._unsent += data
+            self._at_round_end(self._flush)
         return answer
+
+    def _flush(self) -> None:
+        """What is asked for leaves together with what other connections ask for (rounds.py)."""
+        data, self._unsent = self._unsent, b""
+        if data and self.alive and self.failure is None:
+            write(self.transport, data)
 
     def expect(self, count: int, timeout: float, phase: Phase) -> Deferred[list[Reply]]:
         """Wait for replies to what is sent by other means."""
@@ -101,6 +111,7 @@ class SmtpConnection(Protocol):
             await self._writable
         if not self.alive:
             return False
+        self._flush()
         write(self.transport, data)
         self._arm(self._timeout)
         return True

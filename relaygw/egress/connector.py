@@ -1,5 +1,6 @@
 """TCP connections to an address: one Deferred per attempt, with the reasons of failure in the log's words."""
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import error
@@ -10,6 +11,7 @@ from twisted.python.failure import Failure
 
 from relaygw.egress.broken import Phase, broken
 from relaygw.egress.connection import SmtpConnection
+from relaygw.rounds import at_once
 
 
 class _Factory(ClientFactory):
@@ -17,9 +19,10 @@ class _Factory(ClientFactory):
 
     noisy = False
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(self, clock: Any, at_round_end: Callable[[Callable[[], None]], None]) -> None:
         self.made: Deferred[SmtpConnection] = Deferred(self._cancelled)
         self._clock = clock
+        self._at_round_end = at_round_end
         self._connector: Any = None
         self._given_up = False
 
@@ -27,7 +30,7 @@ class _Factory(ClientFactory):
         self._connector = connector
 
     def buildProtocol(self, addr: IAddress | None) -> SmtpConnection:
-        connection = SmtpConnection(self._clock)
+        connection = SmtpConnection(self._clock, self._at_round_end)
         connection.made = self._connected
         return connection
 
@@ -45,10 +48,17 @@ class _Factory(ClientFactory):
             self._connector.stopConnecting()
 
 
-def connect(reactor: Any, address: str, port: int, timeout: float, source: str = "") -> Deferred[SmtpConnection]:
+def connect(
+    reactor: Any,
+    address: str,
+    port: int,
+    timeout: float,
+    source: str = "",
+    at_round_end: Callable[[Callable[[], None]], None] = at_once,
+) -> Deferred[SmtpConnection]:
     """A new connection to an IP address, from the address `source`, or to the path of a UNIX socket; fails with
     Broken."""
-    factory = _Factory(reactor)
+    factory = _Factory(reactor, at_round_end)
     if address.startswith("/"):
         reactor.connectUNIX(address, factory, timeout=timeout)
     elif source:

@@ -84,7 +84,7 @@ class Courier:
         self.policies = make_policies(services)
         self.failing = FailingHosts(services.reactor)
         self.clock: Any = services.reactor
-        self.opener = Opener(services.reactor, manners, make_keyring(services))
+        self.opener = Opener(services.reactor, manners, make_keyring(services), at_round_end=services.at_round_end)
         self._manners = manners
         self._signer: Any = services.signer
         self._write_event = services.write_event

@@ -1,6 +1,6 @@
 """Opens sessions: connects, begins, and retreats where the policy lets it (HELO for EHLO, in clear for TLS)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -15,6 +15,7 @@ from relaygw.egress.hop import Hop, Login, Manners, TlsMode
 from relaygw.egress.login import Keyring
 from relaygw.egress.racing import Failed, race
 from relaygw.egress.resumption import Resumption
+from relaygw.rounds import at_once
 
 
 @attrs.frozen
@@ -27,6 +28,7 @@ class Opener:
     resumption: Resumption = attrs.field(
         default=attrs.Factory(lambda self: Resumption(self.reactor), takes_self=True), kw_only=True
     )
+    at_round_end: Callable[[Callable[[], None]], None] = attrs.field(default=at_once, kw_only=True)
 
     async def open(self, target: Target, hop: Hop) -> Session:
         """A session at this address; raises Broken, with what went wrong last."""
@@ -60,7 +62,7 @@ class Opener:
 
     def _connect(self, target: Target, hop: Hop) -> Deferred[SmtpConnection]:
         source = hop.source_for(target.address)
-        return connect(self.reactor, target.address, hop.port, self.manners.connect_timeout, source)
+        return connect(self.reactor, target.address, hop.port, self.manners.connect_timeout, source, self.at_round_end)
 
     async def _lead(self, connection: SmtpConnection, target: Target, hop: Hop) -> Session:
         approach = Approach(tls=hop.tls)

@@ -107,6 +107,7 @@ def make_parts(config: Config, lasting: Lasting) -> Parts:
         signer=signer,
         store=lasting.store,
         write_event=lasting.write_event,
+        at_round_end=lasting.rounds.join,
     )
     services = attrs.evolve(services, allowance=_allowance(config, lasting))
     directory = attempt.of(lambda: _directory(config, services))
