@@ -123,9 +123,9 @@ class Batcher(Generic[T]):
         if self._until is None:
             self._await_any()
             self._until = time.monotonic() + PATIENCE
-        hurried = self._sleep(self._hurried, self._until - time.monotonic())
+        self._sleep(self._hurried, self._until - time.monotonic())
         with self._changed:
-            if hurried and self._aside and not (self._waited_for or self._is_full()):
+            if self._aside and time.monotonic() < self._until and not (self._waited_for or self._is_full()):
                 return self._take_aside()
         self._sleep(self._complete, self._linger)
         with self._changed:

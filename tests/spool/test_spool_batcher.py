@@ -221,3 +221,23 @@ def test_what_has_patience_is_not_kept_waiting_by_what_goes_before_it() -> None:
     came = [batch for batch in bench.batches if "l1" in batch]
     bench.batcher.stop()
     assert len(came) == 1
+
+
+def test_what_has_patience_is_not_kept_waiting_by_few_who_ask_on_and_on() -> None:
+    """However few: they never fill a batch, and one of them always waits."""
+    bench, served = Bench(), threading.Event()
+
+    def serve(items: list[str]) -> None:
+        if "l1" in items:
+            served.set()
+        for item in items:
+            if item == "r" and not served.is_set():
+                bench.put(item)
+
+    bench.batcher._serve = serve
+    bench.put("r", "l1")
+    bench.batcher.start()
+    came = served.wait(5)
+    served.set()
+    bench.batcher.stop()
+    assert came
