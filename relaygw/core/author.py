@@ -5,12 +5,13 @@ the grammar is broken, everything that looks like the address of an author count
 5.3.1).
 """
 
+import binascii
 import re
 
 import attrs
 
 from relaygw.core.address import AddressError, normalize_domain
-from relaygw.core.headers import named_fields, value_of
+from relaygw.core.headers import NO_FIELD, named_fields, value_of
 
 MAX_OCTETS = 20_000
 """Octets of From fields that are read, of all together: it is done while others wait."""
@@ -38,7 +39,10 @@ class Authors:
 
 def read_authors(head: bytes) -> Authors:
     """The authors a header section names."""
-    found = list(map(value_of, named_fields(head).get(b"from", ())))
+    fields = named_fields(head)
+    found = list(map(value_of, fields.get(b"from", ())))
+    if NO_FIELD in fields:
+        found += map(value_of, filter(_ODD_NAME.match, fields[NO_FIELD]))
     if not found:
         return Authors(flaw="there is no From field")
     if len(found) > MAX_FIELDS or sum(map(len, found)) > MAX_OCTETS:
@@ -55,31 +59,34 @@ def read_authors(head: bytes) -> Authors:
     return Authors(domains=tuple(domains), fields=len(found), flaw="; ".join(flaws[:_MOST_FLAWS]))
 
 
+_ODD_NAME = re.compile(rb"[ \t]*from[ \t\r\n]*:", re.IGNORECASE)
+"""A line that is no field, and that some programs show as From: with white space before the name, or a line end behind
+it."""
+
+
 # What nearly all mail has: words or one quoted string, and one address in angle brackets; or the address alone.
 _PLAIN = re.compile(
-    rb"(?:[^\"()<>\[\]:;@\\,]*|[ \t]*\"[^\"\\]*\"[ \t]*)<[^\s\"()<>\[\]:;@\\,]+@([A-Za-z0-9.-]+)>[ \t]*\Z"
-    rb"|[^\s\"()<>\[\]:;@\\,]+@([A-Za-z0-9.-]+)\Z"
+    rb"(?:[^\"()<>\[\]:;@\\,]*|[ \t]*\"[^\"\\]*\"[ \t]*)<[^\s\"()<>\[\]:;@\\,?\x80-\xff]+@([A-Za-z0-9.-]+)>[ \t]*\Z"
+    rb"|[^\s\"()<>\[\]:;@\\,?\x80-\xff]+@([A-Za-z0-9.-]+)\Z"
 )
 
 
 def _domains(value: bytes) -> tuple[list[str], str]:
     """The domains of one field, and what is wrong with it."""
     plain = _PLAIN.match(value)
-    if plain is not None:
+    if plain is not None and (b"=?" not in value or _decoded(value.decode("latin-1")).count("@") == 1):
         raw = [(plain[1] or plain[2]).decode("ascii")]
         flaw = ""
     else:
-        text = value.decode("utf-8", "surrogateescape").translate(_AS_SHOWN)
-        raw, flaw = _Mailboxes(text).read()
-        if flaw or not raw:  # then what looks like an address anywhere, as some program will show it
-            raw = [*raw, *_named(text), *_named(text.replace('"', ""))]
+        raw, flaw = _read(value.decode("utf-8", "surrogateescape"))
     found = []
     for name in raw:
         try:
             domain = normalize_domain(name.strip("."))
         except AddressError as error:
             flaw = flaw or f"From: {name[:80]!r}: {error}"
-            domain = _above(name)
+            found += _names_in(name)
+            continue
         if domain.startswith("["):
             flaw = flaw or f"From: {domain} is no domain"
         elif domain:
@@ -87,21 +94,70 @@ def _domains(value: bytes) -> tuple[list[str], str]:
     return found, flaw
 
 
-_HIDDEN = (*range(0x09), *range(0x0E, 0x1C), 0x7F)
+_HIDDEN = (*range(0x09), *range(0x0E, 0x1C), 0x7F, 0xAD, 0x200B, 0x200E, 0x200F)
+_HIDDEN += (*range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
 _AS_SHOWN = {**{0xDC00 + octet: chr(octet) for octet in range(0x80, 0x100)}, **dict.fromkeys(_HIDDEN)}
 """What programs make of octets that are no UTF-8: most take them for Latin-1. And control characters that are no white
-space show nowhere."""
+space show nowhere, nor do those that rule the direction of writing."""
+_LOOSE = re.compile("[\x00-\x08\x0e-\x1b\x7f]+|(?<=@)[\udc80-\udcff]+(?=[^.])|[\udc80-\udcff]+(?=[\\s>]|\\Z)")
+"""Control characters, at which others end, and such octets around a name: others leave them out, or show a sign for
+them that belongs to no name."""
 
+
+def _read(text: str) -> tuple[list[str], str]:
+    """The names of one field and what is wrong with it; octets that are no UTF-8 stand in it as surrogates."""
+    shown = text.translate(_AS_SHOWN)
+    raw, flaw = _Mailboxes(shown).read()
+    decoded = _decoded(shown)
+    for other in {shown, decoded} if "\\" in shown or "(" in shown else {decoded} - {shown}:
+        simply = [name for name in _Mailboxes(other, simply=True).read()[0] if name not in raw]
+        raw, flaw = raw + simply, flaw or ("From: it can be read in two ways" if simply else "")
+    if flaw or not raw:  # then what looks like an address anywhere, as some program will show it
+        raw = [*raw, *_named(shown), *_named(shown.replace('"', "")), *_named(decoded)]
+    loose = _LOOSE.sub(" ", text).translate(_AS_SHOWN)
+    return (raw if loose == shown else [*raw, *_named(loose)]), flaw
+
+
+_WORD = re.compile(r"=\?[^?\s]*\?([bq])\?([^?\s]*)\?=", re.IGNORECASE)
+"""An encoded word (RFC 2047 2)."""
+
+
+def _decoded(text: str) -> str:
+    """With what encoded words hide, in whatever charset it is: names of domains look the same in nearly all. It stands
+    by itself, as some programs end what they show there."""
+    return _WORD.sub(lambda word: f" {_word(word[1], word[2])} ", text)
+
+
+def _word(encoding: str, text: str) -> str:
+    octets = text.encode("utf-8", "surrogateescape")
+    if encoding in "qQ":
+        octets = binascii.a2b_qp(octets, header=True)
+    else:
+        plain = _NOT_BASE64.sub(b"", octets)
+        plain = plain[: len(plain) - (len(plain) % 4 == 1)]
+        octets = binascii.a2b_base64(plain + b"=" * (-len(plain) % 4))
+    return octets.decode("utf-8", "surrogateescape").translate(_AS_SHOWN)
+
+
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _MOST_LABELS = 8
+_MOST_NAMES = 100
+_NAME = re.compile("[\\w.\u3002\uff0e\uff61-]+")
+_DOT = re.compile("[.\u3002\uff0e\uff61]+")
+
+
+def _names_in(text: str) -> list[str]:
+    """The domains of two labels and more in what is no name itself: `example.com>>` and `-.example.com` are shown as
+    example.com's, and cannot be anybody else's."""
+    return [domain for run in _NAME.findall(text)[:_MOST_NAMES] if (domain := _above(run.strip("-")))]
 
 
 def _above(name: str) -> str:
-    """The nearest domain above what is no name itself, "" where there is none of two labels: `-.example.com` is shown
-    as one of example.com's, and cannot be anybody else's."""
-    if name.startswith("["):
-        return ""
-    labels = re.split("[.\u3002\uff0e\uff61]", name.strip("."))[-_MOST_LABELS:]
+    """The name, or the nearest domain above it where it is none itself; "" where there is none of two labels."""
+    labels = [label for label in _DOT.split(name) if label][-_MOST_LABELS:]
     for start in range(len(labels) - 1):
+        if labels[-1].isdecimal():  # an address
+            break
         try:
             return normalize_domain(".".join(labels[start:]))
         except AddressError:
@@ -114,15 +170,28 @@ _AT_DOMAIN = re.compile(r"@\s*(\[[^\[\]]*\]|(?:[^\s@<>()\",;:\[\]\\]|\s+(?=\.)|(
 
 def _named(text: str) -> list[str]:
     """What follows each @. White space counts as one space: the time long runs of it take would grow with their
-    square."""
-    return ["".join(name.split()) for name in _AT_DOMAIN.findall(" ".join(text.split()))]
+    square. What looks like @ and the full stop is taken for them."""
+    found = []
+    for name in _AT_DOMAIN.findall(" ".join(text.translate(_ALIKE).split())):
+        first, space, _ = name.partition(" ")
+        found.append(name.replace(" ", ""))
+        if space and "." in first.strip("."):  # some end there
+            found.append(first)
+    return found
+
+
+_ALIKE = {0xFF20: "@", 0xFE6B: "@", 0x2024: ".", 0xFE52: "."}
 
 
 class _Mailboxes:
-    """An address list (RFC 5322 3.4) read from left to right, groups included (RFC 6854)."""
+    """An address list (RFC 5322 3.4) read from left to right, groups included (RFC 6854).
 
-    def __init__(self, text: str) -> None:
+    `simply`: as programs read it that know neither quoted pairs nor comments within comments, or decode first, and only
+    what stands in angle brackets then."""
+
+    def __init__(self, text: str, *, simply: bool = False) -> None:
         self._text = text
+        self._simply = simply
         self._place = 0
         self._bare: list[str] = []  # the current mailbox outside of angle brackets
         self._angles: list[str] = []  # and inside of them
@@ -142,26 +211,35 @@ class _Mailboxes:
             self._skip_comment()
         elif sign == "<":
             self._take_angle()
-        elif sign == "[":
+        elif sign == "[" and "".join(self._bare[-2:]).rstrip().endswith("@"):
             self._take_literal()
         else:
             self._place += 1
             if sign in ",;":
                 self._end()
-            elif sign == ":":  # the name of a group ends
-                self._bare.clear()
+            elif sign == ":":
+                self._name_group()
             else:
                 self._bare.append(sign)
+                if sign == "\\":
+                    self._flaw = self._flaw or "From: a backslash outside of quotes"
+
+    def _name_group(self) -> None:
+        """The name of a group ends, which holds no address."""
+        bare = "".join(self._bare)
+        if self._angles or "@" in bare or _QUOTED_AT in bare or _WORD.search(bare):
+            self._flaw = self._flaw or "From: an address where a group is named"
+        self._bare.clear()
 
     def _take_quoted(self) -> None:
         """A quoted string stands for one word; it may hold anything, and is no address."""
-        self._place = self._after_quoted(self._place)
-        self._bare.append('"')
+        start, self._place = self._place, self._after_quoted(self._place)
+        self._bare.append(_QUOTED_AT if "@" in self._text[start : self._place] else '"')
 
     def _after_quoted(self, place: int) -> int:
         place += 1
         while place < len(self._text) and self._text[place] != '"':
-            place += 2 if self._text[place] == "\\" else 1
+            place += 2 if self._text[place] == "\\" and not self._simply else 1
         if place >= len(self._text):
             self._flaw = self._flaw or "From: a quoted string does not end"
         return place + 1
@@ -171,10 +249,10 @@ class _Mailboxes:
         while place < len(self._text):
             sign = self._text[place]
             depth += {"(": 1, ")": -1}.get(sign, 0)
-            place += 2 if sign == "\\" else 1
-            if not depth:
+            place += 2 if sign == "\\" and not self._simply else 1
+            if not depth or (self._simply and sign == ")"):
                 break
-        if depth:
+        if depth:  # read simply, what is wrong does not count
             self._flaw = self._flaw or "From: a comment does not end"
         self._place = place
         self._bare.append(_COMMENT)
@@ -204,21 +282,34 @@ class _Mailboxes:
         if self._place >= len(self._text):
             self._flaw = self._flaw or "From: an angle bracket is not closed"
         self._place += 1
-        self._bare = outer
+        self._bare = [*outer, ">"]
         self._angles.append("".join(inner))
 
     def _end(self) -> None:
         """A mailbox has ended: its address is in angle brackets where there are any."""
+        bare = "".join(self._bare)
         if self._angles:
+            if "@" in bare or bare.partition(">")[2].strip(f"{_COMMENT}> \t"):
+                self._flaw = self._flaw or "From: more than a name outside of the angle brackets"
             for text in self._angles:
-                # A source route (RFC 5322 4.4) is looked over.
-                self._address(text.rpartition(":")[2] if text.lstrip().startswith("@") else text)
-        elif "".join(self._bare).replace(_COMMENT, " ").strip():
-            self._address("".join(self._bare))
+                self._angle(text)
+        elif bare.replace(_COMMENT, " ").strip() and not self._simply:
+            self._address(bare)
         self._bare.clear()
         self._angles.clear()
 
+    def _angle(self, text: str) -> None:
+        """A source route (RFC 5322 4.4) is looked over."""
+        if text.lstrip().startswith("@") and ":" in text:
+            route, _, text = text.rpartition(":")
+            if not all(hop.lstrip()[:1] in ("", "@") and hop.count("@") < 2 for hop in route.split(",")):
+                self._flaw = self._flaw or "From: an address in a source route"
+        self._address(text)
+
     def _address(self, text: str) -> None:
+        if _QUOTED_AT in text or _WORD.search(text):
+            self._flaw = self._flaw or "From: an address that holds another one, or an encoded word"
+        text = text.replace(_QUOTED_AT, '"')
         plain = text.replace(_COMMENT, " ")
         named = _named(plain)
         if not named or '"' in plain.rpartition("@")[2]:
@@ -231,4 +322,6 @@ class _Mailboxes:
 
 _COMMENT = "("
 """What stands for a comment while a mailbox is read."""
+_QUOTED_AT = "\x01"
+"""And what for a quoted string that holds an @; control characters are gone by then."""
 _TORN = re.compile(r"[^\s.@(]\(+[^\s.@(]")

@@ -53,22 +53,25 @@ def raw_fields(head: bytes) -> list[bytes]:
     return [raw for raw, _ in _split(head)]
 
 
+NO_FIELD = b":"
+"""What nobody can ask for as the name of a field."""
+
+
 @lru_cache(maxsize=4)
 def named_fields(head: bytes) -> Mapping[bytes, Sequence[bytes]]:
-    """Whole fields by their names in lower case, each name's from the top; what is no field is left out.
+    """Whole fields by their names in lower case, each name's from the top; NO_FIELD names what is none.
 
     Remembered for a few header sections, as everybody who judges a message looks at its own, one after the other.
     Octets and no Field: of ten thousand fields nobody looks at more than a few.
     """
     named: dict[bytes, list[bytes]] = {}
     for raw, name in _split(head):
-        if name:
-            name = name.lower()
-            same = named.get(name)
-            if same is None:
-                named[name] = [raw]
-            else:
-                same.append(raw)
+        name = name.lower() or NO_FIELD
+        same = named.get(name)
+        if same is None:
+            named[name] = [raw]
+        else:
+            same.append(raw)
     return named
 
 
