@@ -11,7 +11,7 @@ from relaygw.core import arc, author, dkim
 from relaygw.core.authres import without_claimed
 from relaygw.core.content import MAX_FIELDS
 from relaygw.core.facts import read_facts
-from relaygw.core.headers import fields, named_fields, raw_fields, value_of, values
+from relaygw.core.headers import NO_FIELD, fields, named_fields, raw_fields, value_of, values
 from relaygw.core.screening import judge_hops
 
 PIECES = st.sampled_from(
@@ -64,8 +64,8 @@ def test_fields_by_name_are_all_fields(head: bytes) -> None:
     named = named_fields(head)
     expected: dict[bytes, list[bytes]] = {}
     for field in fields(head):
+        expected.setdefault(field.name.lower() or NO_FIELD, []).append(field.raw)
         if field.name:
-            expected.setdefault(field.name.lower(), []).append(field.raw)
             assert value_of(field.raw) == field.value
     assert named == expected
 
