@@ -34,6 +34,7 @@ class Rounds:
         self._joined: list[Action] = []
         self._until_dry: list[Action] = []
         self._busy = self._called = False
+        self._since = 0.0
 
     def join(self, action: Action) -> None:
         """Have this done before the reactor looks for events again, or sooner."""
@@ -50,8 +51,11 @@ class Rounds:
         self._call()
 
     def _call(self) -> None:
-        if not self._called:
-            self._called = True
+        """Have the end of the round told, once; again where the clock was put back, as the reactor waits then until it
+        has caught up, and all of our clients would wait with it."""
+        now = self._reactor.seconds()
+        if not self._called or now < self._since:
+            self._called, self._since = True, now
             self._reactor.callLater(0, self._end)
 
     def _end(self) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from relaygw.rounds import MOST, Rounds, at_once
@@ -15,6 +16,9 @@ class Reactor:
 
     def __init__(self) -> None:
         self.calls: list[Callable[[], object]] = []
+
+    def seconds(self) -> float:
+        return 1.0
 
     def callLater(self, delay: float, function: Callable[..., object], *arguments: object) -> Any:
         assert delay == 0
@@ -99,6 +103,24 @@ def test_who_waits_for_that_alone_waits_for_one_round() -> None:
     assert dry == []
     reactor.round()
     assert dry == ["dry"]
+
+
+def test_a_clock_that_was_put_back_stops_nobody() -> None:
+    """By hours, as clocks are that were wrong: the reactor's calls wait until it has caught up."""
+    clock, done = Clock(), list[str]()
+    clock.advance(10_000)
+    rounds = rounds_of(clock)
+    rounds.join(partial(done.append, "before"))
+    rounds.when_dry(partial(done.append, "dry"))
+    clock.rightNow = 100.0
+    rounds.join(partial(done.append, "after"))
+    rounds.join(partial(done.append, "after it"))
+    clock.advance(0)
+    assert done == ["before", "after", "after it", "dry"]
+    clock.advance(20_000)
+    rounds.join(partial(done.append, "again"))
+    clock.advance(0)
+    assert done[4:] == ["again"]
 
 
 def test_without_rounds_everything_is_done_at_once() -> None:
