@@ -116,7 +116,7 @@ def part(transport: Any, data: bytes) -> bool:
     Whoever hears the words and comes again must not find this connection still there: they are said only when nothing
     else can happen before its end.
     """
-    if type(transport) is PromptServer and transport.receiving and transport.producer is None:
+    if data and type(transport) is PromptServer and transport.receiving and transport.producer is None:
         data = send(transport, data)
         if not data:
             transport.part()

@@ -217,6 +217,21 @@ def test_where_it_cannot_be_one_step_words_and_end_are_the_transports(pair: Pair
     assert far.recv(100) == words + b"221 2.0.0 Bye\r\n"
 
 
+def test_an_end_without_words_overtakes_nothing_that_waits(pair: Pair) -> None:
+    transport, far, _ = pair
+
+    def leave() -> None:
+        transport.write(b"first")
+        assert not part(transport, b"")
+
+    transport.protocol.react = leave
+    far.sendall(b"x")
+    readable(transport)
+    assert transport.doRead() is None
+    assert isinstance(transport.doWrite(), ConnectionDone)
+    assert far.recv(100) == b"first"
+
+
 def test_where_more_came_than_one_read_takes_the_end_is_not_in_the_same_step(pair: Pair) -> None:
     """A socket that is closed with octets in it resets the connection, and the last words are lost with it."""
     transport, far, _ = pair
