@@ -164,7 +164,7 @@ class SmtpConnection(Protocol):
             self._break(broken(self._phase, "4.5.0", f"the server does not speak SMTP ({error})"))
             return
         self._got += replies
-        if self._wait is None or self._streaming:
+        if self._wait is None or self._streaming or self._unsent:
             self._unasked()
         elif any(reply.code == 421 for reply in replies):
             self._shut_down()
@@ -203,7 +203,7 @@ class SmtpConnection(Protocol):
     # Inside.
 
     def _unasked(self) -> None:
-        """A reply although nothing was asked, or before the content has ended: then a refusal is believed, no more."""
+        """A reply to nothing that was sent, or before the content has ended: a refusal is believed, no more."""
         if not self._got and (self._streaming or not self._parser.partial):
             return
         refusal = next((reply for reply in self._got if not reply.positive), None)

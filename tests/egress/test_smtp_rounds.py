@@ -84,3 +84,17 @@ def test_a_reply_that_comes_with_the_one_before_counts_for_nothing(bench: Bench)
     assert bench.connection.failure is not None
     bench.end_round()
     assert b"RCPT" not in bench.sent
+
+
+@pytest.mark.parametrize(("said", "code"), [(b"250 Ok\r\n", 451), (b"421 Bye\r\n", 421)])
+def test_of_a_reply_to_what_has_not_been_sent_yet_a_refusal_is_believed_and_no_more(
+    bench: Bench, said: bytes, code: int
+) -> None:
+    replies: list[list[Reply]] = []
+    _ = bench.ask(b"DATA\r\n").addCallback(replies.append)
+    bench.connection.dataReceived(said)
+    assert replies == [[]]
+    assert bench.connection.failure is not None
+    assert bench.connection.failure.reply.code == code
+    bench.end_round()
+    assert bench.sent == b""
