@@ -68,7 +68,10 @@ def details(message: Json) -> str:
         if each.get("rerouted"):
             lines.append(f"    rerouted to {printable(each['rerouted'])}")
         if each.get("ordered"):
-            lines.append(f"    when its attempt ends without delivery: {printable(each['ordered'])}")
+            when = (
+                "when its attempt ends without delivery" if message["state"] == "active" else "before another attempt"
+            )
+            lines.append(f"    {when}: {printable(each['ordered'])}")
         if last := each["last"]:
             host = f" by {last['host']} [{last['address']}]" if last["host"] else ""
             lines.append(f"    {last['status']}{printable(host)}: {printable(last['reply'])}")

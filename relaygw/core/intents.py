@@ -4,7 +4,7 @@ The record has it from the moment the operator is answered, so that neither a re
 are at most two intents for a recipient, however often something is ordered: another way, and an end. Pure.
 """
 
-from collections.abc import Collection, Set
+from collections.abc import Callable, Collection, Set
 
 import attrs
 
@@ -16,11 +16,9 @@ REROUTE = "reroute"
 
 def intend(record: Record, intent: Intent, busy: Set[int]) -> Record:
     """The record after an order for recipients at all these positions: what is meant for those who are busy waits for
-    outcomes. Of two other ways the later one counts, of two ends the first."""
-    if intent.verb == REROUTE:
-        record = _without(record, intent.positions, REROUTE)
-    ending = {at for each in record.intents if each.verb != REROUTE for at in each.positions}
-    late = tuple(at for at in intent.positions if at in busy and at not in ending)
+    outcomes. Of two other ways the later one counts, and of two ends: whoever ordered it read that it will be so."""
+    record = _without(record, intent.positions, lambda verb: (verb == REROUTE) == (intent.verb == REROUTE))
+    late = tuple(at for at in intent.positions if at in busy)
     return attrs.evolve(record, intents=(*record.intents, attrs.evolve(intent, positions=late))) if late else record
 
 
@@ -29,11 +27,11 @@ def prune(record: Record) -> Record:
     return _without(record, [at for at, state in enumerate(record.recipients) if not _waits(state)])
 
 
-def _without(record: Record, positions: Collection[int], verb: str = "") -> Record:
-    """The record without the intents (of this verb) for recipients at these positions."""
+def _without(record: Record, positions: Collection[int], meant: Callable[[str], bool] = lambda _: True) -> Record:
+    """The record without the intents (of verbs that are meant) for recipients at these positions."""
     left = [
         attrs.evolve(each, positions=tuple(at for at in each.positions if at not in positions))
-        if not verb or each.verb == verb
+        if meant(each.verb)
         else each
         for each in record.intents
     ]

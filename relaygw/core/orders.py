@@ -83,6 +83,17 @@ _LASTING = (Verb.REROUTE, Verb.REMOVE, Verb.BOUNCE)
 """What is meant for recipients who are being attempted, too."""
 
 
+def meant_late(record: Record, order: Order, busy: Set[int]) -> int:
+    """How many recipients who are being attempted an order means, whatever comes of it."""
+    match order.verb:
+        case Verb.HOLD | Verb.RELEASE:  # they are the message's
+            return len(busy)
+        case Verb.UNDO:
+            return 0
+        case _:
+            return len(busy & set(_intent(record, order).positions))
+
+
 def ripe_order(record: Record, busy: Set[int]) -> Order | None:
     """What is to be carried out now of that which was ordered during attempts; None for nothing."""
     found = ripe(record, busy)

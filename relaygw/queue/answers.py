@@ -62,7 +62,8 @@ def people(number: int) -> str:
 def waits_for(record: Record, now: float, *, runs: bool = True) -> str:
     """What a record in nobody's hands waits for. `runs`: a queue does."""
     if record.held:
-        return f"It is held: {record.held}. Nothing is attempted until it is released."
+        next_is = f" Then comes first what was ordered: {ordered}." if (ordered := _ordered(record)) else ""
+        return f"It is held: {record.held}. Nothing is attempted until it is released.{next_is}"
     waiting = [state for state in record.recipients if state.progress is Progress.WAITING]
     if not waiting:
         return "It waits for nothing: every recipient has reached an end."
@@ -78,7 +79,14 @@ def waits_for(record: Record, now: float, *, runs: bool = True) -> str:
     soon = "as soon as there is room" if runs else "as soon as the service runs"
     when = f"in {duration(first.due - now)}" if first.due > now else soon
     reason = reason if reason.endswith(".") else f"{reason}."
+    if ordered := _ordered(record):
+        return f"{reason} An attempt ended when the service did. Before another, what was ordered during it: {ordered}."
     return f"{reason}{rerouted} The next attempt is {when}."
+
+
+def _ordered(record: Record) -> str:
+    """What waits to be carried out."""
+    return ", then ".join(f"{each} ({people(len(each.positions))})" for each in record.intents)
 
 
 def _rerouted(waiting: list[RecipientState]) -> str:

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from relaygw.core.events import Attempted, Event, TaskFailed
 from relaygw.core.lifecycle import Step, fold
-from relaygw.core.orders import operate, ripe_order
+from relaygw.core.orders import meant_late, operate, ripe_order
 from relaygw.core.outcome import Outcome
 from relaygw.core.record import Progress, Record
 from relaygw.core.retry import Schedules
@@ -139,7 +139,7 @@ class Settler:
         reached = _changes(before, step.record)
         gone = await self._store(active, step, last=not active.deliveries and len(active.requests) == 1)
         active.requests.pop(0)
-        request.answer.callback(Effect(active.record, reached, len(busy)))
+        request.answer.callback(Effect(active.record, reached, meant_late(before, request.order, busy)))
         return gone
 
     async def _settle_intent(self, active: Active) -> bool:

@@ -63,7 +63,7 @@ class Result:
 @attrs.frozen
 class Effect:
     """What an order did: the record after it (None: there is no such record, or another process holds it), how many
-    recipients it reached, and how many it could not reach yet because they are being attempted."""
+    recipients it reached, and how many that it means it could not reach yet because they are being attempted."""
 
     record: Record | None
     reached: int = 0

@@ -147,7 +147,8 @@ def test_what_waits_for_the_end_of_an_attempt_is_shown() -> None:
     site = make_site(ControlApp(office.parts, NOW - 5).app, office.clock)
     shown = ask(site, "GET", "/queue/0a").document
     assert [each["ordered"] for each in shown["recipients"]] == ["reroute to route partner, then remove", "remove"]
-    assert "    when its attempt ends without delivery: remove" in details(shown).splitlines()
+    assert "    before another attempt: remove" in details(shown).splitlines()
+    assert "    when its attempt ends without delivery: remove" in details({**shown, "state": "active"}).splitlines()
 
 
 def test_a_reroute_is_shown_and_ended(site: Site) -> None:

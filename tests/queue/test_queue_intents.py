@@ -1,5 +1,6 @@
 """What is ordered for a recipient who is being attempted is kept with the message, and outlives the queue that knew."""
 
+import attrs
 import pytest
 from queue_kit import Kit, busy, make_kit, run
 
@@ -8,6 +9,7 @@ from relaygw.core.events import Operated, Reported
 from relaygw.core.orders import Order, Verb, operate, ripe_order
 from relaygw.core.record import Detour, Intent, Progress, Record
 from relaygw.core.selection import Selection, patterns
+from relaygw.queue.answers import waits_for
 from relaygw.testing.transport import ManualTransport, ScriptedTransport
 
 HOSTS = Detour(hosts=("relay.example:25",))
@@ -67,6 +69,40 @@ def test_another_way_that_was_ordered_during_an_attempt_outlives_a_kill() -> Non
     assert [str(state.address) for state in pending.attempt.recipients] == ["eve@example.com"]
 
 
+def test_the_answer_tells_of_those_whom_the_order_means() -> None:
+    kit, _, record = attempted("a@one.example", "b@two.example")
+    said = order(kit, record, Verb.REMOVE, only=Selection(recipient=patterns(["a@one.example"])))
+    assert said == "removed: 0 recipients; 1 recipient being attempted now: removed when that ends without delivery"
+    none = Order(verb=Verb.BOUNCE, only=Selection(recipient=patterns(["c@one.example"])))
+    done = run(kit.queue.operations.order(record.queue_id, none))
+    assert (done.done, done.message) == (False, "no recipient waits any more")
+    assert [each.positions for each in intents(kit, record)] == [(0,)]
+    assert "2 recipients being attempted now" in order(kit, record, Verb.HOLD)
+
+
+def test_two_operators_who_want_two_ends_are_both_told_the_truth() -> None:
+    kit, transport, record = attempted("a@one.example", "b@two.example")
+    order(kit, record, Verb.REMOVE)
+    order(kit, record, Verb.BOUNCE, only=Selection(recipient=patterns(["a@one.example"])))
+    assert [(each.verb, each.positions) for each in intents(kit, record)] == [("remove", (1,)), ("bounce", (0,))]
+    for pending in list(transport.pending):
+        pending.finish(busy)
+    (report,) = kit.told(Reported)
+    assert report.recipients == ("a@one.example",)
+
+
+def test_what_a_killed_message_waits_for_is_told() -> None:
+    kit, _, record = attempted()
+    order(kit, record, Verb.REROUTE, to=HOSTS)
+    order(kit, record, Verb.REMOVE)
+    stored = kit.stored(record)
+    assert stored is not None
+    told = waits_for(stored, 0.0, runs=False)
+    assert told.endswith("ordered during it: reroute to relay.example:25 (1 recipient), then remove (1 recipient).")
+    held = waits_for(attrs.evolve(stored, held="looked at"), 0.0)
+    assert held.startswith("It is held: looked at. Nothing is attempted until it is released. Then comes first")
+
+
 def test_a_held_message_keeps_it_until_it_is_released() -> None:
     kit, _, record = attempted()
     order(kit, record, Verb.REMOVE)
@@ -99,9 +135,9 @@ def test_what_is_ordered_again_and_again_is_kept_once_and_of_two_ways_the_later_
         order(kit, record, Verb.REROUTE, to=to)
     assert [each.to for each in intents(kit, record)] == [OTHERS]
     for _ in range(3):
-        order(kit, record, Verb.REMOVE, reason="first")
-        order(kit, record, Verb.BOUNCE, reason="second")
-    assert [(each.verb, each.reason) for each in intents(kit, record)] == [("reroute", ""), ("remove", "first")]
+        order(kit, record, Verb.BOUNCE, reason="first")
+        order(kit, record, Verb.REMOVE, reason="second")
+    assert [(each.verb, each.reason) for each in intents(kit, record)] == [("reroute", ""), ("remove", "second")]
     transport.pending[0].finish(busy)
     assert kit.stored(record) is None
     assert kit.told(Reported) == []
