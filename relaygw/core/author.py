@@ -11,7 +11,7 @@ import re
 import attrs
 
 from relaygw.core.address import AddressError, normalize_domain
-from relaygw.core.headers import NO_FIELD, named_fields, value_of
+from relaygw.core.headers import named_fields, odd_fields, value_of
 
 MAX_OCTETS = 20_000
 """Octets of From fields that are read, of all together: it is done while others wait."""
@@ -39,10 +39,7 @@ class Authors:
 
 def read_authors(head: bytes) -> Authors:
     """The authors a header section names."""
-    fields = named_fields(head)
-    found = list(map(value_of, fields.get(b"from", ())))
-    if NO_FIELD in fields:
-        found += map(value_of, filter(_ODD_NAME.match, fields[NO_FIELD]))
+    found = list(map(value_of, (*named_fields(head).get(b"from", ()), *odd_fields(head).get(b"from", ()))))
     if not found:
         return Authors(flaw="there is no From field")
     if len(found) > MAX_FIELDS or sum(map(len, found)) > MAX_OCTETS:
@@ -57,11 +54,6 @@ def read_authors(head: bytes) -> Authors:
     if not domains and not flaws:
         flaws.append("From names no address")
     return Authors(domains=tuple(domains), fields=len(found), flaw="; ".join(flaws[:_MOST_FLAWS]))
-
-
-_ODD_NAME = re.compile(rb"[ \t]*from[ \t\r\n]*:", re.IGNORECASE)
-"""A line that is no field, and that some programs show as From: with white space before the name, or a line end behind
-it."""
 
 
 # What nearly all mail has: words or one quoted string, and one address in angle brackets; or the address alone.

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from relaygw.core.address import AddressError, normalize_domain
 from relaygw.core.field_text import MAX_VALUE, tame
-from relaygw.core.headers import named_fields, raw_fields, value_of
+from relaygw.core.headers import named_fields, odd_fields, raw_fields, value_of
 from relaygw.core.verdict import AuthResult
 
 FIELD_NAME = b"authentication-results"
@@ -65,7 +65,7 @@ def claimed(head: bytes, authserv_ids: Iterable[str]) -> list[bytes]:
     ours = {_comparable(name) for name in authserv_ids} | {""}
     known: dict[bytes, bool] = {}
     found, odd = [], 0
-    for field in named_fields(head).get(FIELD_NAME, ()):
+    for field in (*named_fields(head).get(FIELD_NAME, ()), *odd_fields(head).get(FIELD_NAME, ())):
         plain = _STRAIGHT.match(field) or (_PLAIN.match(value_of(field)) if odd <= _MAX_ODD else None)
         if plain is None:
             odd += 1
@@ -126,7 +126,9 @@ def _readings(value: bytes) -> list[str]:
 _MAX_ID = 1000
 _FLAT_COMMENT = re.compile(r"\([^()]*+\)")
 _VERSION = re.compile(r"\s+[0-9]{1,9}\s*\Z")  # RFC 8601 2.2: authres-version
-_MARKS = str.maketrans("", "", '"\\ \t\r\n')
+_HIDDEN = (*range(0x21), 0x7F, 0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
+_MARKS = {**str.maketrans("", "", "\"'\\"), **dict.fromkeys(_HIDDEN)}
+"""Quotes, white space, and what shows nowhere."""
 
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)

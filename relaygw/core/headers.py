@@ -75,6 +75,21 @@ def named_fields(head: bytes) -> Mapping[bytes, Sequence[bytes]]:
     return named
 
 
+_ODDLY_NAMED = re.compile(rb"[ \t]*+([^: \t\r\n]++)[ \t\r\n]*+:")
+
+
+@lru_cache(maxsize=4)
+def odd_fields(head: bytes) -> Mapping[bytes, Sequence[bytes]]:
+    """What is no field, and what some programs show as one of this name (in lower case) all the same: with white space
+    before the name in the first line, or with a line end between the name and the colon."""
+    named: dict[bytes, list[bytes]] = {}
+    for raw in named_fields(head).get(NO_FIELD, ()):
+        found = _ODDLY_NAMED.match(raw)
+        if found is not None:
+            named.setdefault(found[1].lower(), []).append(raw)
+    return named
+
+
 def values(head: bytes, name: bytes) -> list[bytes]:
     """The values of all fields of this name (any case), unfolded, from the top."""
     # Most fields are not the one that is asked for: to look for it is cheaper than to make values of all.

@@ -129,6 +129,11 @@ def test_our_own_field_is_found_again(name: str, results: list[AuthResult]) -> N
         b'Authentication-Results: mx."example".org (x;y) 1; none\r\n',
         "Authentication-Results: \u200bmx.example.org; none\r\n".encode(),
         "Authentication-Results: \uff4d\uff58\u3002example.org\u3002; none\r\n".encode(),
+        b"Authentication-Results: 'mx.example.org'; none\r\n",
+        b"Authentication-Results: mx\x01.example.org; none\r\n",
+        "Authentication-Results: mx.\u202eexample.org\u2066; none\r\n".encode(),
+        # No field, but some programs show it as one.
+        b"Authentication-Results\r\n : mx.example.org; none\r\n",
         # Nothing of these can be told; somebody may read ours out of them.
         b"Authentication-Results: ; spf=pass\r\n",
         b"Authentication-Results:\r\n",
@@ -138,6 +143,7 @@ def test_our_own_field_is_found_again(name: str, results: list[AuthResult]) -> N
 )
 def test_a_field_that_claims_to_be_ours_is_found(field: bytes) -> None:
     head = b"From: a@b\r\n" + field + b"To: c@d\r\n"
+    assert without_claimed(head, ["mx.example.org"]) == (b"From: a@b\r\nTo: c@d\r\n", [field])
     [found] = claimed(head, ["other.example", "mx.example.org"])
     assert found == field
 

@@ -228,6 +228,17 @@ def test_questions_are_asked_once_each_and_only_where_an_answer_counts() -> None
     ]
 
 
+@pytest.mark.parametrize(
+    "odd", [b" Subject: another\r\n", b"Subject\r\n : another\r\n", b"from\r\n\t: a@b.example\r\n"]
+)
+@pytest.mark.parametrize("names", ["from:subject", "from:from:subject:subject"])
+def test_what_some_programs_take_for_a_field_is_one_more_than_was_signed(odd: bytes, names: str) -> None:
+    signature = sign(MESSAGE, ED, {"h": names})
+    assert judge(signature + MESSAGE).result is Result.PASS
+    assert judge(odd + signature + MESSAGE).result is Result.POLICY
+    assert judge(b"Odd\r\n : x\r\n" + signature + MESSAGE).result is Result.PASS
+
+
 def test_an_unsigned_message_needs_neither_questions_nor_body() -> None:
     check = Check(b"From: a@b.example\r\n", NOW)
     assert (check.questions, check.bodies.needed) == ((), False)

@@ -142,7 +142,8 @@ class Check:
     def _acceptable(self, claim: Claim) -> None:
         """What a good signature lacks to be worth something."""
         for name in SINGLE_FIELDS if self._head.repeated else ():
-            if name in self._head.repeated and 0 < claim.terms.names.count(name) < self._head.count(name):
+            signed = claim.terms.names.count(name) if name in self._head.repeated else 0
+            if signed and self._head.shows_more(name, signed):
                 raise Settled(Result.POLICY, f"more {name.decode().title()} fields than were signed")
         if claim.length is not None and not self._policy.partial_body:
             whole = self.bodies.size(claim.terms.body_form)

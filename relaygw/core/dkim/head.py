@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from relaygw.core.dkim.claim import without_signature
 from relaygw.core.dkim_signature import relaxed_value
-from relaygw.core.headers import named_fields
+from relaygw.core.headers import named_fields, odd_fields
 
 
 class Head:
@@ -13,12 +13,14 @@ class Head:
 
     def __init__(self, head: bytes) -> None:
         self.named = named_fields(head)
-        self.repeated = frozenset(name for name, same in self.named.items() if len(same) > 1)
+        self._no_fields = odd_fields(head)
+        self.repeated = frozenset(name for name, same in self.named.items() if len(same) > 1).union(self._no_fields)
         self._odd = b"\x0b" in head or b"\x0c" in head
         self._relaxed: dict[bytes, bytes] = {}
 
-    def count(self, name: bytes) -> int:
-        return len(self.named.get(name, ()))
+    def shows_more(self, name: bytes, signed: int) -> bool:
+        """Whether more of this name are shown than so many; what only some programs take for a field is not signed."""
+        return name in self._no_fields or len(self.named.get(name, ())) > signed
 
     def signed(self, names: tuple[bytes, ...], own: bytes, form: str) -> bytes:
         """What is signed: the fields of these names, each from the bottom and none twice, and the field `own`."""
