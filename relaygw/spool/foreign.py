@@ -7,10 +7,11 @@ doors: addresses are addresses and hold no line end, times are times, the client
 import ipaddress
 import re
 from collections.abc import Iterator
+from itertools import repeat
 
 from relaygw.core.address import Address, AddressError, normalize_domain
 from relaygw.core.outcome import Outcome
-from relaygw.core.record import Record
+from relaygw.core.record import Intent, Record
 
 _BREAK = re.compile("[\x00\r\n]")
 _LATEST = 1e11
@@ -27,6 +28,8 @@ def fault(record: Record, size: int) -> str:
         return "its envelope has a line end where a text belongs"
     if not all(map(_is_address, _addresses(record))):
         return "its envelope has an address that is none"
+    if not all(map(_is_for_somebody, record.intents, repeat(len(record.recipients)))):
+        return "its envelope has an order for a recipient it has not"
     if not _is_client(record.client):
         return "its envelope has a client that is no IP address"
     return ""
@@ -66,6 +69,10 @@ def _is_address(address: Address) -> bool:
         return not _BREAK.search(address.local) and normalize_domain(address.domain) == address.domain
     except AddressError:
         return False
+
+
+def _is_for_somebody(intent: Intent, recipients: int) -> bool:
+    return bool(intent.positions) and all(0 <= at < recipients for at in intent.positions)
 
 
 def _is_client(client: str) -> bool:

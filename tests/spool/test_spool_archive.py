@@ -19,7 +19,7 @@ from relaygw.core.address import Address
 from relaygw.core.content import BytesContent
 from relaygw.core.envelope import Recipient
 from relaygw.core.events import Event, Imported
-from relaygw.core.record import Progress, Record
+from relaygw.core.record import Intent, Progress, Record
 from relaygw.interfaces import ISink, Settlement, SpoolError
 from relaygw.spool.adoption import REMEMBERED
 from relaygw.spool.archive import END, MAX_JSON, ArchiveError, Ending, Item, Writer, read_head, read_item
@@ -324,6 +324,9 @@ def to(record: Record, address: Address, orcpt: str = "") -> Record:
         lambda record: due(record, float("nan")),
         lambda record: due(record, float("inf")),
         lambda record: due(record, -1.0),
+        lambda record: attrs.evolve(record, intents=(Intent(verb="remove", positions=(0, len(record.recipients))),)),
+        lambda record: attrs.evolve(record, intents=(Intent(verb="remove", positions=(-1,)),)),
+        lambda record: attrs.evolve(record, intents=(Intent(verb="bounce", positions=()),)),
     ],
 )
 def test_a_record_that_no_door_would_let_in_is_refused_and_holds_up_nobody(
