@@ -91,9 +91,8 @@ _HIDDEN += (*range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
 _AS_SHOWN = {**{0xDC00 + octet: chr(octet) for octet in range(0x80, 0x100)}, **dict.fromkeys(_HIDDEN)}
 """What programs make of octets that are no UTF-8: most take them for Latin-1. And control characters that are no white
 space show nowhere, nor do those that rule the direction of writing."""
-_LOOSE = re.compile("[\x00-\x08\x0e-\x1b\x7f]+|(?<=@)[\udc80-\udcff]+(?=[^.])|[\udc80-\udcff]+(?=[\\s>]|\\Z)")
-"""Control characters, at which others end, and such octets around a name: others leave them out, or show a sign for
-them that belongs to no name."""
+_LOOSE = re.compile("[\x00-\x08\x0e-\x1b\x7f\udc80-\udcff]+")
+"""Control characters and such octets: others end there, or show a sign for them that belongs to no name."""
 
 
 def _read(text: str) -> tuple[list[str], str]:
@@ -106,8 +105,9 @@ def _read(text: str) -> tuple[list[str], str]:
         raw, flaw = raw + simply, flaw or ("From: it can be read in two ways" if simply else "")
     if flaw or not raw:  # then what looks like an address anywhere, as some program will show it
         raw = [*raw, *_named(shown), *_named(shown.replace('"', "")), *_named(decoded)]
-    loose = _LOOSE.sub(" ", text).translate(_AS_SHOWN)
-    return (raw if loose == shown else [*raw, *_named(loose)]), flaw
+    if _LOOSE.search(text):
+        raw = [*raw, *(name for name in _named(_LOOSE.sub(" ", text)) if "." in name.strip("."))]
+    return raw, flaw
 
 
 _WORD = re.compile(r"=\?[^?\s]*\?([bq])\?([^?\s]*)\?=", re.IGNORECASE)
