@@ -20,7 +20,14 @@ MAX_FIELDS = 100
 """From fields that are read; one is right."""
 
 
+MAX_NAMES = 200
+"""What may be different domains in one field; it takes time to find out."""
+
 _MOST_FLAWS = 5
+
+
+class _Crowd(Exception):
+    """More than is looked at."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,7 +55,10 @@ def read_authors(head: bytes) -> Authors:
     domains: dict[str, None] = {}
     flaws = [] if len(found) == 1 else [f"{len(found)} From fields"]
     for value in found:
-        named, flaw = _domains(value)
+        try:
+            named, flaw = _domains(value)
+        except _Crowd as crowd:
+            return Authors(fields=len(found), flaw=str(crowd), unread=True)
         domains.update(dict.fromkeys(named))
         flaws += [flaw] if flaw else []
     if not domains and not flaws:
@@ -71,8 +81,11 @@ def _domains(value: bytes) -> tuple[list[str], str]:
         flaw = ""
     else:
         raw, flaw = _read(value.decode("utf-8", "surrogateescape"))
+    names = dict.fromkeys(raw)
+    if len(names) > MAX_NAMES:
+        raise _Crowd(f"From names {len(names)} domains")
     found = []
-    for name in raw:
+    for name in names:
         try:
             domain = normalize_domain(name.strip("."))
         except AddressError as error:

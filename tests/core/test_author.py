@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relaygw.core.author import MAX_FIELDS, MAX_OCTETS, Authors, read_authors
+from relaygw.core.author import MAX_FIELDS, MAX_NAMES, MAX_OCTETS, Authors, read_authors
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,16 @@ def test_a_crowd_in_from_is_told_and_not_read() -> None:
     started = time.process_time()
     assert read_authors((b"From: " + b"x@y;" * 4900 + b"\r\n") * 50).unread
     assert time.process_time() - started < 0.05
+
+
+def test_a_crowd_of_names_is_told_and_takes_little_time() -> None:
+    names = [f"a@-{number}.\u00e9-" for number in range(MAX_NAMES + 1)]
+    assert not read_authors(b"From: " + ",".join(names[1:]).encode() + b"\r\n").unread
+    found = read_authors(b"From: " + ",".join(names).encode() + b"\r\n")
+    assert (found.domains, found.unread, found.flaw) == ((), True, "From names 201 domains")
+    started = time.process_time()
+    assert read_authors(b"From: " + ",".join(f"@-{n}.\u00e9-" for n in range(1700)).encode() + b"\r\n").unread
+    assert time.process_time() - started < 0.2
 
 
 def test_white_space_of_any_length_hides_no_author() -> None:
