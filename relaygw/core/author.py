@@ -170,7 +170,7 @@ def _above(name: str) -> str:
     return ""
 
 
-_AT_DOMAIN = re.compile(r"@\s*(\[[^\[\]]*\]|(?:[^\s@<>()\",;:\[\]\\]|\s+(?=\.)|(?<=\.)\s+)+)")
+_AT_DOMAIN = re.compile(r"@[\s\\]*(\[[^\[\]]*\]|\[?(?:[^\s@<>()\",;:\[\]\\]|\s+(?=\.)|(?<=\.)\s+)+)")
 
 
 def _named(text: str) -> list[str]:

@@ -57,6 +57,8 @@ from relaygw.core.author import MAX_FIELDS, MAX_NAMES, MAX_OCTETS, Authors, read
         ("alice@[example.com]", ["example.com"]),
         ("alice@[192.0.2.1.2]", []),
         ("a@[192.0.2.1", []),
+        ("alice@[example.com", ["example.com"]),
+        ("alice@\\example.com", ["example.com"]),
         # Quoted strings, comments and brackets that hide one.
         ('eve@other.test "a <alice@example.com>', ["other.test", "example.com"]),
         ("eve@other.test (a <alice@example.com>", ["other.test", "example.com"]),
@@ -168,6 +170,7 @@ def test_octets_that_are_no_text_hide_no_author() -> None:
         "!a.\u00e9-",
         "[",
         ">",
+        "\\",
     ],
 )
 @pytest.mark.parametrize("start", ["a@", "<a@", "a@.", ""])
