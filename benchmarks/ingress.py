@@ -23,6 +23,8 @@ import attrs
 import costs
 import rig
 
+from relaygw.testing.ports import free_port
+
 CASES = {
     "2 KB, 20 sessions": (2048, 20),
     "2 KB, 200 sessions": (2048, 200),
@@ -54,7 +56,7 @@ class Figures:
 @contextlib.contextmanager
 def aiosmtpd(_: int) -> Iterator[rig.Server]:
     """A receiver that forgets everything: the ceiling of another Python server's parser."""
-    port = rig.free_port()
+    port = free_port()
     process = subprocess.Popen([sys.executable, "-c", _AIOSMTPD, str(port)])
     try:
         rig.wait_for_port(port)

@@ -19,6 +19,8 @@ import costs
 import filling
 import rig
 
+from relaygw.testing.ports import free_port
+
 SIZE = 2048
 SESSIONS = (1, 20, 100, 400)
 PROCESSES = "default_process_limit = 500\n"
@@ -172,7 +174,7 @@ def down(options: argparse.Namespace) -> list[Row]:
 def _take_and_drain(
     make: Callable[[int], AbstractContextManager[rig.Server]], flush: Callable[[rig.Server], object], messages: int
 ) -> dict[str, float]:
-    port = rig.free_port()
+    port = free_port()
     with make(port) as server, costs.Peak(server.roots) as peak:
         cpu = costs.cpu_seconds(server.roots)
         accepted = rig.source(server.port, messages=messages, size=SIZE, sessions=20)

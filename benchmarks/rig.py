@@ -20,7 +20,7 @@ from pathlib import Path
 import attrs
 import costs
 
-from relaygw.testing.gateway import free_offset
+from relaygw.testing.ports import free_offset, free_port
 
 SENDER = "sender@example.test"
 RECIPIENT = "rcpt@dest.test"
@@ -34,13 +34,6 @@ def program(name: str) -> str:
         packages = "postfix, opendkim, postfix-policyd-spf-python, nsd, unbound and strace"
         sys.exit(f"the benchmark needs {name!r}: install Debian's {packages}")
     return found
-
-
-def free_port() -> int:
-    """A loopback port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int, seconds: float = 30.0) -> None:

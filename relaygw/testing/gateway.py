@@ -21,31 +21,11 @@ from types import TracebackType
 import attrs
 
 from relaygw.testing.no_names import no_names
-
-PORTS = (25, 587, 465, 143, 993, 110, 995, 8080)
-"""The standard ports `relaygw init` opens, each plus the offset."""
+from relaygw.testing.ports import free_offset
 
 
 class GatewayError(Exception):
     """The gateway did not do what was asked; the message carries its own output."""
-
-
-def free_offset() -> int:
-    """An offset at which all of PORTS are free on loopback."""
-    start = 20000 + os.getpid() * 13 % 9000
-    for offset in range(start, start + 16000, 211):
-        if all(_is_free(port + offset) for port in PORTS):
-            return offset
-    raise GatewayError("no offset with all ports free")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes] | None = None, seconds: float = 30.0) -> None:

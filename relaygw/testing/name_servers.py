@@ -8,7 +8,6 @@ The programs are ended with their block. What they say is in the folder.
 """
 
 import contextlib
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -21,22 +20,13 @@ import dns.query
 import dns.zone
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from relaygw.testing.ports import free_port
+
 LOOPBACK = "127.0.0.1"
 
 
 class NameServerError(Exception):
     """A program does not answer; the message carries what it said."""
-
-
-def free_port(address: str = LOOPBACK) -> int:
-    """A port free for UDP and TCP a moment ago."""
-    for _ in range(50):
-        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            tcp.bind((address, 0))
-            with contextlib.suppress(OSError):
-                udp.bind(tcp.getsockname())
-                return int(tcp.getsockname()[1])
-    raise NameServerError("no port is free for UDP and TCP")
 
 
 def root(text: str) -> dict[str, str]:

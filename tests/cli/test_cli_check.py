@@ -16,7 +16,7 @@ from relaygw.cli.checks.files import secrets
 from relaygw.cli.checks.finding import Finding
 from relaygw.cli.main import main
 from relaygw.config.load import load
-from relaygw.testing.gateway import free_offset
+from relaygw.testing.ports import free_offset
 
 Check = Callable[[], tuple[int, list[dict[str, str]]]]
 

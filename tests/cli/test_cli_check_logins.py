@@ -9,7 +9,7 @@ from certificates import Issued, issue
 from verbs import Run, init
 
 from relaygw.tables.userfile import add_user
-from relaygw.testing.gateway import free_offset
+from relaygw.testing.ports import free_offset
 
 HOST = "mail.example.com"
 Check = Callable[[], list[tuple[str, str, str]]]

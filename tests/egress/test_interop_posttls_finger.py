@@ -18,7 +18,8 @@ from twisted.trial.unittest import TestCase
 
 from relaygw.config.schema import DnsConfig
 from relaygw.dns import make_resolver
-from relaygw.testing.name_servers import free_port, resolve_by, serve, signed
+from relaygw.testing.name_servers import resolve_by, serve, signed
+from relaygw.testing.ports import free_port
 
 pytestmark = pytest.mark.interop
 

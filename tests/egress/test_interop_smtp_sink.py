@@ -20,6 +20,7 @@ from relaygw.core.content import BytesContent
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import Route
 from relaygw.egress.smarthost import SmarthostTransport
+from relaygw.testing.ports import free_port
 
 Fact = tuple[Status, int, bool, bool]
 """Status, code of the reply, whether it is the sink's own, whether the message may have been taken."""
@@ -89,11 +90,6 @@ TOGETHER: list[tuple[tuple[str, ...], Fact]] = [
     (("-m", "1"), DELIVERED),
     (("-4", "-c", "-h", "hop.example", "-v"), DELIVERED),
 ]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.mark.interop

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real import eventually, free_port, journaled, unchecked
+from real import eventually, journaled, unchecked
 
 from relaygw.testing.gateway import Gateway, wait_for
+from relaygw.testing.ports import free_port
 
 USER, PASSWORD = "alice", "correct horse battery"
 ALICE = "alice@example.test"

@@ -11,6 +11,7 @@ import pytest
 from real import eventually
 
 from relaygw.testing.gateway import Gateway, GatewayError
+from relaygw.testing.ports import PORTS, free_offset
 
 
 @pytest.fixture
@@ -40,9 +41,7 @@ def test_it_says_what_listens_and_the_first_message_works_as_printed(
 
 
 def test_a_port_in_use_is_told_in_a_sentence(gateway: Gateway) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", gateway.port(143)))
-        other.listen()
+    with socket.create_server(("127.0.0.1", gateway.port(143))):
         with pytest.raises(GatewayError, match=r"relaygw cannot start: listener 'imap'.*Address already in use"):
             gateway.start()
     assert "Traceback" not in gateway.log.read_text()
@@ -50,10 +49,10 @@ def test_a_port_in_use_is_told_in_a_sentence(gateway: Gateway) -> None:
 
 def test_a_second_service_on_the_same_spool_is_told(gateway: Gateway, tmp_path: Path) -> None:
     with gateway:
-        other = Gateway(tmp_path / "other", gateway.offset + 5000)
+        other = Gateway(tmp_path / "other", free_offset())
         other.folder.mkdir()
         text = gateway.config.read_text()
-        for port in (25, 587, 465, 143, 993, 110, 995, 8080):
+        for port in PORTS:
             text = text.replace(f":{gateway.port(port)}:", f":{other.port(port)}:")
         for name in ("tls/", "dkim/", "users", "console-token", "state"):
             text = text.replace(f'"{name}', f'"{gateway.folder}/{name}')

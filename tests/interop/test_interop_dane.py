@@ -19,7 +19,8 @@ from relaygw.core.record import Route
 from relaygw.dns import consult, make_resolver
 from relaygw.egress.mx import MxTransport
 from relaygw.interfaces import Rehearsal, Services
-from relaygw.testing.name_servers import free_port, resolve_by, serve, signed
+from relaygw.testing.name_servers import resolve_by, serve, signed
+from relaygw.testing.ports import free_port
 
 pytestmark = pytest.mark.interop
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from real import eventually, free_port, journaled, unchecked
+from real import eventually, journaled, unchecked
 
 from relaygw.testing.gateway import Gateway
+from relaygw.testing.ports import free_port
 
 USER, PASSWORD = "alice", "correct horse"
 CLIENT = "127.0.0.9"

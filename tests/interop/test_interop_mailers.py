@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from mailers import sending_exim, sending_postfix
-from real import eventually, free_port
+from real import eventually
 from recording_hop import RecordingHop
 
 from relaygw.testing.gateway import Gateway
+from relaygw.testing.ports import free_port
 
 pytestmark = pytest.mark.interop
 OFFERS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN")

@@ -21,7 +21,8 @@ from mailers import Kept, keeping_exim, keeping_opensmtpd, keeping_postfix
 from real import eventually, journaled, unchecked
 
 from relaygw.testing.gateway import Gateway
-from relaygw.testing.name_servers import free_port, resolve_by, serve, signed
+from relaygw.testing.name_servers import resolve_by, serve, signed
+from relaygw.testing.ports import free_port
 
 pytestmark = pytest.mark.interop
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import attrs
 import pytest
-from real import eventually, free_port
+from real import eventually
+
+from relaygw.testing.ports import free_port
 
 USER = 65533
 """Any that is not root; nobody has it on a machine where the packages are only unpacked."""

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from relaygw.testing.gateway import Gateway, wait_for
+from relaygw.testing.ports import free_port
 
 T = TypeVar("T")
 
@@ -41,12 +41,6 @@ def journaled(gateway: Gateway, event: str) -> list[dict[str, Any]]:
     path = gateway.folder / "state" / "journal.jsonl"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return [told for told in map(json.loads, text[: text.rfind("\n") + 1].splitlines()) if told["event"] == event]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

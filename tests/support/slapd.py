@@ -10,7 +10,9 @@ from typing import Any
 
 import attrs
 from certificates import Issued, issue
-from real import eventually, free_port
+from real import eventually
+
+from relaygw.testing.ports import free_port
 
 CONFIG = """
 include /etc/ldap/schema/core.schema
