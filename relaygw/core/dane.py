@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from relaygw.core.question import Answer, AnswerStatus, Inquiry, Question, Tlsa
+from relaygw.core.question import Answer, AnswerStatus, Inquiry, Question, Tlsa, both_families
 
 TRUST_ANCHOR, END_ENTITY = 2, 3
 _WHOLE, _KEY = 0, 1
@@ -89,8 +89,8 @@ def signed_names(domain: str) -> Inquiry[tuple[str, ...]]:
 def _bases(host: str, *, ipv4: bool, ipv6: bool) -> Inquiry[tuple[str, ...] | NoDane | DaneUnknown]:
     """The names under which TLSA records may stand, the best first (RFC 7672 2.2.2, 2.2.3)."""
     found: list[Answer] = []
-    for wanted, type_ in ((ipv6, "AAAA"), (ipv4, "A")):
-        answer = (yield Question(host, type_)) if wanted else Answer(status=AnswerStatus.NO_DATA)
+    for question in both_families(host, ipv4=ipv4, ipv6=ipv6):
+        answer = yield question
         if answer.status is AnswerStatus.FOUND:
             found.append(answer)
     lowest = min((answer.ttl for answer in found), default=0)

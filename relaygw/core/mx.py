@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import attrs
 
-from relaygw.core.question import Answer, AnswerStatus, Exchange, Inquiry, Question
+from relaygw.core.question import Answer, AnswerStatus, Exchange, Inquiry, Question, both_families
 
 MAX_HOSTS = 10
 """Exchanges looked at, in order of preference."""
@@ -144,13 +144,15 @@ def _ordered(exchanges: Iterable[Exchange], shuffle: Shuffle) -> list[Exchange]:
 def _addresses(host: str, here: Locality) -> Inquiry[tuple[list[Answer], list[str]]]:
     """The answers for a host, and its addresses: IPv6 and IPv4 in turn, so that one broken family costs one try."""
     answers: list[Answer] = []
-    families: list[list[str]] = []
-    for wanted, type_ in ((here.ipv6, "AAAA"), (here.ipv4, "A")):
-        answer = (yield Question(host, type_)) if wanted else Answer(status=AnswerStatus.NO_DATA)
+    families: dict[str, list[str]] = {"AAAA": [], "A": []}
+    # Both are waited for: a host is ourselves by either, and one family alone could refuse what the other takes.
+    for question in both_families(host, ipv4=here.ipv4, ipv6=here.ipv6):
+        answer = yield question
         answers.append(answer)
-        families.append(sorted({record for record in answer.records if isinstance(record, str)}))
-        here.shuffle(families[-1])
-    return answers, _interleaved(*families)[:MAX_ADDRESSES]
+        addresses = families[question.type]
+        addresses += sorted({record for record in answer.records if isinstance(record, str)})
+        here.shuffle(addresses)
+    return answers, _interleaved(families["AAAA"], families["A"])[:MAX_ADDRESSES]
 
 
 def _interleaved(first: list[str], second: list[str]) -> list[str]:

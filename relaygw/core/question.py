@@ -44,10 +44,14 @@ Data = bytes | str | Exchange | Tlsa
 
 @attrs.frozen
 class Question:
-    """`name` without the final dot, in A-labels; `type` such as "TXT", "MX", "A"."""
+    """`name` without the final dot, in A-labels; `type` such as "TXT", "MX", "A".
+
+    `soon`: what the inquiry asks next whatever the answer is, so that it may be asked at the same time.
+    """
 
     name: str
     type: str
+    soon: "tuple[Question, ...]" = attrs.field(default=(), eq=False, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +67,14 @@ class Answer:
     authentic: bool = False
     reason: str = ""
     canonical: str = ""
+
+
+def both_families(host: str, *, ipv4: bool, ipv6: bool) -> tuple[Question, ...]:
+    """What is asked for the addresses of a host: IPv6 first, IPv4 at the same time (RFC 8305 3)."""
+    four = Question(host, "A")
+    if not ipv6:
+        return (four,) if ipv4 else ()
+    return (Question(host, "AAAA", (four,)), four) if ipv4 else (Question(host, "AAAA"),)
 
 
 T = TypeVar("T")

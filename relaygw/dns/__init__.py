@@ -19,9 +19,9 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
-from relaygw.bridge import resolve
+from relaygw.bridge import as_deferred, resolve
 from relaygw.config.schema import DnsConfig
-from relaygw.core.question import Answer, Inquiry
+from relaygw.core.question import Answer, Inquiry, Question
 from relaygw.dns.backend import IDnsReactor
 from relaygw.dns.cache import CachingResolver
 from relaygw.dns.deadline import DeadlineResolver
@@ -69,24 +69,37 @@ def consult_now(inquiry: Inquiry[T], resolver: IResolver) -> T | Awaitable[T]:
             awaited = resolver.ask(question)
             answer = known(awaited)
             if answer is None:
-                return _go_on(inquiry, resolver, awaited)
+                return _go_on(inquiry, resolver, question, awaited)
             question = inquiry.send(answer)
     except StopIteration as stop:
         result: T = stop.value
         return result
 
 
-async def _go_on(inquiry: Inquiry[T], resolver: IResolver, awaited: Awaitable[Answer]) -> T:
+async def _go_on(inquiry: Inquiry[T], resolver: IResolver, question: Question, awaited: Awaitable[Answer]) -> T:
     """The rest of an inquiry from the first answer on that has to be waited for."""
+    ahead: dict[Question, Deferred[Answer]] = {}
     try:
-        question = inquiry.send(await awaited)
         while True:
-            question = inquiry.send(await resolver.ask(question))
+            if question.soon:
+                awaited = as_deferred(awaited)  # on its way before those that follow it
+                ahead |= {each: as_deferred(resolver.ask(each)) for each in question.soon}
+            question = inquiry.send(await awaited)
+            # What was asked ahead is not asked again: an answer may hold for this once only (a TTL of 0).
+            awaited = ahead.pop(question) if question in ahead else resolver.ask(question)
     except StopIteration as stop:
         result: T = stop.value
         return result
     finally:
         inquiry.close()
+        for left in ahead.values():
+            _give_up(left)
+
+
+def _give_up(answer: Deferred[Answer]) -> None:
+    """Nobody reads it any more, nor why it did not come."""
+    _ = answer.addErrback(lambda _: None)
+    answer.cancel()
 
 
 def make_resolver(config: DnsConfig, reactor: IDnsReactor) -> IResolver:

@@ -182,3 +182,20 @@ def test_any_zone_gives_targets_that_are_not_ourselves_or_one_refusal(zone: Zone
         assert list(found.targets) == sorted(found.targets, key=lambda target: target.preference)
     else:
         assert found.enhanced.startswith("5." if found.permanent else "4.")
+
+
+@pytest.mark.parametrize(
+    ("families", "expected"),
+    [
+        ({}, [("AAAA", ("A",)), ("A", ())]),
+        ({"ipv4": False}, [("AAAA", ())]),
+        ({"ipv6": False}, [("A", ())]),
+    ],
+)
+def test_both_families_of_a_host_are_asked_at_the_same_time(
+    families: dict[str, bool], expected: list[tuple[str, tuple[str, ...]]]
+) -> None:
+    """RFC 8305 3: IPv6 first, IPv4 without waiting for its answer; and what is not wanted is not asked."""
+    _, asked = settle(targets_for_host("m1.example.org", here(**families)), HOSTS)
+    assert [(each.type, tuple(soon.type for soon in each.soon)) for each in asked] == expected
+    assert {soon.name for each in asked for soon in each.soon} <= {"m1.example.org"}

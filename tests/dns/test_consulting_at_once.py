@@ -7,7 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from relaygw.bridge import as_deferred
+from relaygw.bridge import as_deferred, resolve
 from relaygw.core.question import Answer, AnswerStatus, Inquiry, Question
 from relaygw.dns import consult_now, known
 from relaygw.interfaces import IResolver
@@ -78,3 +78,88 @@ class ConsultingTests(SynchronousTestCase):
         assert known(chained) is None
         inner.callback(NO)
         assert known(chained) == NO
+
+
+FOUR, SIX = Question("h.test", "A"), Question("h.test", "AAAA", (Question("h.test", "A"),))
+
+
+def host() -> Inquiry[list[AnswerStatus]]:
+    """Both families of one host; what the first came to decides whether the second is asked."""
+    first = yield SIX
+    if first.status is AnswerStatus.NO_NAME:
+        return [first.status]
+    second = yield FOUR
+    return [first.status, second.status]
+
+
+@implementer(IResolver)
+class Slow:
+    """Every question waits until it is answered by the test."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.cancelled: list[str] = []
+        self.waiting: dict[str, Deferred[Answer]] = {}
+
+    def ask(self, question: Question) -> Deferred[Answer]:
+        self.asked.append(question.type)
+        self.waiting[question.type] = Deferred(lambda _: self.cancelled.append(question.type))
+        return self.waiting[question.type]
+
+
+class AskingAheadTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.resolver = Slow()
+        self.result = as_deferred(resolve(consult_now(host(), self.resolver)))
+
+    def test_what_is_asked_soon_is_on_its_way_with_the_first_and_asked_once(self) -> None:
+        assert self.resolver.asked == ["AAAA", "A"]
+        self.resolver.waiting["AAAA"].callback(YES)
+        self.assertNoResult(self.result)
+        self.resolver.waiting["A"].callback(NO)
+        assert self.successResultOf(self.result) == [AnswerStatus.FOUND, AnswerStatus.NO_NAME]
+        assert self.resolver.asked == ["AAAA", "A"]
+
+    def test_the_second_may_answer_first(self) -> None:
+        self.resolver.waiting["A"].callback(YES)
+        self.assertNoResult(self.result)
+        self.resolver.waiting["AAAA"].callback(YES)
+        assert self.successResultOf(self.result) == [AnswerStatus.FOUND, AnswerStatus.FOUND]
+        assert self.resolver.asked == ["AAAA", "A"]
+
+    def test_what_is_not_needed_in_the_end_is_given_up(self) -> None:
+        self.resolver.waiting["AAAA"].callback(NO)
+        assert self.successResultOf(self.result) == [AnswerStatus.NO_NAME]
+        assert self.resolver.cancelled == ["A"]
+
+    def test_both_are_given_up_with_the_inquiry(self) -> None:
+        self.result.cancel()
+        self.failureResultOf(self.result, CancelledError)
+        assert sorted(self.resolver.cancelled) == ["A", "AAAA"]
+
+    def test_a_bug_met_ahead_is_for_who_awaits_the_inquiry(self) -> None:
+        self.resolver.waiting["A"].errback(ValueError("a bug"))
+        self.assertNoResult(self.result)
+        self.resolver.waiting["AAAA"].callback(YES)
+        self.failureResultOf(self.result, ValueError)
+
+
+@implementer(IResolver)
+class OneAfterTheOther:
+    """A resolver whose `ask` is a coroutine: nothing begins before it is awaited."""
+
+    def __init__(self) -> None:
+        self.slow = Slow()
+
+    async def ask(self, question: Question) -> Answer:
+        return await self.slow.ask(question)
+
+
+class AskingACoroutineAheadTests(SynchronousTestCase):
+    def test_the_first_question_leaves_first(self) -> None:
+        resolver = OneAfterTheOther()
+        result = as_deferred(resolve(consult_now(host(), resolver)))
+        assert resolver.slow.asked == ["AAAA", "A"]
+        resolver.slow.waiting["AAAA"].callback(YES)
+        resolver.slow.waiting["A"].callback(YES)
+        assert self.successResultOf(result) == [AnswerStatus.FOUND, AnswerStatus.FOUND]
