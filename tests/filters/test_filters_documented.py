@@ -74,6 +74,12 @@ def test_every_option_has_a_row_and_every_row_is_an_option(name: str, options: t
     assert rows <= known
 
 
+def test_the_sample_file_names_every_shipped_filter() -> None:
+    sample = (ROOT / "etc" / "relaygw.toml").read_text(encoding="utf-8")
+    [named] = re.findall(r"^# Which filter: (.*?), an installed one", sample, re.MULTILINE)
+    assert sorted(named.split(", ")) == sorted(shipped())
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "etc" / "examples").glob("*.toml")), ids=lambda path: path.stem)
 def test_the_filters_of_the_examples_can_be_made(path: Path, tmp_path: Path) -> None:
     config = load(path)
