@@ -124,7 +124,7 @@ class CachingResolver:
     async def _fetch(self, question: Question) -> Answer:
         await self._slots.acquire()
         try:
-            return await self._inner.ask(question)
+            return _capped(await self._inner.ask(question))
         except Exception as error:  # a resolver of a stranger's; a bug must not look like a decision
             return _failure(f"{type(error).__name__}: {error}"[:300])
         finally:
@@ -197,6 +197,12 @@ def _lifetime(answer: Answer) -> int:
     if answer.status is AnswerStatus.FAILED:
         return FAILURE_TTL
     return min(answer.ttl, MAX_TTL if answer.status is AnswerStatus.FOUND else MAX_NEGATIVE_TTL)
+
+
+def _capped(answer: Answer) -> Answer:
+    """The answer as it will be kept: what others make of it lives no longer than it does."""
+    lifetime = _lifetime(answer)
+    return answer if answer.ttl <= lifetime else attrs.evolve(answer, ttl=lifetime)
 
 
 def _weight(key: Key, answer: Answer) -> int:

@@ -106,7 +106,10 @@ class CacheTests(SynchronousTestCase):
             (Answer(status=AnswerStatus.FAILED, reason="SERVFAIL"), FAILURE_TTL),
         ):
             self.resolver = self.make()
-            self.get(answer)
+            waiting = self.resolver.ask(QUESTION)
+            self.inner.answer(answer)
+            # Whoever asked first remembers what he makes of it for no longer than the cache remembers the answer.
+            assert self.successResultOf(waiting).ttl <= lifetime
             self.clock.advance(lifetime - 1)
             assert self.is_cached(), answer
             self.clock.advance(1)
