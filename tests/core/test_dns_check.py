@@ -70,8 +70,9 @@ def test_what_is_found(path: Path) -> None:
     assert records == case.get("publish", [])
 
 
-def test_where_the_dns_fails_nothing_is_claimed() -> None:
-    found = findings_of(read(FOLDER / "dns_fails.yaml"))
+@pytest.mark.parametrize("case", ["dns_fails", "ptr_fails"])
+def test_where_the_dns_fails_nothing_is_claimed(case: str) -> None:
+    found = findings_of(read(FOLDER / f"{case}.yaml"))
     assert all(finding.answered == (finding.level is not Level.ERROR) for finding in found)
     assert not any(finding.publish or finding.found for finding in found if not finding.answered)
 

@@ -72,8 +72,11 @@ class Subject:
 
     def unknown(self, answer: Answer) -> Finding:
         """The DNS failed: nothing is known, and others will not know it either."""
-        failure = self.error(f"the DNS does not answer: {answer.reason or 'no reason given'}")
-        return attrs.evolve(failure, answered=False)
+        return self.unanswered(f"the DNS does not answer: {answer.reason or 'no reason given'}")
+
+    def unanswered(self, message: str) -> Finding:
+        """The same in other words."""
+        return attrs.evolve(self.error(message), answered=False)
 
     def seen(self, records: Iterable[Data], expected: str = "") -> "Subject":
         return attrs.evolve(self, found=tuple(map(text_of, records)), expected=expected or self.expected)

@@ -2,10 +2,11 @@
 
 from relaygw.core.client import IPAddress, is_inside
 from relaygw.core.dns_check.finding import Finding, Published, Subject, failed
-from relaygw.core.dns_check.sender import evaluate, spf_records
+from relaygw.core.dns_check.sender import better, evaluate, spf_records
 from relaygw.core.dns_check.site import Site, lookup, our_addresses
 from relaygw.core.iprev import IprevFinding, IprevResult, check_iprev
 from relaygw.core.question import Inquiry, Question
+from relaygw.core.spf import Result
 
 
 def check_addresses(site: Site) -> Inquiry[tuple[Finding, ...]]:
@@ -53,7 +54,7 @@ def _pointer(site: Site, address: IPAddress, found: IprevFinding) -> Finding:
     )
     record = subject.record(f"{site.hostname}.")
     if found.result is IprevResult.TEMPERROR:
-        return subject.error(found.reason)
+        return subject.error(found.reason) if found.names else subject.unanswered(found.reason)
     if found.result is not IprevResult.PASS:
         tell = subject.error if site.direct else subject.warning
         return tell(f"{found.reason}; ask who gave you the address to set it", record)
@@ -77,8 +78,8 @@ def check_hello(site: Site) -> Inquiry[tuple[Finding, ...]]:
     findings = []
     for address in (yield from our_addresses(site)):
         found = yield from evaluate(site, address, site.hostname)
-        passed = found.result.value == "pass"
         why = f" ({found.reason})" if found.reason else ""
         message = f"{address} as {site.hostname}: {found.result.value}{why}"
-        findings.append(subject.ok(message) if passed else subject.error(message, *subject.missing(subject.expected)))
+        passed = found.result is Result.PASS
+        findings.append(subject.ok(message) if passed else subject.error(message, *better(subject, found)))
     return tuple(findings)

@@ -60,7 +60,7 @@ def _inherited(subject: Subject, domain: str) -> Inquiry[Finding]:
     try:
         found = yield from Walker().policy(domain)
     except WalkFailed as failure:
-        return attrs.evolve(subject.error(str(failure)), answered=False)
+        return subject.unanswered(str(failure))
     if found is not None:
         return _covered(attrs.evolve(subject, found=(found.record.text,)), found)
     message = "there is no DMARC record: anybody may use the domain in From, and large receivers want one"
@@ -156,7 +156,7 @@ def _reports(subject: Subject, domain: str, tags: dict[str, str]) -> Inquiry[lis
                 if not (yield from _related(host, domain)):
                     findings += yield from _agreed(domain, host)
             except WalkFailed as failure:
-                findings.append(attrs.evolve(subject.error(str(failure)), answered=False, found=()))
+                findings.append(attrs.evolve(subject.unanswered(str(failure)), found=()))
     return findings
 
 

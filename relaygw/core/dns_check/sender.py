@@ -7,7 +7,7 @@ import ipaddress
 
 from relaygw.core.address import Address
 from relaygw.core.client import IPAddress, is_inside
-from relaygw.core.dns_check.finding import Finding, Subject, failed, texts_of
+from relaygw.core.dns_check.finding import Finding, Published, Subject, failed, texts_of
 from relaygw.core.dns_check.site import Site, addresses_of, our_addresses
 from relaygw.core.question import Answer, Inquiry, Question
 from relaygw.core.spf import Finding as SpfFinding
@@ -41,8 +41,8 @@ def check_sender(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
     for address in ours:
         found.append((yield from evaluate(site, address, domain)))
     lacking = ours and (stranger.result is Result.PASS or any(each.result is not Result.PASS for each in found))
-    better = _bounded(subject.found[0], stranger)
-    subject = subject.wanting(_with(better, f"a:{site.hostname}") if lacking else better)
+    bounded = _bounded(subject.found[0], stranger)
+    subject = subject.wanting(_with(bounded, f"a:{site.hostname}") if lacking else bounded)
     findings = [_strangers(subject, stranger), *(_own(subject, *each) for each in zip(ours, found, strict=True))]
     for host in site.smarthosts:
         findings += yield from _smarthost(site, subject, domain, host)
@@ -100,7 +100,12 @@ def _own(subject: Subject, address: IPAddress, found: SpfFinding) -> Finding:
     message = f"mail from {address}: {found.result.value}" + (f" ({why})" if why else "")
     if found.result is Result.PASS:
         return subject.ok(message)
-    return subject.error(message, *subject.missing(subject.expected))
+    return subject.error(message, *better(subject, found))
+
+
+def better(subject: Subject, found: SpfFinding) -> tuple[Published, ...]:
+    """The record to publish where ours does not pass; none where the DNS failed, as ours may be right."""
+    return () if found.result is Result.TEMPERROR else subject.missing(subject.expected)
 
 
 def _smarthost(site: Site, subject: Subject, domain: str, host: str) -> Inquiry[list[Finding]]:
