@@ -1,8 +1,7 @@
 """The author's domain is found in every form From may take, and nothing hides one from us."""
 
-import time
-
 import pytest
+from effort import costs_less_than
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -176,9 +175,11 @@ def test_octets_that_are_no_text_hide_no_author() -> None:
 @pytest.mark.parametrize("start", ["a@", "<a@", "a@.", ""])
 def test_a_hostile_field_takes_little_time(start: str, junk: str) -> None:
     value = start + junk * ((MAX_OCTETS - 10) // len(junk.encode())) + "("
-    started = time.process_time()
-    assert not read_authors(b"From: " + value.encode() + b"\r\n").unread
-    assert time.process_time() - started < 0.5
+
+    def read() -> None:
+        assert not read_authors(b"From: " + value.encode() + b"\r\n").unread
+
+    costs_less_than(0.5, read)
 
 
 def test_a_crowd_in_from_is_told_and_not_read() -> None:
@@ -190,9 +191,9 @@ def test_a_crowd_in_from_is_told_and_not_read() -> None:
     many = b"From: a@b.test\r\n" * MAX_FIELDS
     assert read_authors(many).domains == ("b.test",)
     assert read_authors(many + b"From: c@d.test\r\n").unread
-    started = time.process_time()
-    assert read_authors((b"From: " + b"x@y;" * 4900 + b"\r\n") * 50).unread
-    assert time.process_time() - started < 0.05
+    crowd = (b"From: " + b"x@y;" * 4900 + b"\r\n") * 50
+    assert read_authors(crowd).unread
+    costs_less_than(0.05, lambda: read_authors(crowd))
 
 
 def test_a_crowd_of_names_is_told_and_takes_little_time() -> None:
@@ -200,9 +201,9 @@ def test_a_crowd_of_names_is_told_and_takes_little_time() -> None:
     assert not read_authors(b"From: " + ",".join(names[1:]).encode() + b"\r\n").unread
     found = read_authors(b"From: " + ",".join(names).encode() + b"\r\n")
     assert (found.domains, found.unread, found.flaw) == ((), True, "From names 201 domains")
-    started = time.process_time()
-    assert read_authors(b"From: " + ",".join(f"@-{n}.\u00e9-" for n in range(1700)).encode() + b"\r\n").unread
-    assert time.process_time() - started < 0.2
+    crowd = b"From: " + ",".join(f"@-{n}.\u00e9-" for n in range(1700)).encode() + b"\r\n"
+    assert read_authors(crowd).unread
+    costs_less_than(0.2, lambda: read_authors(crowd))
 
 
 def test_white_space_of_any_length_hides_no_author() -> None:

@@ -1,9 +1,9 @@
 """Authentication-Results: our field holds what it is given and nothing else, and forged ones do not hide."""
 
 import re
-import time
 
 import pytest
+from effort import costs_less_than
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -164,10 +164,11 @@ def test_of_many_fields_that_are_oddly_written_none_is_left() -> None:
 
 @pytest.mark.parametrize("junk", [b"(", b"()", b"(())", b"(a", b"((a)", b'"', b"(\\", b" ", b"\xc3\xbc"])
 def test_a_hostile_field_takes_little_time(junk: bytes) -> None:
-    started = time.process_time()
-    for value in (junk * 200_000, b"mx." + junk * 200_000):
-        claimed(b"Authentication-Results: " + value + b"\r\n", ["mx.example.org"])
-    assert time.process_time() - started < 0.1
+    def judged() -> None:
+        for value in (junk * 200_000, b"mx." + junk * 200_000):
+            claimed(b"Authentication-Results: " + value + b"\r\n", ["mx.example.org"])
+
+    costs_less_than(0.3, judged)
 
 
 @pytest.mark.parametrize(

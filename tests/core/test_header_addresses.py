@@ -1,9 +1,9 @@
 """Addresses in header fields: what is found and replaced, that no other octet changes, what hostile fields cost."""
 
-import time
 from collections.abc import Callable
 
 import pytest
+from effort import costs_less_than
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,9 +103,7 @@ def test_so_many_octets_of_all_fields_and_no_more(size: int, changed: bool) -> N
 @pytest.mark.parametrize("piece", ["<", "(", '"', "\\", "a@x.in.test,", "((", "<>", "[", ":;", " \r\n "])
 def test_a_hostile_field_costs_little(piece: str) -> None:
     field = "To: " + piece * ((MAX_FIELD - 10) // len(piece)) + "\r\n"
-    start = time.process_time()
-    replaced(field)
-    assert time.process_time() - start < 1.0
+    costs_less_than(1.0, lambda: replaced(field))
 
 
 @given(st.text(st.sampled_from('ab@.<>(),;:"\\ \t[]=\xe9'), max_size=80))

@@ -1,12 +1,12 @@
 """What sessions see of each other, and every way a session ends: nothing of it is left."""
 
 import os
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from effort import costs_less_than
 from imap_harness import MESSAGE, World
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
@@ -534,7 +534,9 @@ def test_ten_thousand_messages_are_listed_in_no_time(tmp_path: Path) -> None:
     for number in range(9_999):
         os.link(delivered, tmp_path / "alice" / "cur" / f"1700000000.{number}.x,S=45,W=45:2,S")
     client = world.select()
-    started = time.process_time()
-    answer = client.say(b"a FETCH 1:* (UID FLAGS)\r\n")
-    assert answer.count(b" FETCH (UID ") == 10_000
-    assert time.process_time() - started < 0.5
+
+    def fetched() -> None:
+        answer = client.say(b"a FETCH 1:* (UID FLAGS)\r\n")
+        assert answer.count(b" FETCH (UID ") == 10_000
+
+    costs_less_than(0.5, fetched)
