@@ -1,7 +1,7 @@
 """The evaluations of DMARC, kept for aggregate reports: one file of JSON lines a day, written by a thread.
 
 Mail never waits for it, and it never grows beyond its bounds: a day's file takes so many octets, days are kept for so
-long. What cannot be written is lost, and the journal says why.
+long. What cannot be written is lost, and the journal says why: where there is too much of it, once an hour.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 
+from relaygw.core.events import TaskFailed
 from relaygw.interfaces import Services
 
 DAY_LIMIT = 256 * 1024 * 1024
@@ -22,6 +23,8 @@ DAY_LIMIT = 256 * 1024 * 1024
 
 _WAIT = 1.0
 _MOST_WAITING = 10_000
+_TASK = "keep DMARC evaluations"
+_TELL_EVERY = 3600.0
 
 _Made = tuple[float, Callable[[], Mapping[str, Any]]]
 """When an evaluation was made, and what makes its entry."""
@@ -37,17 +40,18 @@ class EvaluationLog:
         self._day_limit = day_limit
         self._waiting: list[_Made] = []
         self._writing = False
+        self._tell_from = 0.0
         self.lost = 0
 
     def add(self, time: float, make: Callable[[], Mapping[str, Any]]) -> None:
         """Keep one evaluation; it is made by the thread, and reaches its file within a second or two."""
         if len(self._waiting) >= _MOST_WAITING:
-            self.lost += 1
+            self._lose(1, f"more than {_MOST_WAITING} wait to be written")
             return
         self._waiting.append((time, make))
         if not self._writing:
             self._writing = True
-            self._services.spawn("keep DMARC evaluations", self._write_soon())
+            self._services.spawn(_TASK, self._write_soon())
 
     async def _write_soon(self) -> None:
         reactor = self._services.reactor
@@ -55,35 +59,44 @@ class EvaluationLog:
             while self._waiting:
                 await deferLater(reactor, _WAIT)
                 batch, self._waiting = self._waiting, []
-                await deferToThreadPool(reactor, reactor.getThreadPool(), self.write, batch)
+                beyond = await deferToThreadPool(reactor, reactor.getThreadPool(), self.write, batch)
+                self._lose(beyond, f"the file of the day has its {self._day_limit} octets")
         except CancelledError:  # the service stops
             batch, self._waiting = self._waiting, []
             self.write(batch)
         finally:
             self._writing = False
 
-    def write(self, batch: Sequence[_Made]) -> None:
-        """Append to the files of their days; may be called in any thread, one at a time."""
+    def _lose(self, count: int, why: str) -> None:
+        self.lost += count
+        now = self._services.reactor.seconds()
+        if count and now >= self._tell_from:
+            self._tell_from = now + _TELL_EVERY
+            self._services.write_event(TaskFailed(task=_TASK, error=f"{self.lost} in all are not kept: {why}"))
+
+    def write(self, batch: Sequence[_Made]) -> int:
+        """Append to the files of their days; how many those have no room for. May be called in any thread, one at a
+        time."""
         days: dict[str, list[str]] = {}
         for time, make in batch:
             line = json.dumps(make(), separators=(",", ":"))
             days.setdefault(f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d}", []).append(line)
-        for day, lines in days.items():
-            self._append(day, lines)
+        return sum(self._append(day, lines) for day, lines in days.items())
 
-    def _append(self, day: str, lines: list[str]) -> None:
+    def _append(self, day: str, lines: list[str]) -> int:
+        """How many there is no room for."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / f"{day}.jsonl"
         new = not path.exists()
         # Unbuffered: one call writes all, so that after a reload two logs may share the file.
         with path.open("ab", buffering=0) as file:
             if file.tell() > self._day_limit:
-                self.lost += len(lines)
-                return
+                return len(lines)
             file.write("".join(f"{line}\n" for line in lines).encode("ascii"))
         if new:
             path.chmod(0o600)
             self._forget(before=f"{datetime.fromisoformat(day) - self._keep:%Y-%m-%d}")
+        return 0
 
     def _forget(self, before: str) -> None:
         for path in self._folder.glob("????-??-??.jsonl"):

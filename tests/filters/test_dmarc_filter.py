@@ -19,6 +19,7 @@ from relaygw.core.arc.seal import Sealer, seal
 from relaygw.core.content import BytesContent
 from relaygw.core.dkim_signature import body_hash
 from relaygw.core.dmarc import Evaluation, Result
+from relaygw.core.events import Event, TaskFailed
 from relaygw.core.question import Answer, Question
 from relaygw.core.reply import Reply
 from relaygw.core.spf.result import Findings as SpfFindings
@@ -375,15 +376,16 @@ def test_what_is_not_kept(tmp_path: Path, author: str, options: dict[str, Any]) 
     assert record(tmp_path, author, options=options) == {}
 
 
-def log_in(tmp_path: Path, **options: Any) -> tuple[EvaluationLog, Reactor, Tasks]:
+def log_in(tmp_path: Path, **options: Any) -> tuple[EvaluationLog, Reactor, Tasks, list[Event]]:
     reactor = Reactor()
+    events: list[Event] = []
     tasks = Tasks(lambda event: pytest.fail(repr(event)))
-    services = make_services(clock=reactor, spawn=tasks.spawn)
-    return EvaluationLog(tmp_path / "log", services, keep=86400.0, **options), reactor, tasks
+    services = make_services(clock=reactor, spawn=tasks.spawn, write_event=events.append)
+    return EvaluationLog(tmp_path / "log", services, keep=86400.0, **options), reactor, tasks, events
 
 
 def test_what_waits_is_written_together_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
-    log, reactor, _ = log_in(tmp_path)
+    log, reactor, _, _ = log_in(tmp_path)
     log.add(1_790_000_000.0, partial(dict, n=1))
     log.add(1_790_000_000.0, partial(dict, n=2))
     log.add(1_790_000_000.0 + 86400, partial(dict, n=3))
@@ -400,34 +402,42 @@ def test_what_waits_is_written_together_and_only_its_owner_may_read_it(tmp_path:
 
 
 def test_no_more_than_so_many_wait_and_the_others_are_counted(tmp_path: Path) -> None:
-    log, reactor, _ = log_in(tmp_path)
+    log, reactor, _, events = log_in(tmp_path)
     for number in range(10_002):
         log.add(1_790_000_000.0, partial(dict, n=number))
     assert len(reactor.getDelayedCalls()) == 1, "one task writes them all"
     reactor.advance(1)
     kept = [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")]
     assert (kept, log.lost) == (list(range(10_000)), 2)
+    [event] = events
+    assert isinstance(event, TaskFailed)
+    assert event.error == "1 in all are not kept: more than 10000 wait to be written"
 
 
 def test_what_waits_when_the_service_stops_is_written(tmp_path: Path) -> None:
-    log, _, tasks = log_in(tmp_path)
+    log, _, tasks, _ = log_in(tmp_path)
     log.add(1_790_000_000.0, partial(dict, n=1))
     _stopped = Deferred.fromCoroutine(tasks.stop())
     assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [1]
 
 
 def test_days_are_forgotten(tmp_path: Path) -> None:
-    log, _, _ = log_in(tmp_path)
+    log, _, _, _ = log_in(tmp_path)
     log.write([(1_790_000_000.0 + day * 86400, partial(dict, n=day)) for day in range(4)])
     assert sorted(path.stem for path in (tmp_path / "log").iterdir()) == ["2026-09-23", "2026-09-24"]
 
 
 def test_a_day_has_its_limit(tmp_path: Path) -> None:
-    log, _, _ = log_in(tmp_path, day_limit=7)
-    for number in range(3):
-        log.write([(1_790_000_000.0, partial(dict, n=number))])
-    assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [0]
-    assert log.lost == 2
+    """It takes one more while it is not beyond the limit; what is beyond is told in the journal, once an hour."""
+    log, reactor, _, events = log_in(tmp_path, day_limit=8)
+    for number in range(5):
+        log.add(1_790_000_000.0, partial(dict, n=number))
+        reactor.advance(1 if number < 4 else 3600)
+    assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [0, 1]
+    assert log.lost == 3
+    assert [event.error for event in events if isinstance(event, TaskFailed)] == [
+        f"{count} in all are not kept: the file of the day has its 8 octets" for count in (1, 3)
+    ]
 
 
 def test_a_line_cut_short_is_passed_over(tmp_path: Path) -> None:
