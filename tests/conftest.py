@@ -5,13 +5,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from peers import need
 
 # A property is true of values, not of a moment: what an example takes on a machine that is busy with something else
 # says nothing of it, and the first one waits until all of our modules have been read. What hangs is ended by the
-# timeout of the whole test.
-settings.register_profile("relaygw", deadline=None)
+# timeout of the whole test. The same values come in every run: whoever changes something learns of what that broke.
+# `--hypothesis-profile search` looks for others.
+settings.register_profile(
+    "relaygw", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("search", settings.get_profile("relaygw"), derandomize=False)
 settings.load_profile("relaygw")
 
 
@@ -36,10 +40,12 @@ def vectors() -> Path:
 @pytest.fixture(autouse=True, scope="session")
 def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests run in a folder of their own: trial's `mktemp` makes its files in the current one. Whoever starts them may
-    have any umask: peers that give up root read what tests write.
+    have any umask: peers that give up root read what tests write; and a proxy, which knows no loopback of ours.
     """
     before, umask = os.getcwd(), os.umask(0o022)
     os.chdir(tmp_path_factory.mktemp("work"))
+    proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
     yield
+    os.environ.update(proxies)
     os.chdir(before)
     os.umask(umask)

@@ -260,7 +260,7 @@ def test_paths_are_absolute_and_of_files(target: Target, tmp_path: Path) -> None
             target.take_in(Path(path))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=25)
 @given(place=st.floats(0, 1), damage=st.binary(min_size=1, max_size=600))
 def test_octets_changed_anywhere_are_a_refusal_or_an_end_never_another_message(
     place: float, damage: bytes, archive: Path
