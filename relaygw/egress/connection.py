@@ -280,6 +280,9 @@ class SmtpConnection(Protocol):
         if self._deadline is None:
             return
         left = self._deadline - self._clock.seconds()
+        if left > self._timeout:  # by a clock that was put back meanwhile
+            left = self._timeout
+            self._deadline = self._clock.seconds() + left
         if left > 0:
             self._timer = self._clock.callLater(left, self._tick)
         else:

@@ -29,6 +29,7 @@ from relaygw.control.service import ControlService
 from relaygw.core.events import Reloaded, Started, Stopped, TaskFailed
 from relaygw.core.question import Answer, Question
 from relaygw.gateway.address_desk import AddressDesk, address_parts
+from relaygw.gateway.clock import ClockWatch
 from relaygw.gateway.doors import Door
 from relaygw.gateway.keywatch import KeyWatch
 from relaygw.gateway.lasting import (
@@ -94,6 +95,7 @@ class Gateway(MultiService):
         self._keys = KeyWatch(
             parts=lambda: self._parts, reactor=reactor, pool=self._pool, write_event=self.journal.write
         )
+        self._clock = ClockWatch(reactor, self.journal.write)
         self._behind = make_behind(
             self._lasting,
             spool=self.spool,
@@ -143,6 +145,7 @@ class Gateway(MultiService):
         self._load.start()
         self._counts.start()
         self._keys.start()
+        self._clock.start()
         self.desk.start()
         self.queue.startService()
         self.control.startService()
@@ -218,6 +221,7 @@ class Gateway(MultiService):
             ("sweep the trash no more", self.desk.stop),
             ("drain the queue", self.queue.stopService),
             ("keep the bans", self.bans.stop),
+            ("watch the clock no more", self._clock.stop),
             ("end the background tasks", lambda: as_deferred(self._tasks.stop())),
             ("let go of the parts", self._close_parts),
             ("stop the threads of the mail store", self._pool.stop),

@@ -362,7 +362,7 @@ class RelayESMTP(ESMTP):
         if self._closing:
             self._transport.abortConnection()
             return
-        if self._working is not None:
+        if self._working is not None or now < self._heard:  # by a clock that was put back meanwhile
             self._heard = now
         limits = self._house.limits
         patience = limits.data_timeout if self.conversation.receiving else limits.command_timeout

@@ -199,6 +199,7 @@ _TELLERS: dict[str, tuple[str, _Teller]] = {
     "key_advanced": ("service", lambda e: f"DKIM key {e['selector']} of {e['domain']}: {e['before']} -> {e['stage']}"),
     "key_trouble": ("service", _key_trouble),
     "task_failed": ("service", lambda e: f"{e['task']} failed: {e['error']}"),
+    "clock_changed": ("service", lambda e: f"the system's clock was set, by {e['seconds']} s"),
     "started": ("service", lambda e: f"relaygw {e['version']} listens: {e['listeners']}"),
     "stopped": ("service", lambda e: f"stopped, {e['unfinished']} attempts unfinished"),
     "reloaded": ("service", _reloaded),

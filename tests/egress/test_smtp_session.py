@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 
 import pytest
+from clocks import put_back
 from egress_support import (
     CLOSE,
     MANNERS,
@@ -106,6 +107,17 @@ def test_a_silent_server_is_given_up_in_time(verb: str, limit: float) -> None:
     reactor.pass_time(limit - 1)
     assert pending(opening)
     reactor.pass_time(1)
+    with pytest.raises(Broken, match="silent"):
+        result(opening)
+    assert reactor.getDelayedCalls() == []
+
+
+def test_a_clock_put_back_lets_a_server_be_silent_for_no_longer_than_twice() -> None:
+    reactor = MemoryReactor(lambda address, port: Server(greeting=SILENCE))
+    opening = run(reactor, make_opener(reactor).open(TARGET, CLEAR))
+    put_back(reactor, 7200)
+    reactor.pass_time(MANNERS.greeting_timeout)
+    reactor.pass_time(MANNERS.greeting_timeout)
     with pytest.raises(Broken, match="silent"):
         result(opening)
     assert reactor.getDelayedCalls() == []

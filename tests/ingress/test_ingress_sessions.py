@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 import pytest
+from clocks import put_back
 from ingress_rig import BODY, HELLO, MAIL, MESSAGE, RCPT, Rig, Scripted, reply_codes
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
@@ -39,6 +40,17 @@ def test_a_silent_client_is_sent_away_at_n_plus_one_not_at_n() -> None:
     assert client.heard().startswith("421 4.4.2 ")
     assert not client.open
     assert rig.said(Disconnected)[0].cause == "timeout"
+
+
+def test_a_clock_put_back_lets_nobody_be_silent_for_longer_than_twice() -> None:
+    rig = Rig(limits=PATIENCE)
+    client = rig.connect()
+    client.send(HELLO)
+    client.wire.clear()
+    put_back(rig.clock, 7200)
+    silent_for(rig, 600)
+    assert client.heard().startswith("421 4.4.2 ")
+    assert not client.open
 
 
 def test_between_pieces_of_data_patience_is_shorter() -> None:

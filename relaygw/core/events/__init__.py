@@ -29,6 +29,7 @@ from relaygw.core.events.intake import (
     Rewritten,
 )
 from relaygw.core.events.service import (
+    ClockChanged,
     Imported,
     KeyAdvanced,
     KeyTrouble,
@@ -59,6 +60,7 @@ __all__ = [
     "Accepted",
     "Attempted",
     "Banned",
+    "ClockChanged",
     "Completed",
     "Connected",
     "Discarded",

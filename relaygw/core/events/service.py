@@ -79,6 +79,13 @@ class TaskFailed(Event):
 
 
 @attrs.frozen(kw_only=True)
+class ClockChanged(Event):
+    """Somebody set the system's clock while the service ran: forward by so many seconds, or back (less than 0)."""
+
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
 class Started(Event):
     """The service listens."""
 
