@@ -2,6 +2,8 @@
 
 dnspython's resolver goes on to the next server after any Exception, and Twisted's CancelledError is one; so that a
 question nobody waits for any more ends at once, its cancellation travels as a BaseException, Abandoned.
+
+An answer is handed on whole, and only where it does not take long to read (`effort`).
 """
 
 import socket
@@ -19,11 +21,14 @@ from twisted.internet.protocol import ConnectedDatagramProtocol, Factory, Protoc
 from twisted.python.failure import Failure
 
 from relaygw.bridge import as_deferred
+from relaygw.dns.effort import check_effort
 
 T = TypeVar("T")
 
 _MAX_DATAGRAM = 8192
 """Octets read of one datagram; we announce 1232, and a server that sends more is cut short."""
+_ID = 2
+"""Octets of a message's id, and of the length of one that comes over TCP."""
 _MAX_BUFFERED = 128 * 1024
 """Octets of a TCP answer held before reading pauses; an answer has 65537 at most (RFC 1035 4.2.2)."""
 
@@ -118,13 +123,19 @@ class _DatagramSocket(dns.asyncbackend.DatagramSocket):
         self._port = port
         self._protocol = protocol
         self._destination = destination
+        self._asked = b""
 
     async def sendto(self, what: bytes, destination: Any, timeout: float | None) -> int:
+        self._asked = what[:2]
         self._port.write(what)
         return len(what)
 
     async def recvfrom(self, size: int, timeout: float | None) -> tuple[bytes, Any]:
         datagram: bytes = await _within(self._clock, self._protocol.inbox.get(), timeout)
+        if datagram[:2] == self._asked:  # what has another id answers nothing, and is no reason to give up
+            check_effort(datagram)
+        else:
+            datagram = datagram[:_ID]
         # Twisted gives pairs also for IPv6; the port is connected, so who sent it is known.
         return datagram, self._destination
 
@@ -186,7 +197,21 @@ class _StreamSocket(dns.asyncbackend.StreamSocket):
         self._stream.transport.write(what)
 
     async def recv(self, size: int, timeout: float | None) -> bytes:
-        return await self._stream.read(size, self._clock, timeout)
+        """All of them unless the connection ends before: the length of an answer, or the answer."""
+        pieces: list[bytes] = []
+        left = size
+        deadline = None if timeout is None else self._clock.seconds() + timeout
+        while left:
+            within = None if deadline is None else deadline - self._clock.seconds()
+            piece = await self._stream.read(left, self._clock, within)
+            if not piece:
+                break
+            pieces.append(piece)
+            left -= len(piece)
+        data = b"".join(pieces)
+        if size > _ID:
+            check_effort(data)
+        return data
 
     async def close(self) -> None:
         self._stream.transport.abortConnection()
