@@ -12,7 +12,6 @@ import re
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relaygw.cli.answer import Answer, UsageError, printable
@@ -24,7 +23,12 @@ if TYPE_CHECKING:
     from relaygw.config.schema import Config
     from relaygw.core.client import IPAddress
 
+LONGEST = 1 << 30
+"""Octets of a file that are read: far beyond any message, and short of what `/dev/zero` has to say."""
+
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n")
+_NEXT_MESSAGE = re.compile(rb"\n\r?\nFrom \S.*\d\d:\d\d")
+"""The line that begins another message of a mailbox file; a line of a text does not have the time in it."""
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 
 
@@ -67,12 +71,16 @@ def _config(context: Context) -> "Config | None":
 def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]) -> "Case":
     from relaygw.cli.evaluation import Case, policies, without_effect
     from relaygw.core.content import BytesContent
+    from relaygw.core.line_ends import has_bare
     from relaygw.ingress.reception import head_flaw
 
-    content = BytesContent(mail_of(read_file(options.file), notes))
+    data = mail_of(read_file(options.file), notes)
+    content = BytesContent(data)
     refusal = head_flaw(content, binary=False)
     if refusal is not None:
         notes.append(f"the service refuses such a message, whatever is found: {refusal}")
+    if has_bare(data) or b"\0" in data:
+        notes.append("it has a bare CR or a NUL octet: the service refuses it, unless it comes as BINARYMIME")
     if config is not None:
         notes += without_effect(config)
     return Case(
@@ -86,8 +94,18 @@ def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]
     )
 
 
-def read_file(path: str) -> bytes:
-    return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+def read_file(path: str, longest: int = LONGEST) -> bytes:
+    """What a file named on the command line holds, or standard input ("-"); raises UsageError."""
+    if path == "-" and sys.stdin is None:
+        raise UsageError("standard input is closed: there is no message")
+    try:
+        with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as file:
+            data = file.read(longest + 1)
+    except OSError as error:
+        raise UsageError(f"{path or repr(path)}: {error.strerror or error}") from None
+    if len(data) > longest:
+        raise UsageError(f"{path}: this is no message: it has more than {longest} octets")
+    return data
 
 
 def mail_of(data: bytes, notes: list[str]) -> bytes:
@@ -95,6 +113,10 @@ def mail_of(data: bytes, notes: list[str]) -> bytes:
     if data.startswith(b"From "):
         notes.append("the first line is that of a mailbox file, and was left out")
         data = data.partition(b"\n")[2]
+        following = _NEXT_MESSAGE.search(data)
+        if following is not None:
+            notes.append("more messages follow in the mailbox file: the first one is looked at")
+            data = data[: following.start() + 1]
     if _BARE_LINE_END.search(data):
         notes.append("line ends were made CRLF, as they are in SMTP")
         data = _BARE_LINE_END.sub(b"\r\n", data)

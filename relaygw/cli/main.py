@@ -5,6 +5,8 @@ One module per verb, imported when it is the one asked for, so that `relaygw --h
 """
 
 import argparse
+import contextlib
+import errno
 import importlib
 import io
 import json
@@ -51,14 +53,14 @@ class Parser(argparse.ArgumentParser):
     """Tells wrong usage as argparse does, and then leaves the ending to `main`, which may owe a document."""
 
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        print(f"{self.prog}: error: {message}", file=sys.stderr)
+        _tell(f"{self.format_usage()}{self.prog}: error: {message}")
         raise UsageError(message)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
+    _stand_in_for_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name in any script must not end a command
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -79,9 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     try:
         return _run(options)
-    except BrokenPipeError:
-        # Whoever read us (`| head`) has enough; without this the interpreter would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read us (`| head`) has enough
+        _write_no_more()
         return DONE
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -100,23 +101,55 @@ def _run(options: argparse.Namespace) -> int:
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         return _fail(f"{name}{error.strerror or error}", NO, options.json)
-    _write(answer, options.json)
+    try:
+        _write(answer, options.json)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # what was asked for is done, but nobody can know what came of it
+        _write_no_more()
+        return _fail(f"the answer cannot be written: {error.strerror or error}", NO, as_json=False)
     return answer.status
 
 
+def _stand_in_for_closed_streams() -> None:
+    """No file of ours may be opened in the place of a stream that whoever started us has closed (`>&-`), and what is
+    meant for standard error must not go to standard output."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # for as long as the process lives
+
+
+def _write_no_more() -> None:
+    """Else the interpreter would try once more at its exit, and complain."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _write(answer: Answer, as_json: bool) -> None:
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "standard output is closed")
     if as_json:
         _print_json(answer.document)
     elif answer.text:
         print(harmless(answer.text))
     if answer.notes:
-        print(harmless(answer.notes), file=sys.stderr)
+        _tell(harmless(answer.notes))
     sys.stdout.flush()
 
 
 def _write_error(sentence: str, problems: Sequence[object] = ()) -> None:
     document = {"error": sentence, **({"problems": problems} if problems else {})}
-    _print_json(document)
+    if sys.stdout is None:
+        return
+    try:
+        _print_json(document)
+        sys.stdout.flush()
+    except OSError:
+        _write_no_more()
 
 
 def _print_json(document: object) -> None:
@@ -131,8 +164,14 @@ def _print_json(document: object) -> None:
 def _fail(sentence: str, status: int, as_json: bool, problems: Sequence[object] = ()) -> int:
     if as_json:
         _write_error(sentence, problems)
-    print(f"relaygw: {harmless(sentence)}", file=sys.stderr)
+    _tell(f"relaygw: {harmless(sentence)}")
     return status
+
+
+def _tell(text: str) -> None:
+    """For people; where they cannot be told, the exit code is what there is."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _globals(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -19,7 +19,8 @@ import attrs
 import pytest
 import yaml
 
-from relaygw.cli.auth import mail_of
+from relaygw.cli.answer import UsageError
+from relaygw.cli.auth import mail_of, read_file
 from relaygw.cli.main import main
 from relaygw.config.schema import FilterConfig
 from relaygw.core.authres import compose
@@ -179,6 +180,12 @@ def empty(tmp_path: Path) -> str:
     [
         (MESSAGE.replace(b"\r\n", b"\n"), "line ends were made CRLF"),
         (b"From a@example.com Mon Nov 23 06:00:00 2026\r\n" + MESSAGE, "that of a mailbox file"),
+        (
+            b"From a@b Mon Nov 23 06:00:00 2026\n" + MESSAGE + b"\nFrom a@b Mon Nov 23 06:01:00 2026\n" + MESSAGE,
+            "more messages follow in the mailbox file: the first one is looked at",
+        ),
+        (MESSAGE + b"a\rb\r\n", "it has a bare CR or a NUL octet: the service refuses it"),
+        (MESSAGE + b"a\0b\r\n", "it has a bare CR or a NUL octet: the service refuses it"),
         (b"no message at all\r\n", "is it a message?"),
         (b"X: y\r\n" * 10_001 + MESSAGE, "the service refuses such a message, whatever is found: 552"),
         (b"X: " + b"y" * 1024 * 1024 + b"\r\n" + MESSAGE, "the service refuses such a message, whatever is found: 552"),
@@ -263,8 +270,31 @@ def test_a_sender_that_stands_in_the_file_and_is_none_is_told_as_such(run: Run, 
     assert (status, "'a b' of Return-Path (say it with --from)" in document["error"]) == (2, True)
 
 
-def test_a_file_that_is_not_there_is_1(run: Run, empty: str) -> None:
-    assert run("/nonexistent.eml", "--zone", empty)[0] == 1
+def test_of_a_mailbox_file_the_first_message_is_looked_at_and_no_more() -> None:
+    begins = b"From a@b Mon Nov 23 06:00:00 2026\r\n"
+    text = MESSAGE + b"\r\nFrom here on it is text.\r\n"
+    assert mail_of(begins + text + b"\r\n" + begins + MESSAGE, []) == text
+    assert mail_of(begins + text, notes := []) == text
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize("name", ["/nonexistent.eml", "", "."])
+def test_a_file_that_cannot_be_read_is_wrong_usage_and_named(run: Run, empty: str, name: str) -> None:
+    status, document, _ = run(name, "--zone", empty)
+    assert status == 2
+    assert document["error"].startswith(f"{name or repr(name)}: ")
+
+
+def test_a_file_without_an_end_is_no_message(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="/dev/zero: this is no message: it has more than 100 octets"):
+        read_file("/dev/zero", 100)
+    (tmp_path / "m").write_bytes(bytes(100))
+    assert read_file(str(tmp_path / "m"), 100) == bytes(100)
+
+
+def test_a_standard_input_that_is_closed_is_told(run: Run, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run("-", "--zone", empty)[:2] == (2, {"error": "standard input is closed: there is no message"})
 
 
 def test_a_configuration_that_was_named_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str], empty: str) -> None:
@@ -294,7 +324,7 @@ def test_a_real_name_server_gives_the_same_results(tmp_path: Path, peer: Callabl
         config = tmp_path / "d" / "relaygw.toml"
         config.write_text(f'{config.read_text()}\n[dns]\nnameservers = ["{address}"]\ntimeout = 2\n')
         command = [sys.executable, "-m", "relaygw.cli", "--config", str(config), "--json", "auth", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     document = json.loads(done.stdout)
     assert done.returncode == 0
     within(read(path)["expected"], document)

@@ -99,6 +99,32 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (">/dev/full", 1, "relaygw: the answer cannot be written: No space left on device\n"),
+        ("--json >&-", 1, "relaygw: the answer cannot be written: standard output is closed\n"),
+        (">/dev/full 2>&-", 1, ""),
+        ("2>/dev/full >/dev/null", 0, ""),
+        ("--nonsense --json >/dev/full 2>/dev/full", 2, ""),
+    ],
+)
+def test_an_answer_that_cannot_be_written_is_told_where_it_can(
+    arguments: str, status: int, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "zone.json").write_text("{}")
+    command = f"{sys.executable} -m relaygw.cli auth /dev/null --zone {tmp_path}/zone.json {arguments}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (status, told)
+
+
+def test_what_people_should_read_never_goes_where_the_document_goes() -> None:
+    command = f"{sys.executable} -m relaygw.cli --json --config /nonexistent filters 2>&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert json.loads(done.stdout).keys() == {"error", "problems"}
+
+
 def test_values_are_words_to_people() -> None:
     assert shown(["example.com", "example.org"]) == "example.com, example.org"
     assert (shown([]), shown(True), shown(False), shown(0)) == ("none", "yes", "no", "0")
