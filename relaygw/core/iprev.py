@@ -5,6 +5,7 @@ Bounded by MAX_NAMES questions for names; time is bounded by whoever runs the in
 
 import enum
 import ipaddress
+from itertools import islice
 from typing import TypeGuard
 
 import attrs
@@ -15,6 +16,8 @@ from relaygw.core.verdict import AuthResult
 
 MAX_NAMES = 10
 """Names of one address that are looked at (RFC 8601 3: limited, as in RFC 7208 4.6.4)."""
+MAX_ADDRESSES = 200
+"""Addresses of one name that are compared; an answer may have 4,000, and the client chooses its names."""
 _SHOWN = 5
 _MAX_REASON = 300
 
@@ -53,7 +56,7 @@ def check_iprev(client: IPAddress) -> Inquiry[IprevFinding]:
     failure = ""
     for name in names:
         answer = yield Question(name, "A" if client.version == 4 else "AAAA")
-        if client in map(ipaddress.ip_address, filter(_is_text, answer.records)):
+        if client in map(ipaddress.ip_address, islice(filter(_is_text, answer.records), MAX_ADDRESSES)):
             return _finding(client, IprevResult.PASS, name=name, names=names)
         failure = failure or _failure(name, answer)
     if failure:

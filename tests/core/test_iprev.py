@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relaygw.core.client import parse_client
-from relaygw.core.iprev import MAX_NAMES, IprevFinding, IprevResult, auth_result, check_iprev
+from relaygw.core.iprev import MAX_ADDRESSES, MAX_NAMES, IprevFinding, IprevResult, auth_result, check_iprev
 from relaygw.core.question import Answer, AnswerStatus, Data, Question, settle
 from relaygw.core.verdict import AuthResult
 from relaygw.dns import FixedResolver
@@ -88,6 +88,16 @@ def test_ten_names_are_looked_at_and_no_eleventh(position: int, result: IprevRes
     records: dict[str, dict[str, list[Data]]] = {REVERSE: {"PTR": list(names)}}
     records[names[position]] = {"A": ["192.0.2.1"]}
     assert find("192.0.2.1", records).result is result
+
+
+@pytest.mark.parametrize(
+    ("others", "result"), [(MAX_ADDRESSES - 1, IprevResult.PASS), (MAX_ADDRESSES, IprevResult.FAIL)]
+)
+def test_so_many_addresses_of_a_name_are_compared(others: int, result: IprevResult) -> None:
+    """Names of the client's choice, of thousands of addresses each, cost every one of its connections that much."""
+    addresses: list[Data] = [*["198.51.100.1"] * others, "192.0.2.1"]
+    found = find("192.0.2.1", {REVERSE: {"PTR": ["mx.test"]}, "mx.test": {"A": addresses}})
+    assert found.result is result
 
 
 def test_a_name_given_twice_is_asked_once() -> None:

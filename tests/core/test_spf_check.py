@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from relaygw.core.address import Address
 from relaygw.core.question import Answer, AnswerStatus, Data, Exchange, Question, settle
 from relaygw.core.spf import Finding, Identity, Result, check_hello, check_mail_from
-from relaygw.core.spf.check import MAX_EXPLANATION, check_host
+from relaygw.core.spf.check import MAX_ADDRESSES, MAX_EXPLANATION, MAX_OCTETS, check_host
 from relaygw.dns.fixed import FixedResolver
 
 CLIENT = "192.0.2.1"
@@ -161,6 +161,39 @@ def test_no_lookup_is_made_for_a_term_after_the_one_that_decides() -> None:
     )
     assert settle(inquiry, resolver.answer).result is Result.PASS
     assert list(resolver.asked) == [Question("example.org", "TXT")]
+
+
+@pytest.mark.parametrize(("octets", "result"), [(MAX_OCTETS, Result.FAIL), (MAX_OCTETS + 1, Result.PERMERROR)])
+def test_all_records_together_have_a_length(octets: int, result: Result) -> None:
+    """Cached, they cost no questions, but each message of another client reads all of them again."""
+    first = "v=spf1 include:half.example.org -all"
+    half = "v=spf1" + " " * (octets // 2 - len("v=spf1"))
+    zone = policy(first + " " * (octets - len(half) - len(first)), half={"TXT": [half.encode()]})
+    assert check(zone).result is result
+
+
+@pytest.mark.parametrize("term", ["a:pool.example.org", "mx:pool.example.org"])
+@pytest.mark.parametrize(("count", "result"), [(MAX_ADDRESSES, Result.FAIL), (MAX_ADDRESSES + 1, Result.PERMERROR)])
+def test_so_many_addresses_are_compared(term: str, count: int, result: Result) -> None:
+    """Ten terms with ten hosts of 4,000 addresses each kept a gateway busy for seconds with every message."""
+    some = count // 2
+    zone = policy(
+        f"v=spf1 {term} a:rest.example.org -all",
+        pool={"A": ["198.51.100.1"] * some, "MX": [Exchange(10, "pool.example.org")]},
+        rest={"A": ["198.51.100.2"] * (count - some)},
+    )
+    assert check(zone).result is result
+
+
+def test_a_name_of_the_client_with_many_addresses_spoils_nobodys_policy() -> None:
+    zone = {
+        **policy("v=spf1 ptr -all"),
+        "1.2.0.192.in-addr.arpa": {"PTR": ["mail.example.org"]},
+        "mail.example.org": {"A": ["198.51.100.1"] * (MAX_ADDRESSES + 1)},
+    }
+    assert check(zone).result is Result.FAIL
+    zone["mail.example.org"] = {"A": [CLIENT, *["198.51.100.1"] * MAX_ADDRESSES]}
+    assert check(zone).result is Result.PASS
 
 
 def test_a_local_part_outside_ascii_matches_no_term_that_uses_it() -> None:

@@ -23,8 +23,8 @@ GOOD_RSA_BITS = 2048  # RFC 8301 3.2: signers SHOULD use at least 2048
 MAX_RSA_BITS = 8192
 """RFC 8301 3.2 wants 4096. A message may come with dozens of signatures, and a longer key makes each dearer."""
 
-_MAX_EXPONENT_BITS = 64
-"""What OpenSSL allows for long keys; with an exponent as long as the key, a check costs as much as a signature."""
+_MAX_EXPONENT_BITS = 33
+"""Nobody's is larger than 2**32 + 1; with one as long as the key, a check costs as much as a signature."""
 
 _PADDING = PKCS1v15()
 _HASHED = Prehashed(SHA256())

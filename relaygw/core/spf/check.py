@@ -1,17 +1,18 @@
 """check_host() (RFC 7208 4) as an inquiry: yields DNS questions, is sent the answers, returns a Finding.
 
-Bounded by the RFC's own limits: 10 terms that ask the DNS, 2 of them in vain, 10 MX and 10 PTR names (4.6.4). Time is
+Bounded by the RFC's own limits: 10 terms that ask the DNS, 2 of them in vain, 10 MX and 10 PTR names (4.6.4), and by
+the amount of what the DNS says (11.1): once cached it costs no questions, but still our time. How long to wait is
 bounded by whoever runs the inquiry. Every failure is a Finding; the one exception in here never leaves the module.
 """
 
 import ipaddress
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import NoReturn
 
 import attrs
 
 from relaygw.core.address import Address
-from relaygw.core.question import Answer, AnswerStatus, Exchange, Inquiry, Question
+from relaygw.core.question import Answer, AnswerStatus, Data, Exchange, Inquiry, Question
 from relaygw.core.spf.macro import NAME_END, MacroString, SpfSyntaxError, fit_name, is_name, parse_macro_string
 from relaygw.core.spf.record import MAX_RECORD, Directive, Record, parse_record, select
 from relaygw.core.spf.result import Finding, Identity, Result
@@ -20,6 +21,10 @@ MAX_LOOKUPS = 10
 MAX_VOID_LOOKUPS = 2
 MAX_EXCHANGES = 10
 MAX_POINTERS = 10
+MAX_OCTETS = 32 * 1024
+"""Octets of all records of one check together; the policies of large senders have a tenth of it."""
+MAX_ADDRESSES = 2000
+"""Addresses that one check compares with the client's; a single answer may have 4,000."""
 MAX_EXPLANATION = 400
 """Characters of a domain's explanation we pass on; one reply line holds little more."""
 
@@ -140,6 +145,8 @@ class _Evaluation:
         self.lookups = 0
         self.personal = False
         self._voids = 0
+        self._octets = 0
+        self._compared = 0
         self._pointers: tuple[str, ...] | None = None
         self._validated: dict[str, bool] = {}
         self._evaluate = {
@@ -162,6 +169,9 @@ class _Evaluation:
             return _Match(Result.NONE, reason=f"{domain} has no SPF record")
         if len(texts) > 1:
             _permerror(f"{domain} has {len(texts)} SPF records")
+        self._octets += len(texts[0])
+        if self._octets > MAX_OCTETS:
+            _permerror(f"all records together have more than {MAX_OCTETS} octets")
         return (yield from self._record(self._parse(texts[0], domain), domain))
 
     def _parse(self, text: bytes, domain: str) -> Record:
@@ -253,7 +263,10 @@ class _Evaluation:
     def _addresses(self, name: str, *, counts: bool) -> Inquiry[list[IPAddress]]:
         """The addresses of a name in the client's own family (RFC 7208 5)."""
         answer = yield from self._ask(name, _address_type(self._subject.client), counts=counts)
-        return _as_addresses(answer)
+        self._compared += len(answer.records)
+        if self._compared > MAX_ADDRESSES:
+            _permerror(f"there are more than {MAX_ADDRESSES} addresses to compare")
+        return _as_addresses(answer.records)
 
     def _within(self, address: IPAddress, directive: Directive) -> bool:
         client = self._subject.client
@@ -274,11 +287,15 @@ class _Evaluation:
         return self._pointers
 
     def _validates(self, name: str) -> Inquiry[bool]:
-        """Whether a name of the client resolves back to it; an error skips the name (RFC 7208 5.5)."""
+        """Whether a name of the client resolves back to it; an error skips the name (RFC 7208 5.5).
+
+        Its names are the client's to choose: no number of addresses may spoil the domain's policy.
+        """
         if name not in self._validated:
             found: list[IPAddress] = []
             if is_name(name):
-                found = _as_addresses((yield Question(name, _address_type(self._subject.client))))
+                answer = yield Question(name, _address_type(self._subject.client))
+                found = _as_addresses(answer.records[: MAX_ADDRESSES // MAX_POINTERS])
             self._validated[name] = self._subject.client in found
         return self._validated[name]
 
@@ -338,8 +355,8 @@ def _address_type(client: IPAddress) -> str:
     return "A" if client.version == 4 else "AAAA"
 
 
-def _as_addresses(answer: Answer) -> list[IPAddress]:
-    return [ipaddress.ip_address(record) for record in answer.records if isinstance(record, str)]
+def _as_addresses(records: Iterable[Data]) -> list[IPAddress]:
+    return [ipaddress.ip_address(record) for record in records if isinstance(record, str)]
 
 
 def _is_below(name: str, domain: str) -> bool:
