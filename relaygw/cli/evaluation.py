@@ -14,9 +14,8 @@ from relaygw.core.author import Authors, read_authors
 from relaygw.core.client import IPAddress
 from relaygw.core.content import Content
 from relaygw.core.dkim.check import DEFAULT_POLICY
-from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Trust, is_open, override
+from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Trust, is_open, line_of, override
 from relaygw.core.dmarc.policy import Case as DmarcCase
-from relaygw.core.dmarc.policy import case as case_of
 from relaygw.core.iprev import IprevFinding, check_iprev
 from relaygw.core.permission import domains_of
 from relaygw.core.question import Inquiry
@@ -63,13 +62,14 @@ class Case:
 class Evaluation:
     """What was found. `hello`, `mail_from` and `iprev` are None where the case does not say enough to ask.
 
-    `spf_action` is what SPF leads to, `action` what DMARC does; `override` says why that is milder than the domain's
-    owner asks for, or is "".
+    `spf_action` is what SPF leads to, `action` what DMARC does, by `line` of its table; `override` says why that is
+    milder than the domain's owner asks for, or is "".
     """
 
     authors: Authors
     signatures: dkim.Findings
     judged: dmarc.Evaluation
+    line: DmarcCase
     chain: arc.Findings
     action: Action
     spf_action: Action = Action.PASS
@@ -131,8 +131,10 @@ async def evaluate(case: Case, resolver: IResolver) -> Evaluation:
     authors = read_authors(case.content.head)
     judged = await consult(dmarc.evaluate(authors, found_mail_from or found_hello, signatures), resolver)
     spared = override(judged, case.client, chain, case.policies.trust)
-    line = DmarcCase.TEMPERROR if is_open(judged, chain, case.policies.trust) else case_of(judged)
+    waits = is_open(judged, chain, case.policies.trust)
+    line = DmarcCase.TEMPERROR if waits else line_of(judged, case.policies.actions)
     return Evaluation(
+        line=line,
         spf_action=action_for(SpfFindings(hello=found_hello, mail_from=found_mail_from), case.policies.spf),
         action=Action.PASS if spared is not None else case.policies.actions[line],
         override=spared.comment if spared is not None else "",

@@ -11,7 +11,6 @@ from relaygw.core.arc.finding import auth_result as arc_auth_result
 from relaygw.core.authres import compose
 from relaygw.core.dkim.finding import auth_results
 from relaygw.core.dmarc.policy import auth_result as dmarc_auth_result
-from relaygw.core.dmarc.policy import case as case_of
 from relaygw.core.spf import Finding as SpfFinding
 from relaygw.core.spf import Result
 from relaygw.core.spf.policy import auth_result as spf_auth_result
@@ -33,7 +32,12 @@ def document_of(case: Case, found: Evaluation, asked: Sequence[Asked], notes: Se
         },
         "spf": _spf(case, found),
         "dkim": [_signature(each) for each in found.signatures.signatures],
-        "dmarc": {**_dmarc(found.judged), "action": found.action.value, "override": found.override},
+        "dmarc": {
+            **_dmarc(found.judged),
+            "case": found.line.value,
+            "action": found.action.value,
+            "override": found.override,
+        },
         "arc": _arc(found.chain),
         "iprev": _iprev(found.iprev),
         "authentication_results": field_of(case, found),
@@ -98,7 +102,6 @@ def _dmarc(found: dmarc.Evaluation) -> Json:
     return {
         "result": found.result.value,
         "reason": found.reason or _aligned(found),
-        "case": case_of(found).value,
         "domain": found.author,
         "organizational_domain": found.organizational,
         "policy_domain": found.policy_domain,

@@ -27,6 +27,7 @@ from relaygw.core.dmarc.policy import (
     auth_result,
     case,
     is_open,
+    line_of,
     override,
     reply_for,
     summary,
@@ -156,8 +157,8 @@ class DmarcFilter:
             finding = yield from self._check_spf(transaction)
         basis = _Basis(authors=authors, spf=finding, signatures=signatures)
         evaluation, lifetime = yield from timed(evaluate(authors, finding, signatures))
-        line = case(evaluation)
-        verdict = self._verdict(evaluation, self._actions[line], None)
+        line = line_of(evaluation, self._actions)
+        verdict = self._verdict(evaluation, self._actions[line])
         conclusion = _Conclusion(evaluation=evaluation, case=line, verdict=verdict)
         # What is wrong with a From field may be told at length, and never in the same words again; and so may a record.
         ordinary = not authors.flaw and (evaluation.record is None or len(evaluation.record.text) <= _OFTEN)
@@ -196,9 +197,13 @@ class DmarcFilter:
         basis, conclusion = found
         evaluation = conclusion.evaluation
         spared = override(evaluation, parse_client(transaction.session.client), chain, self._trust)
-        line = Case.TEMPERROR if is_open(evaluation, chain, self._trust) else conclusion.case
+        opened = is_open(evaluation, chain, self._trust)
+        line = Case.TEMPERROR if opened else conclusion.case
         action = Action.PASS if spared is not None else self._actions[line]
-        return self._told(transaction, basis, self._verdict(evaluation, action, spared), line, spared)
+        why = f"let through: {spared.comment}" if spared is not None else ""
+        if opened:
+            why = "its chain (ARC) would let it through, and cannot be checked now"
+        return self._told(transaction, basis, self._verdict(evaluation, action, why), line, spared)
 
     def _told(
         self, transaction: Transaction, basis: _Basis, verdict: Verdict, line: Case, spared: Override | None = None
@@ -248,14 +253,12 @@ class DmarcFilter:
             return (Override(OverrideType.POLICY_TEST_MODE),)
         return ()
 
-    def _verdict(self, evaluation: Evaluation, action: Action, spared: Override | None) -> Verdict:
-        reason = f"dmarc {summary(evaluation)}"
-        if spared is not None:
-            reason += f"; let through: {spared.comment}"
+    def _verdict(self, evaluation: Evaluation, action: Action, why: str = "") -> Verdict:
+        """`why` something else is done than the table says for the result."""
         return Verdict(
             action=action,
             reply=reply_for(evaluation, action),
-            reason=reason,
+            reason=f"dmarc {summary(evaluation)}" + (f"; {why}" if why else ""),
             auth=(auth_result(evaluation),),
             result=evaluation,
         )

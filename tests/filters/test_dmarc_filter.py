@@ -49,6 +49,8 @@ ZONE = FixedResolver(
         "_dmarc.trial.test": {"TXT": [b"v=DMARC1; p=reject; t=y"]},
         "_dmarc.half.test": {"TXT": [b"v=DMARC1; p=none; np=reject"]},
         "_dmarc.wrong.test": {"TXT": [b"v=DMARC1; p=what"]},
+        "_dmarc.lame.test": {"TXT": [b"v=DMARC1; p=quarantine; t=y"]},
+        "_dmarc.spoilt.test": {"TXT": [b"v=DMARC1; p=what; rua=mailto:r@spoilt.test"]},
     },
     failing=["_dmarc.down.test", "b.half.test", "down._domainkey.lists.test"],
 )
@@ -115,6 +117,33 @@ def test_the_default_table(author: str, result: str, action: Action, reply: str)
 )
 def test_the_operators_table(author: str, table: dict[str, str], action: Action) -> None:
     assert judge(author, {"actions": table}).action is action
+
+
+@pytest.mark.parametrize(
+    ("author", "table", "action"),
+    [
+        ("a@none.test", {}, Action.PASS),
+        ("a@lame.test", {}, Action.PASS),
+        ("a@spoilt.test", {}, Action.PASS),
+        ("a@sub.none.test", {}, Action.PASS),
+        ("a@half.test", {}, Action.PASS),
+        ("a@sub.half.test", {}, Action.DEFER),
+        ("a@soft.test", {}, Action.DEFER),
+        ("a@trial.test", {}, Action.DEFER),
+        ("a@none.test", {"none": "quarantine"}, Action.DEFER),
+        ("a@none.test, b@soft.test", {}, Action.DEFER),
+        ("a@soft.test, b@none.test", {}, Action.DEFER),
+    ],
+)
+def test_no_mail_waits_for_what_nothing_is_done_about(author: str, table: dict[str, str], action: Action) -> None:
+    """RFC 9989 5.4: p=none changes nothing; a key that never answers would have the mail waiting until it is lost."""
+    names = [each.rpartition("@")[2] for each in author.split(", ")]
+    found = tuple(dkim.Finding(result=dkim.Result.TEMPERROR, domain=name, selector="s") for name in names)
+    content = message("x@y.test").replace(b"<x@y.test>", author.encode())
+    verdict = judge(content=content, options={"actions": table}, results={"dkim": dkim.Findings(signatures=found)})
+    assert (verdict.auth[0].result, verdict.action) == ("temperror", action)
+    if verdict.reply is not None:
+        assert "whether this message is from" in str(verdict.reply)
 
 
 def test_it_finds_out_itself_what_nobody_has_found() -> None:
@@ -194,6 +223,7 @@ def test_a_chain_that_cannot_be_checked_now_makes_mail_wait_where_it_would_let_i
     assert (verdict.action, verdict.auth[0].result) == (Action.DEFER, "fail")
     assert verdict.reply is not None
     assert verdict.reply.code == 451
+    assert verdict.reason.endswith("; its chain (ARC) would let it through, and cannot be checked now")
     assert judge(options={"sealers": ["other.test"]}, results=chain).action is Action.REJECT
     assert judge("a@none.test", {"sealers": ["lists.test"]}, results=chain).action is Action.PASS
     passing = {"sealers": ["lists.test"], "actions": {"temperror": "pass"}}

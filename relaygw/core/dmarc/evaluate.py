@@ -44,8 +44,10 @@ def evaluate(authors: Authors, spf_finding: spf.Finding | None, signatures: dkim
 
 def _severity(evaluation: Evaluation) -> int:
     if evaluation.result is Result.FAIL:
-        return {Policy.REJECT: 6, Policy.QUARANTINE: 5, Policy.NONE: 3}[evaluation.policy]
-    return {Result.TEMPERROR: 4, Result.PERMERROR: 2, Result.NONE: 1}.get(evaluation.result, 0)
+        return {Policy.REJECT: 7, Policy.QUARANTINE: 6, Policy.NONE: 4}[evaluation.policy]
+    if evaluation.result is Result.TEMPERROR:
+        return 3 if evaluation.asks_for_nothing else 5
+    return {Result.PERMERROR: 2, Result.NONE: 1}.get(evaluation.result, 0)
 
 
 def _identifiers(spf_finding: spf.Finding | None, signatures: dkim.Findings) -> Iterable[Identifier]:

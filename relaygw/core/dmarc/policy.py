@@ -56,6 +56,15 @@ def case(evaluation: Evaluation) -> Case:
     return Case(evaluation.result.value)
 
 
+def line_of(evaluation: Evaluation, actions: Mapping[Case, Action]) -> Case:
+    """The line that is acted by: where nothing is done to what fails, nothing need be found out, and no mail waits for
+    a DNS that does not answer (RFC 9989 5.4)."""
+    line = case(evaluation)
+    if line is Case.TEMPERROR and evaluation.asks_for_nothing and actions[Case.NONE] is Action.PASS:
+        return Case.NONE
+    return line
+
+
 @attrs.frozen(kw_only=True)
 class Trust:
     """Who may send on what fails: clients in `forwarders`, and chains sealed by `sealers`."""
@@ -101,7 +110,8 @@ def _text(evaluation: Evaluation) -> str:
     if evaluation.crowded:
         return f"DMARC: {evaluation.reason}, too many to tell who it is from"
     if evaluation.result is Result.TEMPERROR:
-        return f"DMARC: the policy of {evaluation.author} cannot be checked now"
+        what = "the policy of" if evaluation.record is None else "whether this message is from"
+        return f"DMARC: {what} {evaluation.author} cannot be checked now"
     return f"DMARC: {evaluation.result.value} for {evaluation.author or 'a message without an author'}"
 
 

@@ -57,3 +57,15 @@ class Evaluation:
     def passed(self, method: str) -> bool:
         """Whether this method ("spf", "dkim") gave an aligned pass: what aggregate reports want to know."""
         return any(each.passed for each in self.identifiers if each.method == method)
+
+    @property
+    def asks_for_nothing(self) -> bool:
+        """Whether the policy is "none" in any case: whether the domain exists or not need not be known."""
+        record = self.record
+        if record is None or record.flaw:  # RFC 9989 4.10.1: as if p=none
+            return record is not None
+        asked = {record.policy or Policy.NONE}
+        if self.author != self.policy_domain:
+            below = record.subdomains or record.policy or Policy.NONE
+            asked = {below, record.absent or below}
+        return all((each.milder if record.testing else each) is Policy.NONE for each in asked)
