@@ -41,8 +41,9 @@ TIMEOUT = 60.0
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """`account` finds who receives a local address."""
+    """`services` are what plugins are made with; `account` finds who receives a local address."""
 
+    services: Services
     resolver: IResolver
     account: Callable[[Address], Account | None | Awaitable[Account | None]]
     rehearse: Rehearse
@@ -121,6 +122,7 @@ def run_with_reactor(ask: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 def _parts(config: Config, reactor: Any) -> Parts:
     made = services(config, reactor)
     return Parts(
+        services=made,
         resolver=made.resolver,
         account=lambda address: _account(config, made, address),
         rehearse=lambda route, recipient, connect: rehearse(

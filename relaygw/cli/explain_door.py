@@ -9,24 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from relaygw.cli.answer import UsageError
 from relaygw.cli.context import Context
+from relaygw.cli.explain_filters import Judgement, judge
 from relaygw.cli.explain_way import in_brackets, nothing, route, together
 from relaygw.control.shapes import Json
 
 if TYPE_CHECKING:
     from relaygw.cli.borrowed import Parts as Borrowed
-    from relaygw.cli.evaluation import Evaluation
     from relaygw.config.schema import Config, ListenerConfig
     from relaygw.core.address import Address
     from relaygw.core.content import Content
+    from relaygw.core.envelope import Envelope
     from relaygw.core.record import Record
-
-HERE = frozenset({"spf", "dkim", "dmarc", "arc", "iprev"})
-"""Filters whose judgement is made anew here."""
 
 
 def of_file(options: argparse.Namespace, context: Context) -> Json:
     from relaygw.cli.borrowed import run_with_parts
     from relaygw.core.content import BytesContent
+    from relaygw.core.envelope import Envelope, Recipient
 
     if not options.recipients:
         raise UsageError("say to whom it goes: --to R")
@@ -41,16 +40,17 @@ def of_file(options: argparse.Namespace, context: Context) -> Json:
         refusal = _permission(session, recipients, config, steps) or _size(content, config, steps)
         if refusal:
             return {"sender": in_brackets(sender), **nothing(steps, "refuse", refusal)}
-        findings, action, reason = await _judged(session, sender, content, config, parts, steps)
-        if action in ("refuse", "defer"):
-            return {"sender": in_brackets(sender), **nothing(steps, action, reason)}
-        record = _record(session, sender, recipients, content, findings, quarantine=reason if action else "")
+        envelope = Envelope(sender=sender, recipients=tuple(Recipient(address=each) for each in recipients))
+        judged = await judge(session, envelope, content, config, parts.services, steps)
+        if judged.action:
+            return {"sender": in_brackets(sender), **nothing(steps, judged.action, judged.reason)}
+        record = _record(session, envelope, content, judged)
         held = record.held or _held(record, content.head, config, steps)
         ways = [await route(record, content.head, recipient, config, parts) for recipient in recipients]
         answer = together(ways, steps)
         if held:
             answer |= {"action": "hold", "reason": f"{held}; what follows is what comes after a release"}
-        return {"sender": in_brackets(sender), "findings": list(findings), **answer}
+        return {"sender": in_brackets(sender), "findings": list(judged.findings), **answer}
 
     return run_with_parts(config, ask)
 
@@ -87,6 +87,7 @@ def _session(options: argparse.Namespace, config: "Config") -> Any:
         role=listener.role,
         client=options.ip,
         hello=options.helo,
+        lmtp=listener.protocol == "lmtp",
         login=options.login,
         trusted=trusted,
     )
@@ -147,90 +148,22 @@ def _size(content: "Content", config: "Config", steps: list[Json]) -> str:
     return ""
 
 
-async def _judged(
-    session: Any, sender: "Address | None", content: "Content", config: "Config", parts: "Borrowed", steps: list[Json]
-) -> tuple[tuple[str, ...], str, str]:
-    """What filters find, and what the first that decides makes of it: "refuse", "defer", "hold" or "", and why."""
-    from relaygw.cli.evaluation import Case, evaluate, policies
-    from relaygw.core.client import parse_client
-    from relaygw.core.verdict import Action
-
-    uses = [use for use in config.filters if session.listener in (use.listeners or _mx(config))]
-    if not uses:
-        return (), "", ""
-    case = Case(
-        content=content,
-        client=parse_client(session.client),
-        hello=session.hello,
-        sender=sender,
-        receiver=config.hostname,
-        now=time.time(),
-        policies=policies(config),
-    )
-    found = await evaluate(case, parts.resolver)
-    action, reason = "", ""
-    findings: list[str] = []
-    for use in uses:
-        if use.use not in HERE:
-            steps.append({"step": f"filter {use.name}", "matched": False, "why": "it is not asked here"})
-            continue
-        result, why = _result(use.use, found)
-        findings.append(f"{use.use}={result}")
-        steps.append({"step": f"filter {use.name}", "matched": True, "why": f"{result}: {why}" if why else result})
-        if use.use == "dmarc" and use.mode == "enforce" and not action:
-            words = {Action.REJECT: "refuse", Action.DEFER: "defer", Action.QUARANTINE: "hold", Action.HOLD: "hold"}
-            action = words.get(found.action, "")
-            reason = f"dmarc: {found.judged.reason}" if action else ""
-    return tuple(findings), action, reason
-
-
-def _mx(config: "Config") -> tuple[str, ...]:
-    return tuple(each.name for each in config.listeners if each.protocol == "smtp" and each.role.value == "mx")
-
-
-def _result(use: str, found: "Evaluation") -> tuple[str, str]:
-    from relaygw.core.dkim.finding import auth_results
-
-    if use == "spf":
-        return (
-            (found.spf.result.value, found.spf.reason) if found.spf is not None else ("none", "the client is not known")
-        )
-    if use == "iprev":
-        return (found.iprev.result.value, found.iprev.reason) if found.iprev is not None else ("none", "")
-    if use == "dkim":
-        results = auth_results(found.signatures)
-        best = next((each for each in results if each.result == "pass"), None) or next(iter(results), None)
-        return (best.result, best.reason) if best is not None else ("none", "there is no signature")
-    if use == "arc":
-        return found.chain.result.value, found.chain.reason
-    return found.judged.result.value, found.judged.reason
-
-
-def _record(
-    session: Any,
-    sender: "Address | None",
-    recipients: "Sequence[Address]",
-    content: "Content",
-    findings: tuple[str, ...],
-    *,
-    quarantine: str,
-) -> "Record":
-    from relaygw.core.envelope import Envelope, Recipient
+def _record(session: Any, envelope: "Envelope", content: "Content", judged: Judgement) -> "Record":
     from relaygw.core.facts import read_facts
     from relaygw.core.lifecycle import begin
 
     facts = read_facts(content.head)
     return begin(
         queue_id="explain",
-        envelope=Envelope(sender=sender, recipients=tuple(Recipient(address=each) for each in recipients)),
+        envelope=envelope,
         now=time.time(),
         session=session,
         size=content.size,
         message_id=facts.message_id,
         header_from=facts.header_from,
-        held=f"quarantine: {quarantine}" if quarantine else "",
-        quarantined=bool(quarantine),
-        findings=findings,
+        held=judged.held,
+        quarantined=judged.quarantined,
+        findings=judged.findings,
     )
 
 
