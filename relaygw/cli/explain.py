@@ -9,7 +9,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from relaygw.cli.answer import DONE, NO, Answer, CommandError, printable
+from relaygw.cli.answer import DONE, NO, Answer, CommandError, UsageError, printable
 from relaygw.cli.context import Context
 from relaygw.cli.explain_door import of_file
 from relaygw.cli.explain_way import in_brackets, route, together
@@ -49,8 +49,10 @@ def _queued(queue_id: str, context: Context) -> "tuple[Record, bytes] | None":
     from relaygw.cli.spool_access import reading_of
     from relaygw.spool.codec import CodecError
 
-    if os.path.exists(queue_id) or not queue_id.isalnum():
+    if os.path.exists(queue_id):
         return None
+    if not queue_id.isalnum():
+        raise UsageError(f"{queue_id!r} is neither a file that is there nor a queue id")
     try:
         with reading_of(context) as reading:
             row = reading.message(queue_id)

@@ -108,12 +108,17 @@ def export(options: argparse.Namespace, context: Context) -> Answer:
 
 def _write_file(path: str, context: Context, given: "Callable[[Record], bool]", progress: _Progress) -> Json:
     """What another export left behind goes; what somebody else put there, a link perhaps, is not written through."""
+    if not path:
+        raise UsageError("the archive has no name")
     if os.path.lexists(path):
-        raise CommandError(f"{path} is there already")
+        raise UsageError(f"{path} is there already, and nothing is overwritten")
     part = f"{path}.part"
-    with suppress(FileNotFoundError):
-        os.unlink(part)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with suppress(FileNotFoundError):
+            os.unlink(part)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
     try:
         with open(descriptor, "wb") as file:
             document = _write_archive(file, context, given, progress)
@@ -172,14 +177,17 @@ def _write_archive(file: IO[bytes], context: Context, meant: "Callable[[Record],
 def import_(options: argparse.Namespace, context: Context) -> Answer:
     path = os.path.abspath(options.file)
     if not os.path.isfile(path):
-        raise CommandError(f"{path}: there is no such file")
+        raise UsageError(f"{options.file or path}: " + ("not a file" if os.path.exists(path) else "no such file"))
     total = os.path.getsize(path)
     progress = _Progress(not options.json)
     document: Json = {"archive": "", "imported": [], "present": [], "refused": [], "problem": ""}
     offset = 0
     with desk_of(context) as ask:
         while True:
-            part = ask("import", {"path": path, "offset": offset})
+            try:
+                part = ask("import", {"path": path, "offset": offset})
+            except UsageError as error:
+                raise UsageError(f"{options.file}: {str(error).removeprefix('path: ')}") from None
             document["archive"], document["problem"] = part["archive"], part["problem"]
             for name in ("imported", "present", "refused"):
                 document[name] += part[name]

@@ -147,13 +147,16 @@ def test_the_spool_is_verified_exported_and_imported(run: Run, folder: Path, tmp
     archive = tmp_path / "all.tar"
     status, document, _ = run("spool", "export", str(archive), "--sender", "partner.example")
     assert (status, document["messages"], archive.stat().st_mode & 0o777) == (0, 2, 0o600)
-    assert run("spool", "export", str(archive))[0] == 1, "it overwrote an archive"
+    assert run("spool", "export", str(archive))[0] == 2, "it overwrote an archive"
     assert run("spool", "import", str(archive))[1]["present"] == ["0b", "0c"]
     run("queue", "remove", "--all", "--forever")
     status, document, _ = run("spool", "import", str(archive))
     assert (status, document["imported"]) == (0, ["0b", "0c"])
     assert run("queue", "show", "0b")[1][0]["held"] == "rule lists"
-    assert run("spool", "import", str(tmp_path / "none.tar"))[0] == 1
+    for wrong, words in (("none.tar", "no such file"), (".", "not a file"), ("d/relaygw.toml", "not a tar file")):
+        status, document, _ = run("spool", "import", str(tmp_path / wrong))
+        assert (status, document["error"].startswith(f"{tmp_path / wrong}: ")) == (2, True)
+        assert words in document["error"]
     assert run("spool", "upgrade")[1] == {"format": 4}
     assert run("spool", "reindex")[1] == {"reindexing": True}
 
@@ -167,7 +170,12 @@ def test_an_export_writes_through_nobody_elses_file_and_leaves_nothing_behind_wh
     assert run("spool", "export", str(archive))[0] == 0
     assert victim.read_text() == "precious"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["all.tar", "d", "victim"]
-    assert run("spool", "export", str(tmp_path / "none" / "all.tar"))[0] == 1
+    nowhere = str(tmp_path / "none" / "all.tar")
+    assert run("spool", "export", nowhere)[:2] == (
+        2,
+        {"error": f"{nowhere} cannot be written: No such file or directory"},
+    )
+    assert run("spool", "export", "")[0] == 2
     (folder / "state" / "spool" / "spool.sqlite").write_bytes(b"no database")
     assert run("spool", "export", str(tmp_path / "other.tar"))[0] == 1
     assert sorted(each.name for each in tmp_path.iterdir()) == ["all.tar", "d", "victim"]
@@ -208,6 +216,9 @@ def test_what_would_become_of_a_message_is_asked_with_an_envelope(run: Run, fold
     (folder / "mail.eml").write_bytes(DATA)
     assert run("explain", str(folder / "mail.eml"))[0] == 2
     assert run("explain", "nothing")[0] == 1
+    assert run("explain", "nothing.eml")[0] == 2
+    status, document, _ = run("explain", "nothing.eml", "--to", "a@example.com")
+    assert (status, document["error"]) == (2, "nothing.eml: No such file or directory")
 
 
 def test_standard_output_takes_an_archive(folder: Path, capfdbinary: Any) -> None:
