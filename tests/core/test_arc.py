@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
+from dkim_signer import sign
 from effort import costs_less_than
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +37,7 @@ ZONE = FixedResolver(
         **{f"s._domainkey.hop{number}.example": {"TXT": [RECORD]} for number in range(1, 52)},
         "rsa._domainkey.example.com": {"TXT": [keys.record(RSA_PEM).encode()]},
         "revoked._domainkey.hop1.example": {"TXT": [b"v=DKIM1; p="]},
+        "reports._domainkey.hop1.example": {"TXT": [RECORD + b"; s=tlsrpt"]},
         "beside._domainkey.hop1.example": {"TXT": [b"v=spf1 -all", b"hello", RECORD]},
     },
     failing=["down._domainkey.hop1.example"],
@@ -201,6 +203,10 @@ SEALS, SIGNATURES, RESULTS = b"ARC-Seal", b"ARC-Message-Signature", b"ARC-Authen
             "the message signature of instance 1: there is no key at gone._domainkey.hop1.example",
         ),
         (lambda: add(MESSAGE, 1, Result.NONE, "revoked"), "the message signature of instance 1: the key is revoked"),
+        (
+            lambda: add(MESSAGE, 1, Result.NONE, "reports"),
+            "the message signature of instance 1: the key is not for mail",
+        ),
         # 5.2.1: all failures are permanent.
         (
             lambda: add(MESSAGE, 1, Result.NONE, "down"),
@@ -220,6 +226,20 @@ def test_an_instance_may_stand_among_comments(opening: bytes) -> None:
     found = check(message)
     assert found.reason == "the seal of instance 1: the signature did not verify"
     assert found.seals[0].results.startswith("mx.hop1.example;")
+
+
+@pytest.mark.parametrize(
+    ("length", "fault"),
+    [
+        (len(b"Hello\r\n") - 1, "the message signature of instance 1: only part of the body is signed"),
+        (len(b"Hello\r\n"), "the seal of instance 1: the signature did not verify"),
+    ],
+)
+def test_a_message_signature_signs_the_whole_body(length: int, fault: str) -> None:
+    tags = {"v": None, "i": "1", "d": "hop1.example", "s": "s", "l": str(length)}
+    fields = sign(MESSAGE, KEY, tags, field=SIGNATURES) + b"ARC-Authentication-Results: i=1; mx; none\r\n"
+    fields += b"ARC-Seal: i=1; cv=none; a=ed25519-sha256; d=hop1.example; s=s; b=AAAA\r\n"
+    assert check(fields + MESSAGE).reason == fault
 
 
 def test_a_key_may_stand_beside_other_texts() -> None:

@@ -239,6 +239,30 @@ def test_what_some_programs_take_for_a_field_is_one_more_than_was_signed(odd: by
     assert judge(b"Odd\r\n : x\r\n" + signature + MESSAGE).result is Result.PASS
 
 
+def test_fields_that_stand_twice_may_all_be_signed() -> None:
+    message = b"Subject: another\r\n" + MESSAGE
+    assert judge(sign(message, ED, {"h": "from:subject:subject"}) + message).result is Result.PASS
+    assert judge(sign(message, ED, {"h": "from:subject"}) + message).result is Result.POLICY
+
+
+@pytest.mark.parametrize("form", sorted(SIGNED))
+def test_a_signature_that_names_its_own_field_means_those_above_it(form: str) -> None:
+    """RFC 6376 3.7: it never signs itself; so another signature on top of it is one that was added (5.4)."""
+    lower = sign(MESSAGE, ED, {"c": form})
+    upper = sign(lower + MESSAGE, ED, {"c": form, "h": "from:dkim-signature:dkim-signature"})
+    alone = sign(MESSAGE, ED, {"c": form, "h": "from:dkim-signature"})
+    assert [each.result for each in judge(upper + lower + MESSAGE).signatures] == [Result.PASS] * 2
+    assert judge(upper + lower.replace(b"v=1;", b"v=1; z=1;") + MESSAGE).signatures[0].result is Result.FAIL
+    assert judge(alone + MESSAGE).result is Result.PASS
+    assert [each.result for each in judge(lower + alone + MESSAGE).signatures] == [Result.PASS, Result.FAIL]
+
+
+def test_an_identity_is_an_address() -> None:
+    """RFC 6376 3.5: i= has an @, whatever stands before it."""
+    for identity, result in (("@example.com", Result.PASS), ("example.com", Result.NEUTRAL), ("@", Result.NEUTRAL)):
+        assert judge(sign(MESSAGE, ED, {"i": identity}) + MESSAGE).result is result, identity
+
+
 def test_an_unsigned_message_needs_neither_questions_nor_body() -> None:
     check = Check(b"From: a@b.example\r\n", NOW)
     assert (check.questions, check.bodies.needed) == ((), False)

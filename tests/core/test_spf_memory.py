@@ -31,11 +31,17 @@ class Names:
 
 
 def check(
-    memory: Memory, names: Names, sender: str = "a@x.test", *, client: object = CLIENT, now: float = 0
+    memory: Memory,
+    names: Names,
+    sender: str = "a@x.test",
+    *,
+    client: object = CLIENT,
+    hello: str = "h.test",
+    now: float = 0,
 ) -> Finding:
     local, _, domain = sender.partition("@")
     assert isinstance(client, ipaddress.IPv4Address)
-    inquiry = memory.check_mail_from(client=client, sender=Address(local, domain), hello="h.test", now=now)
+    inquiry = memory.check_mail_from(client=client, sender=Address(local, domain), hello=hello, now=now)
     return settle(inquiry, names.answer)
 
 
@@ -53,6 +59,15 @@ def test_another_sender_of_the_domain_reads_his_own_name() -> None:
     assert check(memory, names).sender == "a@x.test"
     found = check(memory, names, "b@x.test")
     assert (found.sender, found.result, found.mechanism, len(names.asked)) == ("b@x.test", Result.FAIL, "-all", 1)
+
+
+def test_another_hello_name_of_the_client_is_told_as_it_is() -> None:
+    names = Names({"x.test": (300, [b"v=spf1 -all"])})
+    memory = Memory("r.test", 10)
+    assert [check(memory, names, hello=hello).hello for hello in ("h.test", "g.test", "h.test")] == [
+        "h.test", "g.test", "h.test"
+    ]  # fmt: skip
+    assert len(names.asked) == 1
 
 
 def test_another_client_is_judged_anew() -> None:

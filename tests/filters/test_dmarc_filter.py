@@ -48,6 +48,7 @@ ZONE = FixedResolver(
         "_dmarc.none.test": {"TXT": [b"v=DMARC1; p=none"]},
         "_dmarc.trial.test": {"TXT": [b"v=DMARC1; p=reject; t=y"]},
         "_dmarc.half.test": {"TXT": [b"v=DMARC1; p=none; np=reject"]},
+        "_dmarc.asks.test": {"TXT": [b"v=DMARC1; p=what; rua=mailto:r@asks.test"]},
         "_dmarc.wrong.test": {"TXT": [b"v=DMARC1; p=what"]},
         "_dmarc.lame.test": {"TXT": [b"v=DMARC1; p=quarantine; t=y"]},
         "_dmarc.spoilt.test": {"TXT": [b"v=DMARC1; p=what; rua=mailto:r@spoilt.test"]},
@@ -316,6 +317,12 @@ def test_what_is_kept_of_a_pass(tmp_path: Path) -> None:
         "dkim": [{"domain": "example.com", "selector": "ed25519", "result": "pass", "human_result": ""}],
         "spf": [{"domain": "mx.example.com", "scope": "mfrom", "result": "pass"}],
     }  # fmt: skip
+
+
+def test_what_is_kept_of_a_record_that_only_asks_for_reports(tmp_path: Path) -> None:
+    """RFC 9989 4.10.1: it counts as p=none; and where the client is not known, there is no SPF to tell."""
+    kept = record(tmp_path, "a@asks.test", session=make_session(client=""))
+    assert (kept["result"], kept["policy_published"]["p"], kept["spf"]) == ("fail", "none", [])
 
 
 @pytest.mark.parametrize(
