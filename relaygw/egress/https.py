@@ -1,11 +1,13 @@
 """HTTPS as a sender of mail needs it: policies and tokens, from hosts that prove their names, in bounded time and size.
 
-Names are looked up by our own resolver, redirects are not followed (RFC 8461 3.3), nothing is kept open. What fails is
-one HttpsError whose `untrusted` tells a certificate that is not right from everything else.
+Names are looked up by our own resolver, redirects are not followed (RFC 8461 3.3), nothing is kept open. Everything a
+server sends counts, its header fields too, of which Twisted takes any number. What fails is one HttpsError whose
+`untrusted` tells a certificate that is not right from everything else.
 """
 
 import ipaddress
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +19,9 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import connectionDone
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseFailed, ResponseNeverReceived
 from twisted.web.http_headers import Headers
@@ -33,6 +37,9 @@ CONNECT_TIMEOUT = 10.0
 """Seconds for one address."""
 
 MAX_ADDRESSES = 4
+
+OVERHEAD = 256 * 1024
+"""Octets of an answer beside those of its body: header fields, and what chunks are framed with."""
 
 
 class HttpsError(Exception):
@@ -82,6 +89,47 @@ class _Named:
         raise last
 
 
+class _Counting(ProtocolWrapper):
+    """The HTTP client above it gets no more than `most` octets."""
+
+    transport: Any
+
+    def __init__(self, most: int, factory: Any, client: IProtocol) -> None:
+        super().__init__(factory, client)
+        self._left = most
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._left < 0:
+            return
+        self._left -= len(data)
+        if self._left >= 0:
+            self.wrappedProtocol.dataReceived(data)
+            return
+        self.wrappedProtocol.connectionLost(Failure(HttpsError("the answer is too long")))
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._left >= 0:
+            self.wrappedProtocol.connectionLost(reason)
+
+
+@implementer(IStreamClientEndpoint)
+@attrs.frozen
+class _Bounded:
+    """An endpoint whose connections bring at most so many octets."""
+
+    endpoint: IStreamClientEndpoint
+    most: int
+
+    @deferred
+    async def connect(self, protocolFactory: Any) -> IProtocol:
+        factory: Any = WrappingFactory(protocolFactory)
+        factory.protocol = partial(_Counting, self.most)
+        made: Any = await self.endpoint.connect(factory)
+        client: IProtocol = made.wrappedProtocol
+        return client
+
+
 @implementer(IAgentEndpointFactory)
 @attrs.frozen
 class _Endpoints:
@@ -89,8 +137,12 @@ class _Endpoints:
     resolver: IResolver
     authorities: str
     port: int
+    most: int
 
     def endpointForURI(self, uri: Any) -> Any:
+        return _Bounded(self._unbounded(uri), self.most)
+
+    def _unbounded(self, uri: Any) -> Any:
         host = uri.host.decode("ascii").strip("[]")
         endpoint = _Named(self.reactor, self.resolver, host, self.port or uri.port)
         if uri.scheme != b"https":
@@ -145,7 +197,7 @@ class Https:
     @deferred
     async def _talk(self, method: str, url: str, form: Mapping[str, str] | None, limit: int) -> Page:
         agent = Agent.usingEndpointFactory(
-            self.reactor, _Endpoints(self.reactor, self.resolver, self.authorities, self.port)
+            self.reactor, _Endpoints(self.reactor, self.resolver, self.authorities, self.port, limit + OVERHEAD)
         )
         client = HTTPClient(agent)
         response: Any = await client.request(
@@ -156,16 +208,16 @@ class Https:
             allow_redirects=False,
             unbuffered=True,
         )
-        pieces: list[bytes] = []
+        body = bytearray()
 
         def collect(piece: bytes) -> None:
-            pieces.append(piece)
-            if sum(map(len, pieces)) > limit:
+            body.extend(piece)  # it may come octet by octet
+            if len(body) > limit:
                 raise HttpsError(f"the answer is longer than {limit} octets")
 
         await treq.collect(response, collect)
         kind = (response.headers.getRawHeaders("content-type") or [""])[0]
-        return Page(status=response.code, kind=kind.partition(";")[0].strip().lower(), body=b"".join(pieces))
+        return Page(status=response.code, kind=kind.partition(";")[0].strip().lower(), body=bytes(body))
 
 
 def _is_cancelled(error: Exception) -> bool:
