@@ -17,7 +17,6 @@ from relaygw.core.dkim.check import DEFAULT_POLICY
 from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Trust, is_open, line_of, override
 from relaygw.core.dmarc.policy import Case as DmarcCase
 from relaygw.core.iprev import IprevFinding, check_iprev
-from relaygw.core.permission import domains_of
 from relaygw.core.question import Inquiry
 from relaygw.core.spf import Finding as SpfFinding
 from relaygw.core.spf import Identity, check_hello, check_mail_from
@@ -95,11 +94,9 @@ def policies(config: Config | None) -> Policies:
     judging = structure_options(DmarcOptions, _options(config, "dmarc"))
     return Policies(
         spf=actions_of(structure_options(SpfOptions, _options(config, "spf"))),
-        signatures=dkim.Policy(
-            signatures=signing.signatures, partial_body=signing.partial_body, clock_skew=int(signing.clock_skew)
-        ),
-        actions={**DEFAULT_ACTIONS, **judging.actions},
-        trust=Trust(forwarders=judging.forwarders, sealers=domains_of(judging.sealers)),
+        signatures=signing.policy(),
+        actions=judging.table(),
+        trust=judging.trust(),
     )
 
 

@@ -19,7 +19,6 @@ MAX_OCTETS = 20_000
 MAX_FIELDS = 100
 """From fields that are read; one is right."""
 
-
 MAX_NAMES = 200
 """What may be different domains in one field; it takes time to find out."""
 

@@ -45,6 +45,10 @@ class DkimOptions:
     timeout: Duration = 20.0
     skip: tuple[AnyNetwork, ...] = ()
 
+    def policy(self) -> Policy:
+        """What signatures are judged by."""
+        return Policy(signatures=self.signatures, partial_body=self.partial_body, clock_skew=int(self.clock_skew))
+
 
 @implementer(IFilter, IAuthenticating)
 class DkimFilter:
@@ -57,11 +61,7 @@ class DkimFilter:
         self._options = structure_options(DkimOptions, options)
         self._skips = among(self._options.skip)
         self._services = services
-        self._policy = Policy(
-            signatures=self._options.signatures,
-            partial_body=self._options.partial_body,
-            clock_skew=int(self._options.clock_skew),
-        )
+        self._policy = self._options.policy()
 
     def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session, content = transaction.session, transaction.content

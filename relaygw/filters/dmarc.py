@@ -81,6 +81,14 @@ class DmarcOptions:
     keep: Duration = 14 * 86400.0
     skip: tuple[AnyNetwork, ...] = ()
 
+    def table(self) -> Mapping[Case, Action]:
+        """The actions over the defaults."""
+        return {**DEFAULT_ACTIONS, **self.actions}
+
+    def trust(self) -> Trust:
+        """Who may send on what fails."""
+        return Trust(forwarders=self.forwarders, sealers=domains_of(self.sealers))
+
 
 @attrs.frozen(kw_only=True)
 class _Basis:
@@ -122,8 +130,8 @@ class DmarcFilter:
         self._options = structure_options(DmarcOptions, options)
         self._skips = among(self._options.skip)
         self._services = services
-        self._actions = {**DEFAULT_ACTIONS, **self._options.actions}
-        self._trust = Trust(forwarders=self._options.forwarders, sealers=domains_of(self._options.sealers))
+        self._actions = self._options.table()
+        self._trust = self._options.trust()
         self._memory: Remembered[_Key, _Conclusion] = Remembered(KEPT)
         self._log = None
         if self._options.record and services.state:

@@ -18,7 +18,7 @@ from relaygw.core.greylist import Policy, Ruling, Triplet, triplet_of
 from relaygw.core.patterns import Patterns, compile_patterns
 from relaygw.core.reply import Reply
 from relaygw.core.session import Transaction
-from relaygw.core.spf import Finding, Result
+from relaygw.core.spf import Result
 from relaygw.core.spf.result import Findings
 from relaygw.core.verdict import PASS, Action, Phase, Verdict, defer
 from relaygw.filters.greylist_store import GreylistFile, GreylistStore, StoreError
@@ -95,8 +95,7 @@ class GreylistFilter:
 
 
 def _passed(findings: Findings) -> bool:
-    """SPF of the reverse-path; of the HELO name only where it stands for the null one (RFC 7208 2.4)."""
-    decisive: Finding | None = findings.mail_from or findings.hello
+    decisive = findings.decisive
     return decisive is not None and decisive.result is Result.PASS
 
 

@@ -6,7 +6,7 @@ import ipaddress
 import attrs
 
 from relaygw.core.client import IPAddress
-from relaygw.core.question import Answer, AnswerStatus, Inquiry, Question, Tlsa
+from relaygw.core.question import Answer, AnswerStatus, Exchange, Inquiry, Question, Tlsa
 
 _SHA256, _SHA512 = 1, 2
 
@@ -116,7 +116,7 @@ def as_address(text: str) -> IPAddress | None:
 def exchanges_of(domain: str) -> Inquiry[tuple[str, ...]]:
     """The hosts of the domain's MX records, best first."""
     answer = yield Question(domain, "MX")
-    found = sorted(record for record in answer.records if not isinstance(record, bytes | str | Tlsa))
+    found = sorted(record for record in answer.records if isinstance(record, Exchange))
     return tuple(dict.fromkeys(exchange.host for exchange in found if exchange.host))
 
 
