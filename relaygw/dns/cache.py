@@ -21,6 +21,9 @@ FAILURE_TTL = 5
 _OCTETS_PER_ENTRY = 1024
 """How much `size` entries may hold on average: one hostile answer can have 64 KiB."""
 
+_OCTETS_PER_RECORD = 60
+"""What one takes besides what it says."""
+
 Key = tuple[str, str]
 
 
@@ -206,5 +209,6 @@ def _capped(answer: Answer) -> Answer:
 
 
 def _weight(key: Key, answer: Answer) -> int:
-    """Octets, roughly."""
-    return 300 + len(key[0]) + sum(len(record) if isinstance(record, bytes | str) else 100 for record in answer.records)
+    """Octets of memory, roughly: thousands of records may have an octet or two each."""
+    records = sum(len(record) if isinstance(record, bytes | str) else 100 for record in answer.records)
+    return 300 + len(key[0]) + records + _OCTETS_PER_RECORD * len(answer.records)

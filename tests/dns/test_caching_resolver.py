@@ -1,5 +1,6 @@
 """The cache keeps answers for their TTL, shares questions on their way, and bounds time, number and memory."""
 
+import sys
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -136,6 +137,17 @@ class CacheTests(SynchronousTestCase):
         assert not self.is_cached(Question("n28.test", "TXT"))
         self.get(found(), QUESTION)
         assert self.is_cached()
+
+    def test_many_short_records_weigh_what_they_take(self) -> None:
+        """An answer has room for 4,000 of two octets: counted as 8 KB, a cache of 50 MB took a thousand."""
+        records = [number.to_bytes(2, "big") for number in range(4000)]
+        taken = sum(map(sys.getsizeof, records))
+        self.resolver = self.make(size=4 * taken // 1024)
+        questions = [Question(f"n{number}.test", "TXT") for number in range(8)]
+        for question in questions:
+            self.get(found(60, *records), question)
+        kept = sum(self.resolver.known(question) is not None for question in questions)
+        assert 0 < kept * taken <= 4 * taken
 
     def test_the_same_question_travels_once(self) -> None:
         waiting = [self.resolver.ask(QUESTION), self.resolver.ask(Question("Example.Org", "TXT"))]
