@@ -65,12 +65,14 @@ class Batcher(Generic[T]):
         haste: Callable[[T], Haste] = lambda item: Haste.NOW,
         chores: Chores | None = None,
         linger: float = LINGER,
+        patience: float = PATIENCE,
     ) -> None:
         self._serve = serve
         self._chores = chores
         self._limit = limit
         self._haste = haste
         self._linger = linger
+        self._patience = patience
         self._changed = threading.Condition(threading.Lock())
         self._came: list[tuple[T, Haste]] = []
         self._waited_for = 0  # of those who came
@@ -122,7 +124,7 @@ class Batcher(Generic[T]):
         """The next batch: all that waits, or what is to be read aside, without the rest; nothing at the end."""
         if self._until is None:
             self._await_any()
-            self._until = time.monotonic() + PATIENCE
+            self._until = time.monotonic() + self._patience
         self._sleep(self._hurried, self._until - time.monotonic())
         with self._changed:
             if self._aside and time.monotonic() < self._until and not (self._waited_for or self._is_full()):

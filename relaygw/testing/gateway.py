@@ -28,7 +28,7 @@ class GatewayError(Exception):
     """The gateway did not do what was asked; the message carries its own output."""
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes] | None = None, seconds: float = 30.0) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes] | None = None, seconds: float = 90.0) -> None:
     """Return when an SMTP server greets on the loopback port; raises GatewayError."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and (process is None or process.poll() is None):
@@ -101,7 +101,7 @@ class Gateway:
         options = ["--config", str(self.config)] if configured else []
         return subprocess.run(  # noqa: S603
             [sys.executable, "-m", "relaygw.cli", *options, *arguments],
-            capture_output=True, text=True, timeout=120, env={**os.environ, **self.environment}, check=False,
+            capture_output=True, text=True, timeout=300, env={**os.environ, **self.environment}, check=False,
         )  # fmt: skip
 
     def start(self) -> "Gateway":
@@ -125,7 +125,7 @@ class Gateway:
             raise GatewayError(f"{error}; the gateway said:\n{self.log.read_text(errors='replace')[-4000:]}") from None
         return self
 
-    def stop(self, seconds: float = 60.0) -> int:
+    def stop(self, seconds: float = 120.0) -> int:
         """SIGTERM: drain and stop; the exit status."""
         if self.process is None:
             return 0

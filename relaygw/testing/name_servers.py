@@ -127,7 +127,7 @@ def _running(files: Path, program: str, configuration: str, zone: str, place: tu
     with said.open("wb") as log:
         process = subprocess.Popen([program, "-d", "-c", str(configured)], stdout=log, stderr=log)  # noqa: S603
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not _answers(zone, place):
             if process.poll() is not None or time.monotonic() > end:
                 raise NameServerError(f"{program} does not answer: {said.read_text(errors='replace')[-2000:]}")
@@ -135,7 +135,7 @@ def _running(files: Path, program: str, configuration: str, zone: str, place: tu
         yield f"{place[0]}:{place[1]}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _answers(zone: str, place: tuple[str, int]) -> bool:

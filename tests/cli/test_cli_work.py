@@ -168,7 +168,7 @@ def test_routes_are_explained_without_the_service(folder: Path, recipient: str, 
     """As a process, because the question needs a reactor of its own."""
     verb = ["--config", str(folder / "relaygw.toml"), "--json", "route", "<>", recipient]
     done = subprocess.run(
-        [sys.executable, "-m", "relaygw.cli", *verb], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "relaygw.cli", *verb], capture_output=True, text=True, check=False, timeout=300
     )
     assert (done.returncode, done.stderr) == (status, "the service is not running: this is what the file says\n")
     document = json.loads(done.stdout)

@@ -84,7 +84,7 @@ class ServiceCase(TestCase):
         address = service.console_address
 
         def look() -> bytes:
-            with socket.create_connection((address.host, address.port), 10) as link:
+            with socket.create_connection((address.host, address.port), 60) as link:
                 link.sendall(b"GET /login HTTP/1.0\r\n\r\n")
                 with link.makefile("rb") as file:
                     return file.read()

@@ -4,7 +4,6 @@ import contextlib
 import signal
 import smtplib
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ MESSAGE = b"From: <s@example.test>\r\nSubject: %d\r\n\r\nbody\r\n"
 
 def answer(gateway: Gateway, number: int, size: int = 0) -> int:
     """The code the client reads at the end of data, or at MAIL, where a spool that failed is known already."""
-    with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client:
         client.ehlo()
         code, _ = client.mail("s@example.test")
         if code != 250:
@@ -36,9 +35,13 @@ def injected(strace: str, gateway: Gateway, fault: str) -> Iterator[None]:
     assert gateway.process is not None
     command = [strace, "-f", "-qq", "-o", "/dev/null", "-e", f"inject={fault}", "-p", str(gateway.process.pid)]
     tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    traced = Path(f"/proc/{gateway.process.pid}/status")
-    eventually(lambda: f"TracerPid:\t{tracer.pid}\n" in traced.read_text())
-    time.sleep(0.3)  # the other threads are attached one after the other
+    threads = Path(f"/proc/{gateway.process.pid}/task")
+
+    def attached() -> bool:
+        """One after the other; none of them ends before the service does."""
+        return all(f"TracerPid:\t{tracer.pid}\n" in path.read_text() for path in threads.glob("*/status"))
+
+    eventually(attached)
     try:
         yield
     finally:
@@ -58,7 +61,7 @@ def test_no_250_without_a_sync(fault: str, size: int, tmp_path: Path, peer: Call
             assert answer(gateway, 1, size) == 250
             with injected(strace, gateway, fault):
                 assert [answer(gateway, number, size) // 100 for number in (2, 3)] == [4, 4]
-            eventually(lambda: answer(gateway, 4, size) == 250, 60)
+            eventually(lambda: answer(gateway, 4, size) == 250)
             eventually(lambda: len(hop.contents) >= 2)
         subjects = {content.split(b"\r\n")[1] for content in map(_own, hop.contents)}
         assert {b"Subject: 1", b"Subject: 4"} <= subjects

@@ -38,7 +38,7 @@ def run(strace: str, path: Path, *faults: str) -> Told:
     traced = [strace, "-f", "-qq", "-o", str(path / "trace"), "-e", "trace=fsync,fdatasync,pwrite64,ftruncate"]
     for fault in faults:
         traced += ["-e", f"inject={fault}"]
-    done = subprocess.run(traced + command, capture_output=True, timeout=60)
+    done = subprocess.run(traced + command, capture_output=True, timeout=300)
     lines = done.stdout.decode().split("\n")[1:-1]
     there = {
         words[0][1:]: make_data(int(words[1]), int(words[2])) for words in map(str.split, lines) if words[0][0] == "+"

@@ -1,5 +1,7 @@
 """The real resolver against a scripted server on loopback: UDP, TCP, and everything a server can do wrong."""
 
+import contextlib
+import socket
 import struct
 import tempfile
 from collections.abc import Callable
@@ -64,6 +66,12 @@ def both(protocol: Udp, factory: Factory, interface: str) -> tuple[Any, Any]:
         except CannotListenError:
             stream.stopListening()
     raise AssertionError("no number is free for UDP and TCP")
+
+
+def has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
 
 
 class ScriptedTests(TestCase):
@@ -243,6 +251,7 @@ class ScriptedTests(TestCase):
             call.getTime() - reactor.seconds() > 15 for call in reactor.getDelayedCalls()
         )
 
+    @pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6 here")
     @inlineCallbacks
     def test_ipv6_servers(self) -> Any:
         server = self.serve(lambda query, _: [reply_to(query, ("a.test.", "A", "192.0.2.1"))], interface="::1")

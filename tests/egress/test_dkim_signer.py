@@ -125,7 +125,7 @@ class SigningTests(TestCase):
         workshop = Workshop(reactor, 1)
         self.addCleanup(workshop.stop)
         hold = threading.Event()
-        first = workshop.do(lambda: str(hold.wait(10)).encode())
+        first = workshop.do(lambda: str(hold.wait(60)).encode())
         failing = workshop.do(lambda: b"%d" % (1 // 0))
         last = workshop.do(lambda: b"done")
         hold.set()

@@ -149,7 +149,7 @@ def _understood(level: str, told: bytes) -> str:
 
 
 class FingerTests(TestCase):
-    timeout = 110
+    timeout = 300
     world: World
 
     @pytest.fixture(autouse=True)

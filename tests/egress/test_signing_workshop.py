@@ -79,7 +79,7 @@ def test_what_a_job_raises_is_its_answer_and_the_thread_goes_on(
 def test_what_was_cancelled_disturbs_nobody(reactor: Reactor) -> None:
     workshop, got = Workshop(reactor, 1), list[bytes]()
     free = threading.Event()
-    first = workshop.do(lambda: b"%d" % free.wait(10))
+    first = workshop.do(lambda: b"%d" % free.wait(60))
     first.addErrback(lambda failure: None)
     numbers(workshop, 2, got)
     first.cancel()

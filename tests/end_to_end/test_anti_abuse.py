@@ -21,7 +21,7 @@ USERS = ["alice:secret one", "open:secret two"]
 
 
 def talk(gateway: Gateway) -> smtplib.SMTP:
-    client = smtplib.SMTP("127.0.0.1", gateway.port(25), "client.example", timeout=30)
+    client = smtplib.SMTP("127.0.0.1", gateway.port(25), "client.example", timeout=60)
     client.ehlo()
     return client
 
@@ -60,7 +60,7 @@ def test_a_client_that_harvests_addresses_is_kept_out(tmp_path: Path) -> None:
             assert codes == [550] * 3
             client.rset()
             assert client.mail("a@client.example")[0] == 421
-        refused = smtplib.SMTP(timeout=30)
+        refused = smtplib.SMTP(timeout=60)
         code, text = refused.connect("127.0.0.1", gateway.port(25))
         refused.close()
         assert code == 421

@@ -49,7 +49,7 @@ def exchange(client: smtplib.SMTP, line: bytes) -> int:
 def test_dsn_smtputf8_and_limits(tmp_path: Path) -> None:
     with (
         relay(tmp_path, *EVERYTHING) as (gateway, hop),
-        smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=20) as client,
+        smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client,
     ):
         client.ehlo("client.test")
         for line in (
@@ -76,7 +76,7 @@ def test_dsn_smtputf8_and_limits(tmp_path: Path) -> None:
 def test_binary_content_by_bdat(tmp_path: Path) -> None:
     with (
         relay(tmp_path, *EVERYTHING) as (gateway, hop),
-        smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=20) as client,
+        smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client,
     ):
         client.ehlo("client.test")
         assert exchange(client, b"MAIL FROM:<a@client.test> BODY=BINARYMIME\r\n") == 250
@@ -93,7 +93,7 @@ def test_what_the_next_hop_cannot_take_is_returned(tmp_path: Path) -> None:
     """Binary content, and an address it cannot read: 5.6.3 and 5.6.7 in reports to a local sender."""
     with (
         relay(tmp_path, "8BITMIME") as (gateway, hop),
-        smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=20) as client,
+        smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client,
     ):
         client.ehlo("client.test")
         assert exchange(client, b"MAIL FROM:<alice@example.test> BODY=BINARYMIME\r\n") == 250
@@ -108,7 +108,7 @@ def test_what_the_next_hop_cannot_take_is_returned(tmp_path: Path) -> None:
 
 
 def test_a_next_hop_without_dsn_leaves_the_report_to_us(tmp_path: Path) -> None:
-    with relay(tmp_path) as (gateway, hop), smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=20) as client:
+    with relay(tmp_path) as (gateway, hop), smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client:
         client.ehlo("client.test")
         assert exchange(client, b"MAIL FROM:<alice@example.test> ENVID=our+2Bown\r\n") == 250
         orcpt = b"ORCPT=rfc822;original@elsewhere.test"
@@ -126,7 +126,7 @@ def test_requiretls_goes_nowhere_without_it(tmp_path: Path) -> None:
     """Under TLS it is taken; a next hop in clear never hears of the message, and it stays in the queue."""
     with (
         relay(tmp_path, "REQUIRETLS") as (gateway, hop),
-        smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=20) as client,
+        smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client,
     ):
         client.ehlo("client.test")
         assert exchange(client, b"MAIL FROM:<a@client.test> REQUIRETLS\r\n") == 530
@@ -154,7 +154,7 @@ def lmtp_gateway(folder: Path) -> Gateway:
 def test_lmtp_by_the_standard_library(tmp_path: Path) -> None:
     with lmtp_gateway(tmp_path) as gateway:
         assert (tmp_path / "lmtp").stat().st_mode & 0o777 == 0o600
-        with smtplib.LMTP(str(tmp_path / "lmtp"), timeout=20) as client:
+        with smtplib.LMTP(str(tmp_path / "lmtp"), timeout=60) as client:
             refused = client.sendmail(
                 "a@client.test", ["alice@example.test", "nobody@example.test"], b"\r\nby LMTP\r\n"
             )
@@ -168,7 +168,7 @@ def test_lmtp_by_swaks(tmp_path: Path, peer: Callable[[str], str]) -> None:
         done = subprocess.run(
             [peer("swaks"), "--protocol", "LMTP", "--socket", str(tmp_path / "lmtp"), "--from", "a@client.test", "--to",
              "alice@example.test,postmaster@example.test", "--body", "\xfcber LMTP"],
-            stdin=subprocess.DEVNULL, timeout=60, capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, timeout=300, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
         assert done.stdout.count("<-  250 2.0.0 Ok, queued as") == 2

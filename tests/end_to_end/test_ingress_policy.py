@@ -22,7 +22,7 @@ def make(folder: Path) -> Gateway:
 
 
 def submit(gateway: Gateway, sender: str, author: str, to: str = "bob@example.test") -> None:
-    with smtplib.SMTP("127.0.0.1", gateway.port(587), timeout=20) as client:
+    with smtplib.SMTP("127.0.0.1", gateway.port(587), timeout=60) as client:
         client.starttls(context=unchecked())
         client.login(USER, PASSWORD)
         client.sendmail(sender, [to], f"From: {author}\r\nSubject: x\r\n\r\nx\r\n")
@@ -62,6 +62,7 @@ def test_a_stolen_login_is_held_over_a_restart_and_released_by_one_command(tmp_p
         submit(gateway, ALICE, ALICE)
         held = asked(gateway, "queue", "list", "--held", "--login", USER, "--client", "127.0.0.0/8")
         assert len(held) == 4
+        eventually(lambda: len(journaled(gateway, "quota_exceeded")) == 4)
         assert [event.get("told", False) for event in journaled(gateway, "quota_exceeded")] == [
             True, False, False, False,
         ]  # fmt: skip
@@ -113,7 +114,7 @@ def test_old_devices_are_fenced_repaired_and_listed(tmp_path: Path) -> None:
     assert any("devices' own From addresses" in each["message"] for each in findings)
     with gateway:
         wait_for(inside)
-        with socket.create_connection(("127.0.0.1", inside), 20) as device:
+        with socket.create_connection(("127.0.0.1", inside), 60) as device:
             lines = (
                 b"HELO scan\nMAIL FROM:<scan@local>\nRCPT TO:<bob@example.test>\nDATA\nSubject: scan\n\n..x\n.\nQUIT\n"
             )
@@ -124,13 +125,13 @@ def test_old_devices_are_fenced_repaired_and_listed(tmp_path: Path) -> None:
         assert b'From: "scan@local"\r\n <devices@example.test>\r\n' in scan
         assert scan.endswith(b"\r\n\r\n.x\r\n")
         assert b"\r\nMessage-ID: " in scan
-        with smtplib.SMTP("127.0.0.1", inside, timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", inside, timeout=60) as client:
             client.starttls(context=old_tls())
             client.sendmail("copier@local", ["bob@example.test"], "Subject: copy\r\n\r\nx\r\n")
-        with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client:
             with pytest.raises((ssl.SSLError, smtplib.SMTPException, OSError)):
                 client.starttls(context=old_tls())
-        with socket.create_connection(("127.0.0.1", outside), 20) as stranger:
+        with socket.create_connection(("127.0.0.1", outside), 60) as stranger:
             assert stranger.makefile("rb").read() == b"554 5.7.1 This service is not for your network\r\n"
         eventually(lambda: len(journaled(gateway, "old_client")) == 2)
         assert [event.get("tls", "") for event in journaled(gateway, "old_client")] == ["", "TLSv1"]
@@ -139,8 +140,8 @@ def test_old_devices_are_fenced_repaired_and_listed(tmp_path: Path) -> None:
 
 def _last_words(port: int) -> bytes:
     """What a client hears that goes on sending for some time after it was refused."""
-    with socket.create_connection(("127.0.0.1", port), 20) as client:
-        client.settimeout(20)
+    with socket.create_connection(("127.0.0.1", port), 60) as client:
+        client.settimeout(60)
         client.sendall(b"NONSENSE\r\n" * 10)
         eventually(lambda: b"421" in client.recv(65536, socket.MSG_PEEK))
         for _ in range(10):
@@ -157,7 +158,7 @@ def test_a_full_disk_refuses_mail_until_there_is_room(tmp_path: Path) -> None:
     gateway.append('[pressure]\nfree_space = "1000000G"\ninterval = "0.1s"\n')
 
     def offer(size: int = 0) -> int:
-        with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client:
             client.ehlo("client.test")
             return client.mail("<a@client.test>", [f"SIZE={size}"] if size else [])[0]
 
@@ -175,6 +176,7 @@ def test_a_full_disk_refuses_mail_until_there_is_room(tmp_path: Path) -> None:
         room = pressure["free_space"] // 1024
         if room < 40 * 1024:
             assert offer(45 * 1024 * 1024) == 452
+        eventually(lambda: len(journaled(gateway, "pressure_changed")) == 2)
         assert [event.get("reasons", []) for event in journaled(gateway, "pressure_changed")] == [
             ["little space is left on the disk"], [],
         ]  # fmt: skip

@@ -30,7 +30,7 @@ def test_a_running_service_takes_the_new_key(tmp_path: Path) -> None:
 
         def sent() -> bytes:
             before = len(hop.contents)
-            with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=20) as client:
+            with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client:
                 client.sendmail("a@example.test", ["b@elsewhere.test"], "From: a@example.test\r\n\r\nHello\r\n")
             return eventually(lambda: hop.contents[before:])[0]
 
@@ -50,6 +50,6 @@ def test_a_running_service_takes_the_new_key(tmp_path: Path) -> None:
             assert told["problems"] == [
                 "s2._domainkey.example.test: mail is signed with it, and its record is not published"
             ]
-            journal = (gateway.folder / "state" / "journal.jsonl").read_text()
+        journal = (gateway.folder / "state" / "journal.jsonl").read_text()
         assert '"key_trouble"' in journal
         assert '"key_advanced"' in journal

@@ -24,7 +24,7 @@ base = "dc=example,dc=com"
 authorities = "{authority}"
 bind_dn = "cn=reader,dc=example,dc=com"
 bind_password_file = "reader"
-timeout = 2
+timeout = 30
 """
 
 

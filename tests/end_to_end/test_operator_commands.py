@@ -6,6 +6,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from real import eventually
+
 from relaygw.testing.gateway import Gateway
 
 
@@ -24,7 +26,7 @@ def test_operators_see_and_steer_a_running_gateway(tmp_path: Path) -> None:
         trust=["127.0.0.0/8"],
     )
     with gateway:
-        with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client:
             client.sendmail("a@b.test", ["x@elsewhere.test"], b"Subject: x\r\n\r\nbody\r\n")
         assert ask(gateway, "status")["messages"] == 1
         assert ask(gateway, "check")["ok"]
@@ -42,14 +44,14 @@ def test_operators_see_and_steer_a_running_gateway(tmp_path: Path) -> None:
         assert ask(gateway, "reload")["waiting"] == []
         gateway.configure('name = "pop3s"', 'name = "other"')
         assert ask(gateway, "reload")["waiting"] == ["listener other", "listener pop3s"]
-        assert "a restart is needed for: listener other, listener pop3s" in gateway.log.read_text()
+        eventually(lambda: "a restart is needed for: listener other, listener pop3s" in gateway.log.read_text())
         assert ask(gateway, "reload")["waiting"] == ["listener other", "listener pop3s"], "until it has happened"
         assert "pop3s" in [each["name"] for each in ask(gateway, "status")["listeners"]]
         token = (gateway.folder / "console-token").read_text().strip()
         request = urllib.request.Request(
             f"http://127.0.0.1:{gateway.port(8080)}/queue", headers={"Authorization": f"Bearer {token}"}
         )
-        with urllib.request.urlopen(request, timeout=30) as page:
+        with urllib.request.urlopen(request, timeout=60) as page:
             assert queue_id in page.read().decode()
     assert ask(gateway, "status", status=3)["error"].startswith("the service is not running")
     assert ask(gateway, "queue", "remove", queue_id)["messages"][0]["message"] == "removed: 1 recipient"

@@ -34,7 +34,7 @@ def explain(gateway: Gateway, *arguments: str, status: int = 0) -> Any:
 
 def send(gateway: Gateway, sender: str, *recipients: str, size: int = 100) -> None:
     data = b"From: a@b.test\r\nSubject: x\r\n\r\n" + b"body\r\n" * (size // 6)
-    with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client:
         client.sendmail(sender, list(recipients), data)
 
 

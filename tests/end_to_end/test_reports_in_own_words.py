@@ -37,7 +37,7 @@ def test_one_report_in_the_operators_words(tmp_path: Path) -> None:
     (gateway.folder / "texts/failure.de.txt").write_text(TEXT)
     gateway.append('[dns]\nzone = "zone.yaml"\n[reports]\ntemplates = "texts"\n')
     with gateway:
-        with smtplib.SMTP("127.0.0.1", gateway.port(587), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", gateway.port(587), timeout=60) as client:
             client.starttls(context=unchecked())
             client.login(USER, PASSWORD)
             content = "Subject: Mittag\r\nAccept-Language: de-CH, en;q=0.5\r\nFrom: alice@example.test\r\n\r\nx\r\n"

@@ -27,7 +27,7 @@ MESSAGE = (
 
 
 def submit(gateway: Gateway, recipient: str, message: bytes = MESSAGE) -> None:
-    with smtplib.SMTP("127.0.0.1", gateway.port(587), timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", gateway.port(587), timeout=60) as client:
         client.starttls(context=unchecked())
         client.login(USER, PASSWORD)
         assert client.sendmail("alice@example.test", [recipient], message) == {}
@@ -72,7 +72,7 @@ def test_swaks_submits_over_implicit_tls_and_starttls(tmp_path: Path, peer: Call
         wrong = [*common[:-1], "wrong"]
         done = subprocess.run(
             [peer("swaks"), "-s", "127.0.0.1", "-p", str(gateway.port(587)), "-tls", *wrong],
-            stdin=subprocess.DEVNULL, timeout=60, capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, timeout=300, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 28, done.stdout
 
@@ -84,7 +84,7 @@ def test_local_mail_is_read_back_over_pop3_and_imap(tmp_path: Path) -> None:
         submit(gateway, "alice@example.test")
 
         def by_pop() -> bytes:
-            client = poplib.POP3_SSL("127.0.0.1", gateway.port(995), context=unchecked(), timeout=30)
+            client = poplib.POP3_SSL("127.0.0.1", gateway.port(995), context=unchecked(), timeout=60)
             try:
                 client.user(USER)
                 client.pass_(PASSWORD)
@@ -95,7 +95,7 @@ def test_local_mail_is_read_back_over_pop3_and_imap(tmp_path: Path) -> None:
                 client.quit()
 
         assert bytes(eventually(by_pop)).endswith(MESSAGE)  # type: ignore[call-overload]
-        with imaplib.IMAP4_SSL("127.0.0.1", gateway.port(993), ssl_context=unchecked(), timeout=30) as client:
+        with imaplib.IMAP4_SSL("127.0.0.1", gateway.port(993), ssl_context=unchecked(), timeout=60) as client:
             client.login(USER, PASSWORD)
             assert client.select("INBOX")[1] == [b"1"]
             data = client.fetch("1", "(UID BODY.PEEK[])")[1]
@@ -129,7 +129,7 @@ def test_mbsync_and_getmail_fetch_it(tmp_path: Path, peer: Callable[[str], str])
         mbsync = [peer("mbsync"), "-c", str(tmp_path / "mbsyncrc"), "-a"]
 
         def synced() -> bool:
-            done = subprocess.run(mbsync, capture_output=True, text=True, timeout=60)
+            done = subprocess.run(mbsync, capture_output=True, text=True, timeout=300)
             assert done.returncode == 0, done.stderr
             return any((tmp_path / "home" / "INBOX" / "new").iterdir())
 
@@ -139,7 +139,7 @@ def test_mbsync_and_getmail_fetch_it(tmp_path: Path, peer: Callable[[str], str])
         assert own.endswith(MESSAGE.replace(b"\r\n", b"\n"))
         done = subprocess.run(
             [peer("getmail"), "--getmaildir", str(tmp_path), "--rcfile", "getmailrc"],
-            capture_output=True, text=True, timeout=60,
+            capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert (tmp_path / "got").read_bytes().endswith(MESSAGE.replace(b"\r\n", b"\n"))

@@ -350,7 +350,7 @@ def test_the_file_is_not_taken_from_the_thread_that_works_on_it() -> None:
 
 
 class ThreadTests(TestCase):
-    timeout = 20
+    timeout = 300
     folder: Path
 
     @pytest.fixture(autouse=True)

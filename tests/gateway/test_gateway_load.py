@@ -164,7 +164,7 @@ def test_nothing_is_written_on_the_reactors_thread_while_it_runs(tmp_path: Path)
     kept.start()
     kept.ledger.charge("a", Limits(), ONE, 0.0)
     reactor.advance(WRITE_EVERY)
-    assert done.wait(10)
+    assert done.wait(60)
     pool.stop()
     assert threads != [threading.get_ident()]
 

@@ -66,7 +66,7 @@ class Sockets(TestCase):
         rig, port = self.listen()
 
         def client() -> list[bytes]:
-            with socket.create_connection(("127.0.0.1", port), 10) as plain:
+            with socket.create_connection(("127.0.0.1", port), 60) as plain:
                 talk(plain, b"", b"relaygw\r\n")
                 offered = talk(plain, HELLO.encode(), b"STARTTLS\r\n")
                 talk(plain, MAIL.encode() + b"STARTTLS\r\n", b"start TLS\r\n")
@@ -93,7 +93,7 @@ class Sockets(TestCase):
         rig, port = self.listen()
 
         def client() -> bytes:
-            with socket.create_connection(("127.0.0.1", port), 10) as plain:
+            with socket.create_connection(("127.0.0.1", port), 60) as plain:
                 talk(plain, b"", b"relaygw\r\n")
                 talk(plain, HELLO.encode(), b"STARTTLS\r\n")
                 return talk(plain, b"STARTTLS\r\n" + HELLO.encode() + MESSAGE.encode(), b"never")
@@ -107,7 +107,7 @@ class Sockets(TestCase):
         _, implicit = self.listen(implicit=True)
 
         def client(number: int, starttls: bool) -> bytes:
-            with socket.create_connection(("127.0.0.1", number), 10) as plain:
+            with socket.create_connection(("127.0.0.1", number), 60) as plain:
                 if starttls:
                     talk(plain, b"", b"relaygw\r\n")
                     talk(plain, HELLO.encode(), b"STARTTLS\r\n")
@@ -135,8 +135,8 @@ class Sockets(TestCase):
                 server.login("user", PASSWORD.decode())
                 server.sendmail("a@client.test", ["user@here.test", "x@elsewhere.test"], BODY, ["BODY=8BITMIME"])
 
-        await self.in_thread(client, lambda: smtplib.SMTP("127.0.0.1", port, timeout=10))
-        await self.in_thread(client, lambda: smtplib.SMTP_SSL("127.0.0.1", implicit, timeout=10, context=unverified()))
+        await self.in_thread(client, lambda: smtplib.SMTP("127.0.0.1", port, timeout=60))
+        await self.in_thread(client, lambda: smtplib.SMTP_SSL("127.0.0.1", implicit, timeout=60, context=unverified()))
         for rig in (starting, inside):
             (record,) = rig.records()
             assert record.login == "user"
@@ -150,7 +150,7 @@ class Sockets(TestCase):
         body = b"Subject: large\r\n\r\n" + line * 40_000
 
         def client() -> None:
-            with smtplib.SMTP("127.0.0.1", port, timeout=20) as server:
+            with smtplib.SMTP("127.0.0.1", port, timeout=60) as server:
                 server.sendmail("a@client.test", "user@here.test", body)
 
         await self.in_thread(client)
@@ -161,7 +161,7 @@ class Sockets(TestCase):
         _, port = self.listen()
 
         def client() -> int:
-            with socket.create_connection(("127.0.0.1", port), 10) as plain:
+            with socket.create_connection(("127.0.0.1", port), 60) as plain:
                 plain.settimeout(0.3)
                 sent = 0
                 try:
@@ -181,7 +181,7 @@ class Sockets(TestCase):
         def client() -> list[bytes]:
             heard = []
             for _ in range(50):
-                with socket.create_connection(("127.0.0.1", port), 10) as connection:
+                with socket.create_connection(("127.0.0.1", port), 60) as connection:
                     heard.append(connection.recv(3))
                     talk(connection, b"QUIT\r\n", b"bye\r\n")
             return heard
@@ -196,7 +196,7 @@ class Sockets(TestCase):
         mx, mx_port = self.listen()
 
         def run(*command: str) -> str:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
             return done.stdout
 

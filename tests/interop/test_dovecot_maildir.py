@@ -51,7 +51,7 @@ def doveadm(peer: Callable[[str], str], folder: Path) -> Callable[..., str]:
         command = [program, "-c", str(folder / "dovecot.conf"), *arguments]
         environment = {"HOME": str(folder), "USER": "nobody", "PATH": os.environ["PATH"]}
         done = subprocess.run(
-            command, env=environment, input=given, capture_output=True, text=True, timeout=50, check=False, **user
+            command, env=environment, input=given, capture_output=True, text=True, timeout=300, check=False, **user
         )
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout

@@ -95,7 +95,7 @@ class Door:
 
 
 class ChainTests(TestCase):
-    timeout = 30
+    timeout = 300
     server: str
     state: Path
 

@@ -57,7 +57,7 @@ def place(tmp_path: Path, peer: Callable[[str], str]) -> Iterator[Place]:
 
 
 class DaneTests(TestCase):
-    timeout = 60
+    timeout = 300
     place: Place
 
     @pytest.fixture(autouse=True)

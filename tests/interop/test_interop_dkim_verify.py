@@ -45,7 +45,7 @@ def test_what_opendkim_signs(algorithm: str, form: str, tmp_path: Path, peer: Ca
         f"SignatureAlgorithm {algorithm}-sha256\nInternalHosts 0.0.0.0/0\nOversignHeaders From\n"
     )
     command = [program, "-x", str(tmp_path / "conf"), "-t", str(tmp_path / "message"), "-vv"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False)
     field = signature_of(done.stdout + done.stderr)
     found = check(field + MESSAGE.replace(b"\n", b"\r\n"), pem)
     assert [finding.result for finding in found.signatures] == [Result.PASS], found

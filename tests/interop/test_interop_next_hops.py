@@ -154,7 +154,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def hand_over(gateway: Gateway, domain: str, numbers: range) -> None:
-    with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", gateway.port(25), timeout=60) as client:
         for number in numbers:
             assert client.sendmail(f"a@{OURS}", [f"b@{domain}"], message(domain, number), ["BODY=8BITMIME"]) == {}
 
@@ -181,7 +181,7 @@ def from_dns(resolver: str) -> Callable[..., bytes]:
 def arrived(world: World, hop: Kept, domain: str) -> None:
     """All messages, each as it was sent, with fields on top."""
     with contextlib.suppress(AssertionError):
-        eventually(lambda: len(about(hop, domain)) == len(BODIES), 40)
+        eventually(lambda: len(about(hop, domain)) == len(BODIES))
     replies = [each["reply"] for each in events(world.gateway, "attempted", domain)]
     assert len(about(hop, domain)) == len(BODIES), (replies, hop.said())
     for number in range(len(BODIES)):
@@ -201,7 +201,7 @@ def test_what_arrives_is_what_was_sent_to_a_host_proven_by_dane(world: World, na
     hop = world.hops[name]
     hand_over(world.gateway, hop.domain, range(len(BODIES)))
     arrived(world, hop, hop.domain)
-    checks = events(world.gateway, "tls_checked", hop.domain)
+    checks = eventually(lambda: events(world.gateway, "tls_checked", hop.domain))
     assert {(each["mode"], each["policy_type"], each.get("result", "")) for each in checks} == {("dane", "tlsa", "")}
     assert {each["host"] for each in checks} == {f"mx.{hop.domain}"}
 
@@ -282,7 +282,7 @@ def first(world: World, kind: str, domain: str) -> dict[str, Any]:
 
 def speaks_tls(hop: Kept) -> bool:
     """Whether a handshake succeeds there."""
-    with smtplib.SMTP(hop.address, hop.port, timeout=20) as client:
+    with smtplib.SMTP(hop.address, hop.port, timeout=60) as client:
         try:
             return client.starttls(context=unchecked())[0] == 220
         except OSError:

@@ -26,7 +26,7 @@ def server(tmp_path: Path, peer: Callable[[str], str]) -> Iterator[str]:
 
 
 class NsdTests(TestCase):
-    timeout = 30
+    timeout = 300
     server: str
 
     @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ def handshake(gateway: Gateway, peer: Callable[[str], str]) -> Callable[..., str
         standard, starttls = PORTS[listener]
         command = [peer("openssl"), "s_client", "-connect", f"127.0.0.1:{gateway.port(standard)}", *options]
         command += ["-starttls", starttls] if starttls else []
-        done = subprocess.run(command, input="", capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, input="", capture_output=True, text=True, timeout=300)
         return done.stdout + done.stderr
 
     return run

@@ -21,7 +21,7 @@ def test_every_kind_of_report_is_sound_mime(peer: Callable[[str], str]) -> None:
     assert len(reports) > 8
     with (
         sending_postfix(peer("postfix"), "smtp:[127.0.0.1]:1", STRICT) as port,
-        smtplib.SMTP("127.0.0.1", port, timeout=20) as client,
+        smtplib.SMTP("127.0.0.1", port, timeout=60) as client,
     ):
         client.ehlo("relay.test")
         for name, report in reports.items():

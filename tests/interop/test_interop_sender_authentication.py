@@ -185,7 +185,7 @@ def server(tmp_path: Path, peer: Callable[[str], str]) -> Iterator[tuple[str, st
 
 
 class SenderAuthenticationTests(TestCase):
-    timeout = 60
+    timeout = 300
     servers: tuple[str, str]
 
     @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.interop
 
 
 class SlapdTableTests(TestCase):
-    timeout = 30
+    timeout = 300
     slapd: Slapd
     folder: Path
 

@@ -56,7 +56,7 @@ def make_certificate(folder: Path) -> TlsConfig:
 class Pop3ClientsTest(TestCase):
     """Two listeners on ephemeral ports of the loopback: STLS and implicit TLS. No password travels in clear."""
 
-    timeout = 60
+    timeout = 300
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
@@ -121,7 +121,7 @@ class Pop3ClientsTest(TestCase):
         yield self.deliver(SMALL, LARGE)
 
         def work() -> None:
-            client = poplib.POP3("localhost", self.port("starttls"), timeout=30)
+            client = poplib.POP3("localhost", self.port("starttls"), timeout=60)
             assert "STLS" in client.capa()
             with pytest.raises(poplib.error_proto):
                 client.user("alice")
@@ -144,7 +144,7 @@ class Pop3ClientsTest(TestCase):
         yield self.deliver(SMALL, LARGE)
 
         def session() -> tuple[list[bytes], list[bytes]]:
-            client = poplib.POP3_SSL("localhost", self.port("implicit"), context=self.trust, timeout=30)
+            client = poplib.POP3_SSL("localhost", self.port("implicit"), context=self.trust, timeout=60)
             client.user("alice")
             client.pass_(PASSWORD)
             found = client.uidl()[1], self.fetch(client)
@@ -171,7 +171,7 @@ class Pop3ClientsTest(TestCase):
             "[options]\ndelete = true\nread_all = true\ndelivered_to = false\nreceived = false\n"
         )
         command = [getmail, "--getmaildir", str(self.folder), "--rcfile", str(self.folder / "getmailrc")]
-        result = yield deferToThread(lambda: subprocess.run(command, capture_output=True, timeout=50, check=False))
+        result = yield deferToThread(lambda: subprocess.run(command, capture_output=True, timeout=300, check=False))
         assert result.returncode == 0, result.stderr
         both = (SMALL + b"\r\n" + LARGE).replace(b"\r\n", b"\n")
         fetched = (self.folder / "fetched").read_bytes()
@@ -192,7 +192,7 @@ class Pop3ClientsTest(TestCase):
             *("--user", f"alice:{PASSWORD}", "--login-options", "AUTH=PLAIN"),
             f"pop3://localhost:{self.port('starttls')}/1",
         ]
-        result = yield deferToThread(lambda: subprocess.run(command, capture_output=True, timeout=50, check=False))
+        result = yield deferToThread(lambda: subprocess.run(command, capture_output=True, timeout=300, check=False))
         assert result.returncode == 0, result.stderr
         assert result.stdout == LARGE
 

@@ -19,7 +19,7 @@ reactor: Any = _reactor
 
 
 class StoreThreadsTest(TestCase):
-    timeout = 60
+    timeout = 300
 
     def setUp(self) -> None:
         self.path = Path(tempfile.mkdtemp())

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="needs t
 def _run(*command: str | Path, cwd: Path) -> str:
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "RELAYGW_CONFIG")}
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

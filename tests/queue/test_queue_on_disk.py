@@ -67,7 +67,7 @@ class QueueOnDiskTest(TestCase):
         return await spool.commit(record, sink, b"", lease)
 
     async def emptied(self, spool: SqliteSpool) -> None:
-        for _ in range(1000):
+        for _ in range(6000):
             if await spool.count() == 0:
                 return
             await deferLater(clock, 0.01)

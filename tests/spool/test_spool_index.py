@@ -488,7 +488,7 @@ class Reactor:
         self.said.put(partial(function, *args))
 
     def hear_until(self, true: Callable[[], bool]) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not true():
             assert time.monotonic() < end
             with contextlib.suppress(Empty):

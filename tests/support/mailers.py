@@ -72,7 +72,7 @@ def _running(command: list[str], folder: Path, address: str, port: int) -> Itera
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 _POSTFIX = """\

@@ -89,7 +89,7 @@ class Slapd:
             "authorities": str(folder / "authority.pem"),
             "bind_dn": "cn=reader,dc=example,dc=com",
             "bind_password_file": str(folder / "reader"),
-            "timeout": 3.0,
+            "timeout": 30.0,
         }
 
     def kill(self) -> None:

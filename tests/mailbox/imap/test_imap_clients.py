@@ -63,7 +63,7 @@ def make_certificate(folder: Path) -> TlsConfig:
 class Clients(TestCase):
     """A listener on an ephemeral port of the loopback; STARTTLS offered, AUTH in clear allowed."""
 
-    timeout = 60
+    timeout = 300
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
@@ -102,7 +102,7 @@ class Clients(TestCase):
 
     def run_peer(self, *command: str) -> Any:
         def work() -> "subprocess.CompletedProcess[bytes]":
-            return subprocess.run(command, capture_output=True, timeout=50, check=False)
+            return subprocess.run(command, capture_output=True, timeout=300, check=False)
 
         return deferToThread(work)
 
@@ -164,7 +164,7 @@ class ImaplibTests(Clients):
         yield self.deliver(*[b"Subject: x\r\n\r\n" + b"0123456789abcde\n" * 60_000] * 2)
 
         def work() -> None:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=20) as link:
+            with socket.create_connection(("127.0.0.1", self.port), 60) as link:
                 link.sendall(b"a LOGIN alice secret\r\nb SELECT INBOX\r\n" + b"c FETCH 1:* BODY.PEEK[]\r\n" * 20)
                 with imaplib.IMAP4("localhost", self.port) as other:
                     other.login("alice", "secret")
@@ -186,7 +186,7 @@ class ImaplibTests(Clients):
     def _idle_until_exists(self) -> None:
         from twisted.internet.threads import blockingCallFromThread
 
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as link:
+        with socket.create_connection(("127.0.0.1", self.port), 60) as link:
             stream = link.makefile("rb")
             stream.readline()
             link.sendall(b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc IDLE\r\n")
