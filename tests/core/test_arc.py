@@ -361,7 +361,7 @@ def test_who_vouches(found: Findings, trusted: list[str], sealer_: str) -> None:
     assert vouched(found, domains_of(trusted), "example.com") == sealer_
 
 
-@pytest.mark.parametrize("sign", ['\\"', "\\(", '"\\', "(\\", "(a", "a(b)(", '"a" "', "((((((((("])
+@pytest.mark.parametrize("sign", ['\\"', "\\(", '"\\', "(\\", "(a", "a(b)(", "((((((((("])
 def test_results_in_which_nothing_ends_are_given_up_at_once(sign: str) -> None:
     # Each such sign was once a place from which all the rest was looked through: it would take an hour.
     text = PASSED + '; x="' + sign * (MAX_HEADER // 2 // len(sign))
