@@ -350,6 +350,7 @@ class Conversation:
         copies = 1
         if self._mailing is not None:
             self._name(self._mailing)
+            self._subject.recipients = self._mailing.recipients
             copies = self._mailing.accepted if self.session.lmtp else 1
         self._reset()
         if self._refusals is not None and isinstance(answer, Reply) and answer.positive:

@@ -48,8 +48,8 @@ def _discard_reason(found: Findings | None) -> str:
 
 
 class Mailing:
-    """`found` is what filters said of the session; `accepted` how many RCPT were. While `committing`, losing the
-    client changes nothing."""
+    """`found` is what filters said of the session; `accepted` how many RCPT were, `recipients` are those who shall get
+    it. While `committing`, losing the client changes nothing."""
 
     def __init__(
         self, house: House, session: Session, subject: Subject, envelope: Envelope, found: Findings | None
@@ -65,7 +65,7 @@ class Mailing:
         self._found = found
         self._discarded = _discard_reason(found)
         # In order, each once: a client that repeats a recipient does not get it delivered twice.
-        self._recipients: dict[Recipient, None] = {}
+        self.recipients: dict[Recipient, None] = {}
         self._expansions: dict[Recipient, Expansion] | None = None
         self._chunks: Chunks | None = None
         self._given_up = False
@@ -96,7 +96,7 @@ class Mailing:
 
     def recipient(self, recipient: Recipient) -> Later:
         """The answer to RCPT: first whether the client may, then whether there is such a mailbox, then the filters."""
-        if len(self._recipients) >= self._house.limits.recipients:
+        if len(self.recipients) >= self._house.limits.recipients:
             return answers.TOO_MANY_RECIPIENTS
         destination = self._destination(recipient.address)
         if isinstance(destination, Reply):
@@ -156,7 +156,7 @@ class Mailing:
             intake.discard(self._house, attrs.evolve(self._transaction(), envelope=alone), _discard_reason(found))
         else:
             self._keep(found)
-            self._recipients[recipient] = None
+            self.recipients[recipient] = None
         self.accepted += 1
         return answers.RECIPIENT_OK
 
@@ -203,7 +203,7 @@ class Mailing:
             return refusal
         if reception.repaired:
             self._journal_repair()
-        if self._discarded or not self._recipients:
+        if self._discarded or not self.recipients:
             return self._discard(self._discarded or "every recipient was discarded")
         transaction = self._transaction(content=reception.sink.content())
         if self._house.binding is None:
@@ -265,14 +265,14 @@ class Mailing:
     def _accepted_expansions(self) -> Expansions:
         """Not of recipients whom filters refused."""
         expansions = self._expansions or {}
-        return {recipient: expansions[recipient] for recipient in self._recipients if recipient in expansions}
+        return {recipient: expansions[recipient] for recipient in self.recipients if recipient in expansions}
 
     def _charge(self) -> Held | None:
         """What the message is held for, where it is beyond a quota."""
         quotas, reception = self._house.quotas, self.reception
         if quotas is None or reception is None:
             return None
-        return quotas.charge(self._session, len(self._recipients), reception.sink.size)
+        return quotas.charge(self._session, len(self.recipients), reception.sink.size)
 
     def _committed(self, reply: Reply) -> Answer:
         self.committing = False
@@ -293,8 +293,8 @@ class Mailing:
     def _transaction(self, *, recipient: Recipient | None = None, content: Content | None = None) -> Transaction:
         """What filters are shown."""
         envelope = self.envelope
-        if self._recipients:
-            envelope = sent_to(envelope, tuple(self._recipients))
+        if self.recipients:
+            envelope = sent_to(envelope, tuple(self.recipients))
         return Transaction(
             session=self._session,
             envelope=envelope,

@@ -1,6 +1,8 @@
 """What a session's refusals come to: each is journaled, and counted; errors of strangers are answered later and later,
 and too many end the session."""
 
+from itertools import islice
+
 from relaygw.core.events import Refused
 from relaygw.core.reply import Reply
 from relaygw.core.session import Session
@@ -14,6 +16,9 @@ FREE_ERRORS = 3
 
 MAX_PENALTY = 30.0
 """Seconds: longer, and well-behaved clients would give up."""
+
+MAX_RECIPIENTS = 100
+"""Of a message that is refused, by which it can be traced: a refusal costs a stranger nothing."""
 
 
 class Refusals:
@@ -37,6 +42,7 @@ class Refusals:
                 reason=subject.reason,
                 sender=subject.sender,
                 recipient=subject.recipient,
+                recipients=tuple(str(each.address) for each in islice(subject.recipients, MAX_RECIPIENTS)),
             )
         )
         if reply.permanent:

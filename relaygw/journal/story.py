@@ -78,7 +78,8 @@ def _questions_limited(e: _Facts) -> str:
 
 
 def _refused(e: _Facts) -> str:
-    about = f" for {e.path('recipient')}" if e["recipient"] else ""
+    names = "recipient" if e["recipient"] else "recipients"
+    about = f" for {e.path(names)}" if e[names] else ""
     return f"{e['command']}{about} refused: {e['reply']}{e.after(' (', 'reason', ')')}"
 
 

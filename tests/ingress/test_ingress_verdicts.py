@@ -40,6 +40,24 @@ def test_a_refusal_is_what_the_peer_reads(phase: Phase, verdict: Verdict, reply:
         assert client.codes("DATA\r\n") == [503]
 
 
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("data", ["DATA\r\n" + BODY + ".\r\n", f"BDAT {len(BODY)} LAST\r\n{BODY}"])
+def test_a_message_that_is_refused_can_be_found_by_those_it_was_for(data: str, later: bool) -> None:
+    """Who asks an operator where a message is knows to whom it went; so many recipients are told, no more."""
+    rig = Rig(filters=[scripted(Phase.DATA, reject("forged"), later)])
+    client = rig.connect()
+    client.send(HELLO + MAIL)
+    for number in range(101):
+        assert client.codes(f"RCPT TO:<user{number}@relayed.test>\r\n") == [250]
+    assert client.codes("RCPT TO:<user@nowhere.test>\r\n") == [550]
+    assert client.codes(data)[-1] == 550
+    [address, message] = rig.said(Refused)
+    assert (address.recipient, address.recipients) == ("user@nowhere.test", ())
+    assert (message.recipient, len(message.recipients), message.recipients[99]) == ("", 100, "user99@relayed.test")
+    assert client.codes("MAIL FROM:<broken\r\n") == [501]
+    assert rig.said(Refused)[-1].recipients == ()
+
+
 def test_a_client_refused_at_connect_is_told_so_instead_of_greeted() -> None:
     client = Rig(filters=[Scripted({Phase.CONNECT: reject("listed", Reply(554, "5.7.1", "Go away"))})]).connect()
     assert client.heard() == "554 5.7.1 Go away\r\n"

@@ -43,13 +43,15 @@ class QuestionsLimited(Event):
 
 @attrs.frozen(kw_only=True)
 class Refused(Event):
-    """A command was answered 4xx or 5xx. `reply` is what the peer read, `reason` what the log says."""
+    """A command was answered 4xx or 5xx. `reply` is what the peer read, `reason` what the log says. `recipient` is the
+    one the command names, `recipients` (the first of them) are those of a message that is refused."""
 
     command: str
     reply: str
     reason: str = ""
     sender: str = ""
     recipient: str = ""
+    recipients: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
