@@ -132,11 +132,20 @@ class Record:
 
     @property
     def due(self) -> float:
-        """The earliest time any recipient, or a report, is due; infinity when held or finished."""
+        """The earliest time any recipient, or a report, is due; infinity when held or finished. What was ordered for
+        somebody is due from the beginning: where nobody works on the record, it only has to be carried out."""
+        if self.intents and self._meant:
+            return self.arrived
         if self.held:
             return float("inf")
         moments = [state.due for state in self.recipients if state.progress is Progress.WAITING or state.owed]
         return min(moments) if moments else float("inf")
+
+    @property
+    def _meant(self) -> bool:
+        """Whether somebody waits of those for whom something was ordered."""
+        meant = {position for each in self.intents for position in each.positions}
+        return any(at in meant and state.progress is Progress.WAITING for at, state in enumerate(self.recipients))
 
 
 @attrs.frozen(kw_only=True, cache_hash=True)

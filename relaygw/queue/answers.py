@@ -62,8 +62,9 @@ def people(number: int) -> str:
 def waits_for(record: Record, now: float, *, runs: bool = True) -> str:
     """What a record in nobody's hands waits for. `runs`: a queue does."""
     if record.held:
-        next_is = f" Then comes first what was ordered: {ordered}." if (ordered := _ordered(record)) else ""
-        return f"It is held: {record.held}. Nothing is attempted until it is released.{next_is}"
+        held = f"It is held: {record.held}. Nothing is attempted until it is released."
+        ordered = _ordered(record)
+        return f"{held} What was ordered during an attempt comes at once: {ordered}." if ordered else held
     waiting = [state for state in record.recipients if state.progress is Progress.WAITING]
     if not waiting:
         return "It waits for nothing: every recipient has reached an end."

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from relaygw.core.address import Address
 from relaygw.core.envelope import Envelope, Notify, Recipient
 from relaygw.core.lifecycle import Kind, Step, begin, fold, tells
-from relaygw.core.orders import Order, Verb, operate
+from relaygw.core.orders import Order, Verb, operate, ripe_order
 from relaygw.core.outcome import Outcome, Status, deferred, failed, from_reply
 from relaygw.core.record import Progress, RecipientState, Record
 from relaygw.core.reply import Reply
@@ -129,6 +129,7 @@ def finish(data: st.DataObject, world: World, positions: dict[Address, int]) -> 
     """From here on the power stays and the next hops are never ready: everything must end by itself."""
     if world.record.held:
         world.settle(operate(world.record, Order(verb=Verb.RELEASE), now=world.now), cut=False, positions=positions)
+    carry_out(world, positions)
     rounds = 0
     while not world.gone:
         assert world.record.due < float("inf"), "a recipient waits for ever"
@@ -140,6 +141,13 @@ def finish(data: st.DataObject, world: World, positions: dict[Address, int]) -> 
         )
         rounds += 1
         assert rounds < 200, "it goes on for ever"
+
+
+def carry_out(world: World, positions: dict[Address, int]) -> None:
+    """What was ordered during attempts, now that none runs: it makes the record due at once, and comes first."""
+    while not world.gone and (order := ripe_order(world.record, frozenset())) is not None:
+        assert world.record.due <= world.now, "what was ordered waits though nobody is attempted"
+        world.settle(operate(world.record, order, now=world.now), cut=False, positions=positions)
 
 
 def check(world: World, first: Record) -> None:

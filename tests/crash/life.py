@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from relaygw.core.intents import REROUTE
-from relaygw.core.orders import Order, Verb
+from relaygw.core.orders import Order, Verb, ripe_order
 from relaygw.core.record import Progress, Record
 from relaygw.interfaces import SpoolError
 from relaygw.spool.index_check import left_out
@@ -130,11 +130,15 @@ def live_on(spool: SqliteSpool, build: Build, found: Found, truth: Truth, now: f
     """Deliver what is left: each recipient who waits is served once, each who had ended, or was to end with an attempt
     that ran, never."""
     clock = Clock()
-    clock.advance(now)
+    clock.advance(max((record.arrived for record in found.records.values()), default=now))
     hops = Survivors(truth.after_cut(found))
     around: Any = build.around(spool)  # type: ignore[arg-type]
     queue = make_queue(around, hops, clock, iter(range(1 << 34, 1 << 35)), lambda: 0.0)
     queue.startService()
+    clock.advance(2.0)  # nobody who was put off is due yet
+    meant = [result(spool.record(record.queue_id)) for record in found.records.values() if record.intents]
+    waits = [each.queue_id for each in meant if each is not None and ripe_order(each, frozenset()) is not None]
+    clock.advance(now - clock.seconds())
     for record in found.records.values():
         if record.held:
             result(queue.operations.order(record.queue_id, Order(verb=Verb.RELEASE)))
@@ -151,6 +155,7 @@ def live_on(spool: SqliteSpool, build: Build, found: Found, truth: Truth, now: f
     served = [each for each in hops.taken if each[0] in found.records]
     problems = [f"{each} was served though it had ended" for each in set(served) - waiting]
     problems += [f"{each} was never served" for each in waiting - set(served)]
+    problems += [f"{queue_id}: what was ordered waits though nobody is attempted" for queue_id in waits]
     problems += ["somebody was served twice"] if len(served) != len(set(served)) else []
     problems += [f"{result(spool.count())} messages stay for ever"] if result(spool.count()) else []
     clock.calls.clear()

@@ -3,13 +3,16 @@
 import attrs
 import pytest
 from queue_kit import Kit, busy, make_kit, run
+from twisted.internet.defer import Deferred
 
 from relaygw.config.schema import QueueConfig, RouteConfig
 from relaygw.core.events import Operated, Reported
 from relaygw.core.orders import Order, Verb, operate, ripe_order
 from relaygw.core.record import Detour, Intent, Progress, Record
 from relaygw.core.selection import Selection, patterns
+from relaygw.interfaces import Settlement
 from relaygw.queue.answers import waits_for
+from relaygw.spool.memory import MemorySpool
 from relaygw.testing.transport import ManualTransport, ScriptedTransport
 
 HOSTS = Detour(hosts=("relay.example:25",))
@@ -32,6 +35,18 @@ def killed(kit: Kit, *transports: ManualTransport | ScriptedTransport) -> Kit:
         run(kit.spool.release(record.queue_id))
     named = dict(zip(("mx", "smarthost"), transports, strict=False))
     return make_kit(named, spool=kit.spool, clock=kit.clock, ids=kit.ids, routes=ROUTES, config=SLOW)
+
+
+class Interrupted(MemorySpool):
+    """A spool that the power leaves after so many steps: what would come next is not stored, and nobody is told."""
+
+    steps = 100
+
+    async def settle(self, settlement: Settlement) -> None:
+        if not self.steps:
+            await Deferred()
+        self.steps -= 1
+        await super().settle(settlement)
 
 
 def attempted(*recipients: str) -> tuple[Kit, ManualTransport, Record]:
@@ -100,20 +115,52 @@ def test_what_a_killed_message_waits_for_is_told() -> None:
     told = waits_for(stored, 0.0, runs=False)
     assert told.endswith("ordered during it: reroute to relay.example:25 (1 recipient), then remove (1 recipient).")
     held = waits_for(attrs.evolve(stored, held="looked at"), 0.0)
-    assert held.startswith("It is held: looked at. Nothing is attempted until it is released. Then comes first")
+    assert held.startswith("It is held: looked at. Nothing is attempted until it is released. What was ordered during")
 
 
-def test_a_held_message_keeps_it_until_it_is_released() -> None:
-    kit, _, record = attempted()
-    order(kit, record, Verb.REMOVE)
+def test_of_a_message_that_is_held_since_it_is_carried_out_at_the_start_too() -> None:
+    """As an order for a held message is that nobody works on; what is sent another way stays held."""
+    kit, _, record = attempted("a@one.example", "b@two.example")
+    order(kit, record, Verb.REROUTE, to=HOSTS)
+    order(kit, record, Verb.REMOVE, only=Selection(recipient=patterns(["a@one.example"])))
     order(kit, record, Verb.HOLD)
-    after = ManualTransport()
-    again = killed(kit, after)
-    assert len(intents(again, record)) == 1
-    order(again, record, Verb.RELEASE)
+    after, hosts = ManualTransport(), ScriptedTransport()
+    again = killed(kit, after, hosts)
+    stored = again.stored(record)
+    assert stored is not None
+    assert [(each.progress, each.detour) for each in stored.recipients] == [
+        (Progress.REMOVED, HOSTS),
+        (Progress.WAITING, HOSTS),
+    ]
+    assert (stored.intents, stored.held != "", after.started, len(hosts.attempts)) == ((), True, 0, 0)
+
+
+@pytest.mark.parametrize("verb", [Verb.REMOVE, Verb.BOUNCE, Verb.REROUTE])
+def test_a_kill_between_an_outcome_and_what_was_ordered_delays_it_no_longer_than_the_next_start(verb: Verb) -> None:
+    """The recipient is not due for five minutes; what waited for the attempt alone is carried out at once."""
+    transport, spool = ManualTransport(), Interrupted()
+    kit = make_kit({"mx": transport, "smarthost": ManualTransport()}, routes=ROUTES, config=SLOW, spool=spool)
+    record = kit.send("bob@example.com")
+    order(kit, record, verb, to=HOSTS)
+    spool.steps = 1
+    transport.pending[0].finish(busy)
+    (left,) = kit.all_stored()
+    assert (len(left.intents), left.recipients[0].due - kit.clock.seconds()) == (1, 300.0)
+    spool.steps = 100
+    again = killed(kit, ManualTransport(), ScriptedTransport())
     again.clock.advance(1)
     assert again.stored(record) is None
-    assert after.started == 0
+
+
+def test_what_was_ordered_for_nobody_who_waits_is_never_due() -> None:
+    kit, transport, record = attempted()
+    transport.pending[0].finish(busy)
+    stored = kit.stored(record)
+    assert stored is not None
+    for positions in ((1,), (-1,), ()):
+        odd = attrs.evolve(stored, intents=(Intent(verb="remove", positions=positions),))
+        assert odd.due == stored.due
+        assert attrs.evolve(odd, held="looked at").due == float("inf")
 
 
 def test_nothing_is_kept_of_it_when_the_attempt_has_delivered() -> None:
