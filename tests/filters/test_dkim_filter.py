@@ -21,6 +21,7 @@ from relaygw.core.question import Answer, AnswerStatus, Question
 from relaygw.core.reply import Reply
 from relaygw.core.verdict import PASS, Action, AuthResult, Phase, Verdict
 from relaygw.dns import FixedResolver
+from relaygw.filters.content import SMALL
 from relaygw.filters.dkim import DkimFilter
 from relaygw.interfaces import IResolver
 from relaygw.plugins import OptionsError
@@ -150,6 +151,26 @@ class WaitingTests(SynchronousTestCase):
         clock.advance(0.1)
         assert [each.result for each in self.successResultOf(waiting).auth] == ["pass", "temperror"]
         assert clock.getDelayedCalls() == []
+
+
+class Unreadable:
+    """Content whose body cannot be read."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.head = size, BytesContent(signed() + MESSAGE).head
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        raise OSError("the disk")
+
+
+@pytest.mark.parametrize("size", [SMALL, SMALL + 1])
+def test_where_the_body_cannot_be_read_nobody_waits_for_the_keys(size: int) -> None:
+    slow, clock = Slow(), InlineReactor()
+    filter_ = DkimFilter({}, make_services(resolver=slow, clock=clock))
+    with pytest.raises(OSError, match="the disk"):
+        run_filter(filter_, Phase.DATA, attrs.evolve(make_transaction(), content=Unreadable(size)))
+    assert [answer.called for _, answer in slow.asked] == [True]
+    assert clock.getDelayedCalls() == []
 
 
 class Watched:
