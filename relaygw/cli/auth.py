@@ -96,8 +96,6 @@ def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]
 
 def read_file(path: str, longest: int = LONGEST) -> bytes:
     """What a file named on the command line holds, or standard input ("-"); raises UsageError."""
-    if path == "-" and sys.stdin is None:
-        raise UsageError("standard input is closed: there is no message")
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as file:
             data = file.read(longest + 1)

@@ -11,6 +11,7 @@ from typing import Any
 from relaygw import bans
 from relaygw.cli.answer import DONE, NO, Answer, CommandError, NotRunningError, UsageError, table
 from relaygw.cli.context import Context
+from relaygw.cli.verbs import add_verb
 from relaygw.config.schema import Config
 from relaygw.control.asked import BadRequest
 from relaygw.core.bans import Ban, Bans
@@ -23,12 +24,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("add", "ban an address, a network or a login", add),
         ("lift", "end the bans of an address, a network or a login", lift),
     ):
-        verb = verbs.add_parser(name, help=sentence, description=sentence)
+        verb = add_verb(verbs, name, sentence)
         verb.set_defaults(run=run)
         if name != "list":
             verb.add_argument("subject", metavar="SUBJECT", help="192.0.2.7, 2001:db8::/48, or a login")
         if name == "add":
-            verb.add_argument("--for", dest="duration", metavar="DURATION", default="", help="default: 1d")
+            verb.add_argument(
+                "--for",
+                dest="duration",
+                metavar="DURATION",
+                default="",
+                help='how long, such as "1h", "7d" (default: 1d)',
+            )
             verb.add_argument("--reason", metavar="TEXT", default="", help="kept with the ban")
 
 

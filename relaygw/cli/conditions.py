@@ -38,7 +38,9 @@ def said(text: str) -> str:
 
 def add_conditions(parser: argparse.ArgumentParser, *, what: str = "ID") -> None:
     """Ids and conditions, of which all given must hold."""
-    parser.add_argument("ids", nargs="*", metavar=what, help="queue ids")
+    parser.add_argument(
+        "ids", nargs="*", metavar=what, help="queue ids, or destinations by their names" if "|" in what else "queue ids"
+    )
     add = parser.add_argument_group("conditions, all of which must hold").add_argument
     for name, value, sentence in _REPEATED:
         add(f"--{name}", type=said, action="append", default=[], metavar=value, help=sentence)

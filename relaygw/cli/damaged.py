@@ -3,12 +3,13 @@
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from relaygw.cli.answer import DONE, NO, Answer, CommandError, UsageError, printable, table
 from relaygw.cli.context import Context
 from relaygw.cli.queue_text import amount
 from relaygw.cli.spool_access import desk_of, reading_of
+from relaygw.cli.verbs import Verbs, add_verb
 from relaygw.control.shapes import Json
 from relaygw.core.content import split_head
 
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 ACTS = ("list", "show", "export", "retry", "remove")
 
 
-def arguments(verbs: Any) -> None:
+def arguments(verbs: Verbs) -> None:
     sentence = "what was set aside because it cannot be read"
-    verb = verbs.add_parser("damaged", help=sentence, description=f"{sentence.capitalize()}.")
+    verb = add_verb(verbs, "damaged", sentence)
     verb.set_defaults(run=run)
-    verb.add_argument("act", nargs="?", default="list", choices=ACTS, help="list (default), show, export, …")
+    verb.add_argument("act", nargs="?", default="list", choices=ACTS, help="default: list")
     verb.add_argument("ids", nargs="*", metavar="ID", help="queue ids")
     verb.add_argument("--to", default="", metavar="DIR", help="for export: where ID.record and ID.eml go")
     verb.add_argument("--yes", action="store_true", help="do not ask on a terminal")

@@ -15,6 +15,7 @@ from relaygw.cli.dkim_keys import domain_of, record_of, ring_of
 from relaygw.cli.dkim_rotate import forget, revoke, rotate
 from relaygw.cli.newfiles import make_folder
 from relaygw.cli.records import DnsRecord, zone_line
+from relaygw.cli.verbs import Verbs, add_verb
 from relaygw.cli.workdir import SELECTOR, quoted
 from relaygw.config.problem import ConfigError
 from relaygw.config.schema import DkimKeyConfig
@@ -28,43 +29,47 @@ _ZONE = "ask this zone file or YAML mapping, not the network"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="dkim_verb", metavar="VERB", required=True)
-    generate_ = verbs.add_parser("generate", help="make a key and show its record; it signs once the DNS shows that")
+    generate_ = add_verb(verbs, "generate", "make a key and show its record; it signs once the DNS shows that")
     generate_.set_defaults(run=generate)
-    generate_.add_argument("domain", metavar="DOMAIN")
+    generate_.add_argument("domain", metavar="DOMAIN", help="the domain it signs for")
     generate_.add_argument(
         "--selector", default=SELECTOR, metavar="S", help="its name in the DNS (default: %(default)s)"
     )
-    generate_.add_argument("--algorithm", choices=("rsa", "ed25519"), default="rsa", help="default: %(default)s")
-    generate_.add_argument("--output", metavar="FILE", help="default: dkim/DOMAIN.S.pem beside the configuration")
-    record_ = verbs.add_parser("record", help="the DNS records of the keys")
+    generate_.add_argument(
+        "--algorithm", choices=("rsa", "ed25519"), default="rsa", help="its kind (default: %(default)s)"
+    )
+    generate_.add_argument(
+        "--output", metavar="FILE", help="where it is written (default: dkim/DOMAIN.S.pem beside the configuration)"
+    )
+    record_ = add_verb(verbs, "record", "the DNS records of the keys")
     record_.set_defaults(run=record)
     record_.add_argument("domain", metavar="DOMAIN", nargs="?", help="only those of this domain")
-    check_ = verbs.add_parser("check", help="compare the DNS with the keys")
+    check_ = add_verb(verbs, "check", "compare the DNS with the keys")
     check_.set_defaults(run=check)
     check_.add_argument("domain", metavar="DOMAIN", nargs="?", help="only those of this domain")
     check_.add_argument("--zone", default="", metavar="FILE", help=_ZONE)
     _rotation(verbs)
-    verbs.add_parser("list", help="the keys and what has become of them").set_defaults(run=list_)
+    add_verb(verbs, "list", "the keys and what has become of them").set_defaults(run=list_)
 
 
-def _rotation(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    rotate_ = verbs.add_parser("rotate", help="replace the keys of a domain: each time the next step that is possible")
+def _rotation(verbs: Verbs) -> None:
+    rotate_ = add_verb(verbs, "rotate", "replace the keys of a domain: each time the next step that is possible")
     rotate_.set_defaults(run=rotate)
-    rotate_.add_argument("domain", metavar="DOMAIN")
+    rotate_.add_argument("domain", metavar="DOMAIN", help="the domain whose keys they are")
     rotate_.add_argument("--algorithm", choices=("rsa", "ed25519"), default="", help="only the key of this algorithm")
     rotate_.add_argument(
         "--selector", default="", metavar="S", help="the new key's name, or that of the key to sign with"
     )
     rotate_.add_argument("--force", action="store_true", help="sign with it now, whether the world can see it or not")
     rotate_.add_argument("--zone", default="", metavar="FILE", help=_ZONE)
-    revoke_ = verbs.add_parser("revoke", help="declare a key that signs no more void, and show the record that says so")
+    revoke_ = add_verb(verbs, "revoke", "declare a key that signs no more void, and show the record that says so")
     revoke_.set_defaults(run=revoke)
     revoke_.add_argument("--force", action="store_true", help="also while mail that it signed may be under way")
-    forget_ = verbs.add_parser("forget", help="remove a revoked key, and its file")
+    forget_ = add_verb(verbs, "forget", "remove a revoked key, and its file")
     forget_.set_defaults(run=forget)
     for verb in (revoke_, forget_):
-        verb.add_argument("domain", metavar="DOMAIN")
-        verb.add_argument("selector", metavar="SELECTOR")
+        verb.add_argument("domain", metavar="DOMAIN", help="the domain the key signed for")
+        verb.add_argument("selector", metavar="SELECTOR", help="its name in the DNS")
 
 
 def generate(options: argparse.Namespace, context: Context) -> Answer:

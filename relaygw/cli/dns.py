@@ -17,6 +17,7 @@ from relaygw.cli.answer import DONE, NO, Answer, CommandError, UsageError, print
 from relaygw.cli.asking import Progress, ask_all, question_document
 from relaygw.cli.context import Context
 from relaygw.cli.records import DnsRecord, zone_line
+from relaygw.cli.verbs import add_verb
 from relaygw.config.schema import Config, RouteConfig
 from relaygw.core import dkim_record
 from relaygw.core.address import AddressError, normalize_domain
@@ -50,7 +51,7 @@ Fetch = Callable[[str], Awaitable[StsPolicy | str]]
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="dns_verb", metavar="VERB", required=True)
-    check_ = verbs.add_parser("check", help="compare the DNS with the configuration, and say what to publish")
+    check_ = add_verb(verbs, "check", "compare the DNS with the configuration, and say what to publish")
     check_.set_defaults(run=check)
     check_.add_argument("domain", metavar="DOMAIN", nargs="?", help="only this domain (default: all of ours)")
     where = "an address mail leaves from, as others see it (default: those of the hostname); repeatable"

@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "what", metavar="ID|FILE", help='the id of a message in the queue, or a message in a file ("-": standard input)'
     )
-    add("--from", dest="sender", default=None, metavar="S", help='the reverse-path, "<>" for the null one')
+    add("--from", dest="sender", default=None, metavar="S", help='the reverse-path (default: "<>", the null one)')
     add("--to", dest="recipients", action="append", default=[], metavar="R", help="a recipient; repeatable")
     add("--ip", default="", metavar="A", help="the address of the client it comes from")
     add("--helo", default="", metavar="H", help="the name the client gives in EHLO")

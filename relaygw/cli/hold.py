@@ -11,6 +11,7 @@ from typing import Any
 from relaygw.cli.answer import DONE, NO, Answer, CommandError, NotRunningError, UsageError, printable, table
 from relaygw.cli.conditions import said
 from relaygw.cli.context import Context
+from relaygw.cli.verbs import add_verb
 from relaygw.config.schema import Config
 from relaygw.control.asked import BadRequest
 
@@ -34,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("add", "hold what matches from now on", add),
         ("remove", "end a rule; what it has held stays held", remove),
     ):
-        verb = verbs.add_parser(name, help=sentence, description=f"{sentence.capitalize()}.")
+        verb = add_verb(verbs, name, sentence)
         verb.set_defaults(run=run)
         if name != "list":
             verb.add_argument("name", metavar="NAME", help="the rule's name")

@@ -18,6 +18,7 @@ from typing import NoReturn
 from relaygw import __version__
 from relaygw.cli.answer import DONE, NO, USAGE, Answer, CommandError, UsageError, harmless, json_text
 from relaygw.cli.context import Context
+from relaygw.cli.verbs import add_verb
 
 VERBS = {
     "init": "write a new, working directory: configuration, certificate, DKIM keys, users",
@@ -45,8 +46,8 @@ DESCRIPTION = "Operate relaygw, a mail relay and gateway."
 INTERRUPTED = 130
 """What a shell says of a command ended by Ctrl-C."""
 
-EPILOG = """exit codes: 0 done; 1 the answer is no, or a check failed; 2 wrong usage or configuration;
-3 the service cannot be reached"""
+EPILOG = """exit codes: 0 done; 1 the answer is no, or a check failed; 2 wrong usage, or a file or configuration
+that cannot be used; 3 the service cannot be reached"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         given, rest = _globals(words)
-        parser = _parser(rest[0] if rest and rest[0] in VERBS else "")
+        parser = make_parser(rest[0] if rest and rest[0] in VERBS else "")
         options = parser.parse_args(rest, given)
     except UsageError as error:
         # People have read the usage already.
@@ -119,6 +120,8 @@ def _stand_in_for_closed_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # for as long as the process lives
 
@@ -191,7 +194,7 @@ def _add_globals(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
 
 
-def _parser(verb: str) -> argparse.ArgumentParser:
+def make_parser(verb: str) -> argparse.ArgumentParser:
     """The parser in full for the verb, and by name only for the others."""
     plain = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="relaygw", description=DESCRIPTION, epilog=EPILOG, formatter_class=plain, allow_abbrev=False)
@@ -199,10 +202,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     _add_globals(parser)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     for name, sentence in VERBS.items():
-        description = f"{sentence[0].upper()}{sentence[1:]}."
-        below = verbs.add_parser(
-            name, help=sentence, description=description, formatter_class=plain, allow_abbrev=False
-        )
+        below = add_verb(verbs, name, sentence)
         if name == verb:
             importlib.import_module(f"relaygw.cli.{name}").arguments(below)
     return parser

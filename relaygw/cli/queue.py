@@ -10,6 +10,7 @@ from relaygw.cli.answer import DONE, NO, Answer, CommandError, UsageError
 from relaygw.cli.conditions import add_conditions, conditions, said
 from relaygw.cli.context import Context
 from relaygw.cli.queue_access import Queue, reach
+from relaygw.cli.verbs import add_verb
 from relaygw.control import asked, queue
 from relaygw.control.shapes import Json
 
@@ -36,7 +37,7 @@ once, and what holds it back."""
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="queue_verb", metavar="VERB", required=True)
-    listing = verbs.add_parser("list", help="the messages that wait", description="The messages that wait.")
+    listing = add_verb(verbs, "list", "the messages that wait")
     listing.set_defaults(run=list_)
     add_conditions(listing)
     listing.add_argument("--limit", type=int, default=0, metavar="N", help="at most N messages (default: all)")
@@ -44,22 +45,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("show", "everything about messages", show, "ID"),
         ("why", "what messages or destinations wait for", why, "ID|DESTINATION"),
     ):
-        verb = verbs.add_parser(name, help=sentence, description=f"{sentence.capitalize()}.")
+        verb = add_verb(verbs, name, sentence)
         verb.set_defaults(run=run)
         add_conditions(verb, what=what)
         verb.add_argument("--all", action="store_true", help="every message in the queue")
-    places = verbs.add_parser("destinations", help="where mail goes, and what holds it back", description=_DESTINATIONS)
+    places = add_verb(verbs, "destinations", "where mail goes, and what holds it back", _DESTINATIONS)
     places.set_defaults(run=destinations)
     places.add_argument("--all", action="store_true", help="also those with nothing to do")
     for name, sentence in {**ORDERS, **TRASH}.items():
-        verb = verbs.add_parser(name, help=f"{sentence}", description=f"{sentence.capitalize()}.")
+        verb = add_verb(verbs, name, sentence)
         verb.set_defaults(run=change_trash if name in TRASH else order, order=name)
         _add_order(verb, name)
 
 
 def _add_order(verb: argparse.ArgumentParser, name: str) -> None:
     add_conditions(verb)
-    verb.add_argument("--all", action="store_true", help="every message in the queue, or in the trash")
+    verb.add_argument(
+        "--all", action="store_true", help=f"every message in the {'trash' if name in TRASH else 'queue'}"
+    )
     verb.add_argument("--dry-run", action="store_true", help="only count what is meant")
     verb.add_argument("--yes", action="store_true", help="do not ask on a terminal")
     if name in TRASH:

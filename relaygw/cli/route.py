@@ -17,18 +17,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("sender", metavar="SENDER", help='an address, or "<>"')
     parser.add_argument("recipient", metavar="RECIPIENT", help="an address")
-    for name, sentence in (
-        ("login", "as if sent with this login"),
-        ("listener", "as if it came over this listener"),
-        ("client", "as if it came from this IP address"),
+    for name, value, sentence in (
+        ("login", "NAME", "as if sent with this login"),
+        ("listener", "NAME", "as if it came over this listener"),
+        ("client", "A", "as if it came from this IP address"),
     ):
-        parser.add_argument(f"--{name}", default="", help=sentence)
-    parser.add_argument("--size", type=int, default=0, help="as if it had so many octets")
-    for name, sentence in (
-        ("header", 'as if it had this field, such as "Subject: Hello"; repeatable'),
-        ("finding", 'as if filters had found this, such as "dmarc=fail"; repeatable'),
+        parser.add_argument(f"--{name}", default="", metavar=value, help=sentence)
+    parser.add_argument("--size", type=int, default=0, metavar="N", help="as if it had so many octets")
+    for name, value, sentence in (
+        ("header", "FIELD", 'as if it had this field, such as "Subject: Hello"; repeatable'),
+        ("finding", "WORDS", 'as if filters had found this, such as "dmarc=fail"; repeatable'),
     ):
-        parser.add_argument(f"--{name}", action="append", default=[], metavar="TEXT", help=sentence)
+        parser.add_argument(f"--{name}", action="append", default=[], metavar=value, help=sentence)
     parser.add_argument("--connect", action="store_true", help="talk to the hosts as far as EHLO and TLS")
 
 

@@ -19,6 +19,7 @@ from relaygw.cli.conditions import add_conditions, conditions
 from relaygw.cli.context import Context
 from relaygw.cli.queue_text import amount
 from relaygw.cli.spool_access import desk_of, near_desk, reading_of
+from relaygw.cli.verbs import add_verb
 from relaygw.control.shapes import Json
 from relaygw.durable import sync_directory
 
@@ -38,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("upgrade", "bring a spool of an older program up to date now, while no service runs", upgrade),
         ("reindex", "make the index anew by which the queue's verbs find messages", reindex),
     ):
-        verb = verbs.add_parser(name, help=sentence, description=f"{sentence[0].upper()}{sentence[1:]}.")
+        verb = add_verb(verbs, name, sentence)
         verb.set_defaults(run=run)
         if name == "export":
             verb.add_argument("file", metavar="FILE", help='the archive, a new file; "-" is standard output')

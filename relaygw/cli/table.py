@@ -16,6 +16,7 @@ from relaygw.cli.answer import (
     table,
 )
 from relaygw.cli.context import Context
+from relaygw.cli.verbs import add_verb
 from relaygw.control.shapes import Json
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from relaygw.control.collaborators import AddressOperations
 
 NOT_RUNNING = "the service is not running: this is what the files say"
+
+_ARGUMENTS = {
+    "name": "the table's name in the configuration",
+    "key": "what is looked up in it, as it stands there",
+    "address": "the recipient, as RCPT would name it",
+}
 
 Asking = Callable[["AddressOperations"], Coroutine[Any, Any, Json]]
 
@@ -36,12 +43,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("expand", "where mail to an address of ours leads, by all tables, as at RCPT", expand, ("address",)),
         ("check", "read all tables anew, and say what is wrong and which aliases lead nowhere", check, ()),
     ):
-        verb = verbs.add_parser(name, help=sentence, description=sentence)
+        verb = add_verb(verbs, name, sentence)
         verb.set_defaults(run=run)
         for argument in more:
-            verb.add_argument(argument, metavar=argument.upper())
+            verb.add_argument(argument, metavar=argument.upper(), help=_ARGUMENTS[argument])
         if name == "expand":
-            verb.add_argument("--sender", default="", help='the reverse-path, "<>" or nothing for the null one')
+            told = 'the reverse-path; "<>", the null one, where nothing is said'
+            verb.add_argument("--sender", default="", metavar="S", help=told)
 
 
 def list_(_: argparse.Namespace, context: Context) -> Answer:

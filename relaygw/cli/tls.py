@@ -11,8 +11,10 @@ from relaygw.core.tls_report import Report, Reporter, reports
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
-    parser.add_argument("day", metavar="DAY", nargs="?", type=_day, help="such as 2026-10-05, in UTC; yesterday")
-    parser.add_argument("--domain", metavar="DOMAIN", default="", help="only this recipients' domain")
+    parser.add_argument(
+        "day", metavar="DAY", nargs="?", type=_day, help="such as 2026-10-05, in UTC (default: yesterday)"
+    )
+    parser.add_argument("--domain", metavar="D", default="", help="only this domain of recipients")
 
 
 def _day(text: str) -> str:

@@ -11,7 +11,13 @@ from relaygw.journal.story import tell
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("text", metavar="ID|MESSAGE-ID|ADDRESS", help="a queue id, session id, Message-ID or address")
-    parser.add_argument("--limit", type=int, default=50, metavar="N", help="for an address: the latest N messages")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=50,
+        metavar="N",
+        help="of an address or a Message-ID: the latest N messages (default: %(default)s)",
+    )
 
 
 def run(options: argparse.Namespace, context: Context) -> Answer:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from relaygw.cli.answer import Answer, CommandError, UsageError, table
 from relaygw.cli.context import Context
 from relaygw.cli.password import ask_password
+from relaygw.cli.verbs import add_verb
 from relaygw.config.schema import Config
 from relaygw.tables import userfile
 
@@ -18,10 +19,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("passwd", "set a password; it is asked for, or read from standard input", passwd),
         ("list", "the users and their addresses", list_),
     ):
-        verb = verbs.add_parser(name, help=sentence, description=sentence)
+        verb = add_verb(verbs, name, sentence)
         verb.set_defaults(run=run)
         if name != "list":
-            verb.add_argument("name", metavar="NAME")
+            verb.add_argument("name", metavar="NAME", help="the user's name, without a domain")
 
 
 def add(options: argparse.Namespace, context: Context) -> Answer:

@@ -292,11 +292,6 @@ def test_a_file_without_an_end_is_no_message(tmp_path: Path) -> None:
     assert read_file(str(tmp_path / "m"), 100) == bytes(100)
 
 
-def test_a_standard_input_that_is_closed_is_told(run: Run, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    assert run("-", "--zone", empty)[:2] == (2, {"error": "standard input is closed: there is no message"})
-
-
 def test_a_configuration_that_was_named_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str], empty: str) -> None:
     (tmp_path / "m.eml").write_bytes(MESSAGE)
     assert main(["--config", str(tmp_path / "none.toml"), "auth", str(tmp_path / "m.eml"), "--zone", empty]) == 2

@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from relaygw import __version__
 from relaygw.cli.answer import harmless, json_text, shown, table
-from relaygw.cli.main import VERBS, main
+from relaygw.cli.main import VERBS, main, make_parser
 from relaygw.core.events import TlsChecked
 from relaygw.journal.history import History
 from relaygw.journal.line import make_line
@@ -36,6 +38,48 @@ def test_help_names_every_verb_and_imports_none(capsys: pytest.CaptureFixture[st
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert f"relaygw {verb}" in capsys.readouterr().out
+
+
+def _parsers(verb: str, parser: Any) -> Iterator[tuple[str, Any]]:
+    yield verb, parser
+    for action in filter(_leads_on, parser._actions):
+        for name, below in action.choices.items():
+            yield from _parsers(f"{verb} {name}", below)
+
+
+def _leads_on(action: Any) -> bool:
+    return isinstance(action.choices, dict)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_and_those_below_say_in_a_sentence_what_they_do_and_what_each_argument_is(verb: str) -> None:
+    (top,) = filter(_leads_on, make_parser(verb)._actions)
+    for name, parser in _parsers(verb, top.choices[verb]):
+        assert (parser.description or "")[:1].isupper(), name
+        assert (parser.description or "").endswith("."), name
+        assert parser.epilog, name
+        assert not parser.allow_abbrev, name
+        for action in parser._actions:
+            if _leads_on(action):
+                continue
+            assert action.help, (name, action.dest)
+            placeholder = action.metavar or (action.choices and "choices") or action.nargs == 0
+            assert placeholder, f"{name} {action.dest} shows the name of a variable"
+
+
+def test_an_option_is_never_guessed_from_its_beginning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["queue", "remove", "--al"]) == 2
+    assert "unrecognized arguments: --al" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", ["queue remove --all --config /nonexistent", "--config {} user add bob"])
+def test_a_closed_standard_input_says_nothing(arguments: str, tmp_path: Path) -> None:
+    assert main(["init", str(tmp_path / "d"), "--domain", "a.example"]) == 0
+    given = arguments.format(tmp_path / "d" / "relaygw.toml")
+    command = f"{sys.executable} -m relaygw.cli {given} <&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("relaygw: ")
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
