@@ -6,8 +6,10 @@ long. What cannot be written is lost, and the journal says why: where there is t
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +91,12 @@ class EvaluationLog:
         path = self._folder / f"{day}.jsonl"
         new = not path.exists()
         # Unbuffered: one call writes all, so that after a reload two logs may share the file.
-        with path.open("ab", buffering=0) as file:
+        with path.open("ab+", buffering=0) as file:
             if file.tell() > self._day_limit:
                 return len(lines)
-            file.write("".join(f"{line}\n" for line in lines).encode("ascii"))
+            left = _ended(file) + "".join(f"{line}\n" for line in lines).encode("ascii")
+            while left:
+                left = left[file.write(left) :]
         if new:
             path.chmod(0o600)
             self._forget(before=f"{datetime.fromisoformat(day) - self._keep:%Y-%m-%d}")
@@ -102,6 +106,14 @@ class EvaluationLog:
         for path in self._folder.glob("????-??-??.jsonl"):
             if path.stem < before:
                 path.unlink(missing_ok=True)
+
+
+def _ended(file: FileIO) -> bytes:
+    """What ends a line that a full disk or a crash has cut short, so that no other one goes with it."""
+    if not file.tell():
+        return b""
+    file.seek(-1, os.SEEK_END)
+    return b"" if file.read(1) == b"\n" else b"\n"
 
 
 def read_evaluations(folder: Path, day: str) -> Iterator[dict[str, Any]]:

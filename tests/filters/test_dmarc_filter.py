@@ -290,9 +290,8 @@ def record(tmp_path: Path, author: str, **more: Any) -> dict[str, Any]:
     services = make_services(resolver=ZONE, clock=reactor, state=str(tmp_path), shadow=more.pop("shadow", False))
     filter_ = DmarcFilter(more.pop("options", {}), services)
     content = sign(message(author), KEY, {}) + message(author) if more.pop("signed", False) else message(author)
-    transaction = make_transaction(
-        sender="x@mx.example.com", recipients=["b@here.test", "c@here.test"], content=content, **more
-    )
+    more.setdefault("sender", "x@mx.example.com")
+    transaction = make_transaction(recipients=["b@here.test", "c@here.test"], content=content, **more)
     run_filter(filter_, Phase.DATA, transaction)
     reactor.advance(1)
     entries = list(read_evaluations(tmp_path / FOLDER, "2026-09-21"))
@@ -313,9 +312,10 @@ def test_what_is_kept_of_a_pass(tmp_path: Path) -> None:
             "domain": "example.com", "p": "reject", "sp": None, "np": None, "adkim": "r", "aspf": "r", "testing": "n",
             "discovery_method": "treewalk", "fo": "0", "rua": ["mailto:r@example.com"], "ruf": [],
         },
+        "errors": [],
         "policy_evaluated": {"disposition": "pass", "dkim": "pass", "spf": "pass", "reasons": []},
         "dkim": [{"domain": "example.com", "selector": "ed25519", "result": "pass", "human_result": ""}],
-        "spf": [{"domain": "mx.example.com", "scope": "mfrom", "result": "pass"}],
+        "spf": [{"domain": "mx.example.com", "scope": "mfrom", "result": "pass", "human_result": ""}],
     }  # fmt: skip
 
 
@@ -388,6 +388,24 @@ def test_only_what_is_ordinary_is_remembered(content: bytes, asked: int) -> None
     assert names.count("_dmarc.soft.test") + names.count("_dmarc.long.test") == asked
 
 
+def test_a_flaw_of_the_record_is_kept_for_the_owner_and_told_in_the_journal(tmp_path: Path) -> None:
+    kept = record(tmp_path, "a@spoilt.test")
+    assert (kept["errors"], kept["policy_published"]["p"]) == (["p=what is no policy"], "none")
+    assert kept["spf"][0]["result"] == "pass"
+    assert "; p=none at spoilt.test; taken for p=none, as p=what is no policy" in judge("a@spoilt.test").reason
+
+
+def test_spf_is_kept_as_reports_have_it(tmp_path: Path) -> None:
+    """RFC 9990: `mfrom` is the only scope, also of the HELO name that stands for the null reverse-path."""
+    broken = spf.Finding(
+        result=spf.Result.PERMERROR, identity=spf.Identity.HELO, client="", domain="mx.soft.test", sender="", hello="",
+        reason="two SPF records",
+    )  # fmt: skip
+    kept = record(tmp_path, "a@soft.test", sender=None, results={"spf": SpfFindings(hello=broken)})
+    told = {"domain": "mx.soft.test", "scope": "mfrom", "result": "permerror", "human_result": "two SPF records"}
+    assert (kept["spf"], kept["envelope_from"]) == ([told], "")
+
+
 def test_in_shadow_mode_is_kept_what_was_done_and_not_what_would_have_been(tmp_path: Path) -> None:
     kept = record(tmp_path, "a@soft.test", shadow=True)["policy_evaluated"]
     assert kept["disposition"] == "none"
@@ -449,6 +467,16 @@ def test_no_more_than_so_many_wait_and_the_others_are_counted(tmp_path: Path) ->
     [event] = events
     assert isinstance(event, TaskFailed)
     assert event.error == "1 in all are not kept: more than 10000 wait to be written"
+
+
+def test_a_line_that_was_cut_short_takes_no_other_one_with_it(tmp_path: Path) -> None:
+    log, _, _, _ = log_in(tmp_path)
+    day = tmp_path / "log" / "2026-09-21.jsonl"
+    log.write([(1_790_000_000.0, partial(dict, n=1)), (1_790_000_000.0, partial(dict, n=2))])
+    day.write_bytes(day.read_bytes()[:-4])
+    for number in (3, 4):
+        log.write([(1_790_000_000.0, partial(dict, n=number))])
+    assert [each["n"] for each in read_evaluations(tmp_path / "log", "2026-09-21")] == [1, 3, 4]
 
 
 def test_what_waits_when_the_service_stops_is_written(tmp_path: Path) -> None:

@@ -129,6 +129,8 @@ def summary(evaluation: Evaluation) -> str:
     if evaluation.record is not None:
         testing = ", t=y" if evaluation.record.testing else ""
         words.append(f"{evaluation.tag}={evaluation.published.value} at {evaluation.policy_domain}{testing}")
+        if evaluation.record.flaw:
+            words.append(f"taken for p=none, as {evaluation.record.flaw}")
     if evaluation.reason:
         words.append(evaluation.reason)
     return "; ".join(words)

@@ -53,6 +53,7 @@ def entry(
         "result": evaluation.result.value,
         "reason": evaluation.reason,
         "policy_published": _published(evaluation, evaluation.record),
+        "errors": [evaluation.record.flaw] if evaluation.record.flaw else [],
         "policy_evaluated": {
             "disposition": around.disposition,
             "dkim": _word(evaluation.passed("dkim")),
@@ -94,5 +95,11 @@ def _signature(finding: dkim.Finding) -> dict[str, str]:
 
 
 def _spf(finding: spf.Finding) -> dict[str, str]:
-    scope = "mfrom" if finding.identity is spf.Identity.MAIL_FROM else "helo"
-    return {"domain": finding.domain, "scope": scope, "result": finding.result.value}
+    """RFC 9990 3.1.1 knows only the MAIL FROM identity, which is postmaster's at HELO where the reverse-path is null
+    (RFC 7208 2.4)."""
+    return {
+        "domain": finding.domain,
+        "scope": "mfrom",
+        "result": finding.result.value,
+        "human_result": finding.reason,
+    }
