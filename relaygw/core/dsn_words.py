@@ -4,9 +4,10 @@ import re
 import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 
+from relaygw.core.charsets import codec_of
 from relaygw.core.headers import first
 from relaygw.core.lifecycle import Kind
 from relaygw.core.outcome import Outcome, Status
@@ -79,11 +80,13 @@ def _which(head: bytes, arrived: str) -> str:
 
 def readable_subject(head: bytes) -> str:
     """The original's Subject as people read it, on one line; "" where there is none or it cannot be read."""
-    raw = first(head, b"subject")[:1000]
+    text = first(head, b"subject")[:1000].decode("utf-8", "replace")
     try:
-        text = str(make_header(decode_header(raw.decode("utf-8", "replace"))))
-    except (HeaderParseError, LookupError, ValueError):
-        text = raw.decode("utf-8", "replace")
+        words = decode_header(text)
+        if all(charset is None or codec_of(charset) for _, charset in words):
+            text = str(make_header(words))
+    except (MessageError, LookupError, ValueError):
+        pass  # it is told as it was written
     return _one_line(text, 60)
 
 

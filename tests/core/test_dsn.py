@@ -459,6 +459,8 @@ def test_printable_is_one_line_of_ascii_within_its_limit(text: str, limit: int) 
         (b"Subject: plain\r\n", "plain"),
         (b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n =?utf-8?q?_an_alle?=\r\n", "Grüße an alle"),
         (b"Subject: =?nonsense?q?x?=\r\n", "=?nonsense?q?x?="),
+        ("Subject: =?ütf-8?q?x?=\r\n".encode(), "=?ütf-8?q?x?="),
+        (b"Subject: =?\xff?q?x?=\r\n", "=?\ufffd?q?x?="),
         (b"Subject: =?utf-8?b?!!!?=\r\n", None),
         (b"Subject: " + b"x" * 61 + b"\r\n", "x" * 59 + "…"),
         (b"X: y\r\n", ""),

@@ -5,10 +5,10 @@ Hostile encodings never raise: what cannot be decoded is searched as it stands. 
 """
 
 import binascii
-import codecs
 import re
 from collections.abc import Iterator
 
+from relaygw.core.charsets import codec_of
 from relaygw.core.content import Content
 from relaygw.core.headers import fields
 from relaygw.mailbox.imap.parameters import parameter
@@ -19,8 +19,6 @@ MAX_SEARCHED = 16 * 1024 * 1024
 MAX_HEADER = 1024 * 1024
 
 _WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]*)?\?([bBqQ])\?([^?\s]*)\?=(?:\s+(?==\?))?")
-_NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "undefined"})
-"""Codecs that are no charsets, or slow on long input."""
 
 
 class SearchedMessage:
@@ -102,8 +100,8 @@ def _word(found: "re.Match[str]") -> str:
 
 def _text(octets: bytes, charset: str = "utf-8") -> str:
     """Text in the charset named, in UTF-8 where that is none, never an error."""
+    codec = codec_of(charset)
     try:
-        codec = codecs.lookup(charset).name
-        return octets.decode("utf-8" if codec in _NOT_CHARSETS or codec == "ascii" else codec, "replace")
-    except (LookupError, ValueError):
+        return octets.decode("utf-8" if codec in ("", "ascii") else codec, "replace")
+    except ValueError:
         return octets.decode("utf-8", "replace")
