@@ -50,8 +50,7 @@ class HelloFilter:
         self._services = services
         self._actions = {Flaw.OWN_NAME: Action.REJECT, **self._options.actions}
         self._names = frozenset(name.lower() for name in (services.hostname, *self._options.own))
-        domains = services.settings.domains if services.settings is not None else ()
-        self._domains = frozenset(domain for domain in domains if not domain.startswith("."))
+        self._domains = frozenset(services.settings.domains if services.settings is not None else ())
 
     def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session = transaction.session

@@ -119,12 +119,15 @@ def test_a_zone_named_twice_is_asked_once() -> None:
     assert [question.name for question in resolver.asked] == ["1.2.0.192.bl.test", "1.0.0.127.bl.test"]
 
 
-def test_a_list_of_the_good_outweighs_and_is_told_downstream() -> None:
-    options = {"lists": [{"zone": "bl.test"}, {"zone": "good.test", "weight": -3.0, "codes": ["127.0.*.1-3"]}]}
+@pytest.mark.parametrize(("weight", "welcome"), [(-3.0, True), (-1.0, False), (-0.5, False)])
+def test_a_list_of_the_good_outweighs_and_is_told_downstream_whatever_the_others_say(
+    weight: float, welcome: bool
+) -> None:
+    options = {"lists": [{"zone": "bl.test"}, {"zone": "good.test", "weight": weight, "codes": ["127.0.*.1-3"]}]}
     verdict = judge(options, client="192.0.2.9")
     assert verdict.action is Action.PASS
     assert isinstance(verdict.result, Reputation)
-    assert verdict.result.welcome
+    assert verdict.result.welcome is welcome
     properties = (("dns.zone", "good.test"), ("policy.ip", "127.0.10.3"))
     assert verdict.auth == (AuthResult(method="dnswl", result="pass", properties=properties),)
 
