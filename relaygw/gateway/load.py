@@ -1,4 +1,5 @@
-"""The gateway's own load, looked at every few seconds: the spool's disk, the queue, this process.
+"""The gateway's own load, looked at every few seconds, and sooner where the queue may be full by then: the spool's
+disk, the queue, this process.
 
 What is found goes to the Pressure that the listeners ask. The disk is asked in a thread: a dead network filesystem
 must not stop the reactor; while it does not answer, what was found before holds.
@@ -19,6 +20,9 @@ from relaygw.ingress.pressure import Load, Pressure
 from relaygw.interfaces import SpoolError
 
 _STATM = "/proc/self/statm"
+
+SOON = 0.1
+"""Seconds between two looks at least."""
 
 
 class LoadWatch:
@@ -42,21 +46,32 @@ class LoadWatch:
         self._journal = journal
         self._call: IDelayedCall | None = None
         self._looking: Deferred[None] | None = None
+        self._looked = 0.0
         self._stopped = False
+        pressure.look_again = self._hurry
 
     def start(self) -> None:
         """Look now, and from now on; what is found now holds before the first client is let in."""
         self._stopped = False
         self._pressure.look(Load(**_disk(self._path), memory=memory()))
-        self._again()
+        self._begin()  # with the queue, which only the spool's thread knows
 
     def _again(self) -> None:
         clock: IReactorTime = self._reactor
         if not self._stopped:
             self._call = clock.callLater(self._pressure.config.interval, self._begin)
 
+    def _hurry(self) -> None:
+        """Look as soon as may be, unless that is being done."""
+        if self._call is not None:
+            passed = self._reactor.seconds() - self._looked
+            soon = max(SOON - passed, 0.0) if passed >= 0 else SOON
+            if self._call.getTime() > self._reactor.seconds() + soon:
+                self._call.reset(soon)
+
     def _begin(self) -> None:
         self._call = None
+        self._looked = self._reactor.seconds()
         self._looking = self._look()
 
     @deferred
@@ -80,6 +95,7 @@ class LoadWatch:
         self._stopped = True
         if self._call is not None and self._call.active():
             self._call.cancel()
+        self._call = None
 
 
 def _disk(path: str) -> dict[str, int | None]:

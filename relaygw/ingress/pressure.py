@@ -2,8 +2,9 @@
 mail is refused for the time being, before it is accepted and not after.
 
 It is looked every few seconds and not per command; what was found holds until the next look, so that recovery needs
-nobody. The spool's own failures are told by those who meet them, and hold for `spool_pause`; then it is tried again.
-What cannot be looked at (no such filesystem yet, no count) is no reason to refuse.
+nobody. Where the messages that came since then may have filled the queue, it is looked again at once. The spool's own
+failures are told by those who meet them, and hold for `spool_pause`; then it is tried again. What cannot be looked at
+(no such filesystem yet, no count) is no reason to refuse.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,13 +30,16 @@ class Load:
 
 
 class Pressure:
-    """`now` answers seconds. One for all listeners; `config` may be replaced while it is used."""
+    """`now` answers seconds. One for all listeners; `config` may be replaced while it is used, and `look_again`, which
+    asks for a look before its time."""
 
     def __init__(self, config: PressureConfig, now: Callable[[], float], journal: Callable[[Event], None]) -> None:
         self.config = config
         self._now = now
         self._journal = journal
+        self.look_again: Callable[[], None] = lambda: None
         self._load = Load()
+        self._came = 0
         self._found: tuple[str, ...] = ()
         self._told: tuple[str, ...] = ()
         self._failed_until = 0.0
@@ -56,12 +60,16 @@ class Pressure:
         """What MAIL is answered for a message that says it has `size` octets (RFC 1870 6.1), None where it may come."""
         if self.reasons:
             return SHORT
+        if self.config.queue_length:
+            self._came += 1
+            if (self._load.queue or 0) + self._came > self.config.queue_length:
+                self.look_again()
         free = self._load.free_space
         return SHORT if free is not None and self.config.free_space and size > free - self.config.free_space else None
 
     def look(self, load: Load) -> None:
         """Take what was found into account from now on."""
-        self._load = load
+        self._load, self._came = load, 0
         config = self.config
         self._found = tuple(
             reason

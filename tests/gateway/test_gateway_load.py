@@ -13,8 +13,8 @@ from twisted.python.threadpool import ThreadPool
 from relaygw.config.schema import PressureConfig
 from relaygw.core.quota import Amounts, Limits
 from relaygw.gateway.counts import Counts
-from relaygw.gateway.load import LoadWatch, memory
-from relaygw.ingress.pressure import Pressure
+from relaygw.gateway.load import SOON, LoadWatch, memory
+from relaygw.ingress.pressure import SHORT, Pressure
 from relaygw.ingress.quotas import WRITE_EVERY, LedgerFile
 from relaygw.interfaces import SpoolError
 
@@ -57,7 +57,7 @@ def test_it_looks_at_the_start_and_from_then_on(tmp_path: Path) -> None:
     world = World(tmp_path, interval=5.0, queue_length=3)
     world.watch.start()
     status = world.pressure.status()
-    assert "queue" not in status
+    assert status["queue"] == 3
     assert isinstance(status["free_space"], int)
     assert status["free_space"] > 0
     world.reactor.advance(5)
@@ -67,6 +67,65 @@ def test_it_looks_at_the_start_and_from_then_on(tmp_path: Path) -> None:
     world.reactor.advance(5)
     assert world.pressure.reasons == ("the queue is long",)
     world.watch.stop()
+    assert world.reactor.getDelayedCalls() == []
+
+
+def test_it_looks_again_as_soon_as_the_queue_may_be_full(tmp_path: Path) -> None:
+    """A limit is passed by what comes in a tenth of a second, not by what comes until the next look."""
+    world = World(tmp_path, interval=5.0, queue_length=10)
+    world.watch.start()
+    world.reactor.advance(1)
+    assert [world.pressure.refusal(0) for _ in range(7)] == [None] * 7
+    world.count = succeed(10)
+    world.reactor.advance(0)
+    assert world.pressure.status()["queue"] == 3
+    assert world.pressure.refusal(0) is None  # the eleventh, if nobody left
+    world.reactor.advance(0)
+    assert world.pressure.status()["queue"] == 10
+    assert world.pressure.refusal(0) is None
+    world.count = succeed(11)
+    world.reactor.advance(SOON - 0.01)
+    assert world.pressure.reasons == ()
+    world.reactor.advance(0.01)
+    assert world.pressure.reasons == ("the queue is long",)
+    assert world.pressure.refusal(0) == SHORT
+    world.count = succeed(2)
+    world.reactor.advance(4.99)
+    assert world.pressure.reasons != ()
+    world.reactor.advance(0.01)
+    assert world.pressure.refusal(0) is None
+
+
+def test_a_queue_that_empties_as_it_fills_is_looked_at_and_refuses_nobody(tmp_path: Path) -> None:
+    world = World(tmp_path, interval=5.0, queue_length=10)
+    world.watch.start()
+    for _ in range(100):
+        assert world.pressure.refusal(0) is None
+        world.reactor.advance(0.01)
+
+
+def test_without_a_limit_nothing_is_looked_at_sooner(tmp_path: Path) -> None:
+    world = World(tmp_path, interval=5.0)
+    world.watch.start()
+    for _ in range(100):
+        world.pressure.refusal(0)
+    world.count = succeed(9)
+    world.reactor.advance(4.9)
+    assert world.pressure.status()["queue"] == 3
+
+
+def test_a_look_that_is_under_way_is_not_hurried(tmp_path: Path) -> None:
+    world = World(tmp_path, interval=5.0, queue_length=1)
+    waiting: Deferred[int] = Deferred()
+    world.count = waiting
+    world.watch.start()
+    for _ in range(3):
+        world.pressure.refusal(0)
+    assert world.reactor.getDelayedCalls() == []
+    waiting.callback(2)
+    assert world.pressure.reasons == ("the queue is long",)
+    world.watch.stop()
+    world.pressure.look_again()
     assert world.reactor.getDelayedCalls() == []
 
 
