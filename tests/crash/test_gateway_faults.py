@@ -1,7 +1,6 @@
 """The real process on a disk whose calls fail, and cut off from power at any of them (gateways.py)."""
 
 import os
-import random
 from pathlib import Path
 
 import pytest
@@ -9,12 +8,12 @@ from gateways import Campaign
 from shim import Unavailable, build, scratch
 
 LIVES = int(os.environ.get("RELAYGW_LIVES", "6"))
-SEED = int(os.environ.get("RELAYGW_SEED", str(random.SystemRandom().randrange(10**6))))
+SEED = int(os.environ.get("RELAYGW_SEED", "20"))
 
 pytestmark = pytest.mark.crash
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_what_got_250_on_a_failing_disk_is_there_after_a_power_cut_and_arrives_when_the_disk_is_well() -> None:
     try:
         build()

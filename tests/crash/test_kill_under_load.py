@@ -1,7 +1,6 @@
 """The real process under load, killed with SIGKILL at random moments again and again (kills.py)."""
 
 import os
-import random
 from pathlib import Path
 
 import kills
@@ -9,12 +8,12 @@ import pytest
 from shim import scratch
 
 KILLS = int(os.environ.get("RELAYGW_KILLS", "30"))
-SEED = int(os.environ.get("RELAYGW_SEED", str(random.SystemRandom().randrange(10**6))))
+SEED = int(os.environ.get("RELAYGW_SEED", "20"))
 
 pytestmark = pytest.mark.crash
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_what_got_250_arrives_and_what_was_recorded_is_not_repeated() -> None:
     print(f"seed {SEED}, {KILLS} kills; RELAYGW_SEED and RELAYGW_KILLS repeat or change it")
     with scratch() as folder:

@@ -3,7 +3,6 @@ bug is found by them."""
 
 import json
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from shim import Unavailable, preloaded, scratch
 
 SCRIPT = Path(__file__).with_name("cuts.py")
 CUTS = int(os.environ.get("RELAYGW_CUTS", "600"))
-SEED = int(os.environ.get("RELAYGW_SEED", str(random.SystemRandom().randrange(10**6))))
+SEED = int(os.environ.get("RELAYGW_SEED", "20"))
 
 pytestmark = pytest.mark.crash
 
@@ -49,7 +48,7 @@ def told(process: "subprocess.Popen[bytes]") -> Any:
     return json.loads(output)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_power_cuts_at_random_moments_lose_nothing_and_repeat_nothing(
     environment: dict[str, str], folder: Path
 ) -> None:
@@ -63,7 +62,7 @@ def test_power_cuts_at_random_moments_lose_nothing_and_repeat_nothing(
     assert all(tally["promises"] > tally["cuts"] for tally in tallies)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_every_planted_bug_is_caught(environment: dict[str, str], folder: Path) -> None:
     halves = [begin(environment, folder / half, "--seed", "1", "--bugs", f"{half}/2") for half in ("0", "1")]
     found = [bug for half in halves for bug in told(half)]

@@ -15,19 +15,22 @@ from twisted.trial.unittest import SynchronousTestCase
 
 CHILD = Path(__file__).parent / "spool_child.py"
 ROUNDS = int(os.environ.get("RELAYGW_CRASH_ROUNDS", "12"))
+MOST = 400
+"""Lines before a child is killed at most, so that a busy machine sees as many."""
 
 pytestmark = pytest.mark.crash
 
 
 def run_and_kill(path: Path, number: int, chance: random.Random) -> list[str]:
-    """One child, killed at a random moment after it was ready; its complete lines."""
+    """One child, killed at a random moment after it has said a random number of lines; all its complete lines."""
     command = [sys.executable, str(CHILD), str(path), "12", f"r{number:03}s", "100000"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
-    time.sleep(chance.uniform(0.0, 0.25))
+    said = b"".join(child.stdout.readline() for _ in range(chance.randrange(MOST)))
+    time.sleep(chance.uniform(0.0, 0.02))
     child.send_signal(signal.SIGKILL)
-    lines = child.stdout.read().decode().split("\n")[:-1]
+    lines = (said + child.stdout.read()).decode().split("\n")[:-1]
     child.wait()
     child.stdout.close()
     assert not [line for line in lines if line.startswith("!")], "an operation was refused"

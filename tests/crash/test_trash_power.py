@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,9 @@ from shim import Unavailable, preloaded, scratch
 
 FOLDER = Path(__file__).parent
 CUTS = int(os.environ.get("RELAYGW_TRASH_CUTS", "150"))
-SEED = int(os.environ.get("RELAYGW_SEED", str(random.SystemRandom().randrange(10**6))))
+SEED = int(os.environ.get("RELAYGW_SEED", "20"))
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 
 
 def told(script: str, *options: str) -> Any:
@@ -28,7 +27,7 @@ def told(script: str, *options: str) -> Any:
         pytest.skip(str(error))
     with scratch() as folder:
         command = [sys.executable, str(FOLDER / script), str(folder), str(SEED), *options]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
