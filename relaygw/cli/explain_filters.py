@@ -44,8 +44,8 @@ async def judge(
     services: "Services",
     steps: list[Json],
 ) -> Judgement:
-    """Raises CommandError for filters that cannot be made."""
-    from relaygw.cli.answer import CommandError
+    """Raises UsageError for filters that cannot be made."""
+    from relaygw.cli.answer import UsageError
     from relaygw.filters.chain import Chain
     from relaygw.filters.uses import build_uses
     from relaygw.plugins import PluginError
@@ -55,7 +55,7 @@ async def judge(
         # Without a state directory nothing is kept of what is found.
         uses = build_uses([each for each in here if each.use in HERE], attrs.evolve(services, state=""))
     except PluginError as error:
-        raise CommandError(str(error)) from None
+        raise UsageError(str(error)) from None
     events: list[Event] = []
     found = await _ask(Chain(uses, services.reactor, events.append), session, envelope, content)
     steps += _steps(here, events, found.filter)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relaygw.cli.answer import CommandError
+from relaygw.cli.answer import UsageError
 from relaygw.cli.direct import run_now
 from relaygw.cli.explain_filters import Judgement, judge
 from relaygw.config.schema import Config, FilterConfig
@@ -112,5 +112,5 @@ def test_every_action_of_a_filter_is_told(tmp_path: Path, action: str, wanted: J
 
 
 def test_a_filter_that_cannot_be_made_is_the_answer(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="softfai"):
+    with pytest.raises(UsageError, match="softfai"):
         asked(tmp_path, (use("spf", options={"mail_from": {"softfai": "pass"}}),), "a@none.test")
