@@ -14,6 +14,10 @@ MAX_LOCAL = 64  # RFC 5321 4.5.3.1.1
 MAX_DOMAIN = 255  # RFC 5321 4.5.3.1.2
 MAX_PATH = 256  # RFC 5321 4.5.3.1.3, brackets included
 
+MAX_LABELS = 31
+"""Labels of a name that is not all ASCII: an A-label has seven octets at least, and no more of them fit into a name. To
+make one takes time."""
+
 _RETURNS = ("SRS0", "SRS1")
 """Beginnings of return addresses (relaygw.core.srs): they carry a whole address, and may be as long as a path."""
 
@@ -22,6 +26,7 @@ _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*\Z")
 _QUOTED = re.compile(r'"(?:[\x20-\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"')
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
+_DOT = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490 3.1
 
 
 class AddressError(ValueError):
@@ -66,6 +71,8 @@ def normalize_domain(domain: str) -> str:
         return _literal(domain)
     lowered = domain.lower()
     if not lowered.isascii():
+        if label_count(lowered) > MAX_LABELS:
+            raise AddressError(f"a name with more than {MAX_LABELS} labels that is not all ASCII")
         try:
             lowered = idna.encode(lowered, uts46=True).decode("ascii")
         except idna.IDNAError as error:
@@ -75,6 +82,11 @@ def normalize_domain(domain: str) -> str:
     if _DOMAIN.match(lowered) is None:
         raise AddressError("not a domain name")
     return lowered
+
+
+def label_count(domain: str) -> int:
+    """How many labels a name has, whatever looks like a dot between them."""
+    return len(_DOT.findall(domain)) + 1
 
 
 def _literal(domain: str) -> str:

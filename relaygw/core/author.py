@@ -10,7 +10,7 @@ import re
 
 import attrs
 
-from relaygw.core.address import AddressError, normalize_domain
+from relaygw.core.address import MAX_LABELS, AddressError, label_count, normalize_domain
 from relaygw.core.headers import named_fields, odd_fields, value_of
 
 MAX_OCTETS = 20_000
@@ -22,11 +22,28 @@ MAX_FIELDS = 100
 MAX_NAMES = 200
 """What may be different domains in one field; it takes time to find out."""
 
+MAX_CONVERTED = 1500
+"""Labels of names that are not all ASCII, in all From fields together: to make them A-labels takes time too."""
+
 _MOST_FLAWS = 5
 
 
 class _Crowd(Exception):
     """More than is looked at."""
+
+
+class _Converter:
+    """normalize_domain for the names of one message; raises _Crowd too."""
+
+    def __init__(self) -> None:
+        self._left = MAX_CONVERTED
+
+    def __call__(self, name: str) -> str:
+        if not name.isascii() and (labels := label_count(name)) <= MAX_LABELS:
+            self._left -= labels
+            if self._left < 0:
+                raise _Crowd(f"From names domains of more than {MAX_CONVERTED} labels that are not ASCII")
+        return normalize_domain(name)
 
 
 @attrs.frozen(kw_only=True)
@@ -51,11 +68,12 @@ def read_authors(head: bytes) -> Authors:
     if len(found) > MAX_FIELDS or sum(map(len, found)) > MAX_OCTETS:
         flaw = f"From has {sum(map(len, found))} octets in {len(found)} field{'' if len(found) == 1 else 's'}"
         return Authors(fields=len(found), flaw=flaw, unread=True)
+    convert = _Converter()
     domains: dict[str, None] = {}
     flaws = [] if len(found) == 1 else [f"{len(found)} From fields"]
     for value in found:
         try:
-            named, flaw = _domains(value)
+            named, flaw = _domains(value, convert)
         except _Crowd as crowd:
             return Authors(fields=len(found), flaw=str(crowd), unread=True)
         domains.update(dict.fromkeys(named))
@@ -72,7 +90,7 @@ _PLAIN = re.compile(
 )
 
 
-def _domains(value: bytes) -> tuple[list[str], str]:
+def _domains(value: bytes, convert: _Converter) -> tuple[list[str], str]:
     """The domains of one field, and what is wrong with it."""
     plain = _PLAIN.match(value)
     if plain is not None and (b"=?" not in value or _decoded(value.decode("latin-1")).count("@") == 1):
@@ -86,10 +104,10 @@ def _domains(value: bytes) -> tuple[list[str], str]:
     found = []
     for name in names:
         try:
-            domain = normalize_domain(name.strip("."))
+            domain = convert(name.strip("."))
         except AddressError as error:
             flaw = flaw or f"From: {name[:80]!r}: {error}"
-            found += _names_in(name)
+            found += _names_in(name, convert)
             continue
         if domain.startswith("["):
             flaw = flaw or f"From: {domain} is no domain"
@@ -113,7 +131,8 @@ def _read(text: str) -> tuple[list[str], str]:
     raw, flaw = _Mailboxes(shown).read()
     decoded = _decoded(shown)
     for other in {shown, decoded} if "\\" in shown or "(" in shown else {decoded} - {shown}:
-        simply = [name for name in _Mailboxes(other, simply=True).read()[0] if name not in raw]
+        there = set(raw)
+        simply = [name for name in _Mailboxes(other, simply=True).read()[0] if name not in there]
         raw, flaw = raw + simply, flaw or ("From: it can be read in two ways" if simply else "")
     if flaw or not raw:  # then what looks like an address anywhere, as some program will show it
         raw = [*raw, *_named(shown), *_named(shown.replace('"', "")), *_named(decoded)]
@@ -150,20 +169,20 @@ _NAME = re.compile("[\\w.\u3002\uff0e\uff61-]+")
 _DOT = re.compile("[.\u3002\uff0e\uff61]+")
 
 
-def _names_in(text: str) -> list[str]:
+def _names_in(text: str, convert: _Converter) -> list[str]:
     """The domains of two labels and more in what is no name itself: `example.com>>` and `-.example.com` are shown as
     example.com's, and cannot be anybody else's."""
-    return [domain for run in _NAME.findall(text)[:_MOST_NAMES] if (domain := _above(run.strip("-")))]
+    return [domain for run in _NAME.findall(text)[:_MOST_NAMES] if (domain := _above(run.strip("-"), convert))]
 
 
-def _above(name: str) -> str:
+def _above(name: str, convert: _Converter) -> str:
     """The name, or the nearest domain above it where it is none itself; "" where there is none of two labels."""
     labels = [label for label in _DOT.split(name) if label][-_MOST_LABELS:]
     for start in range(len(labels) - 1):
         if labels[-1].isdecimal():  # an address
             break
         try:
-            return normalize_domain(".".join(labels[start:]))
+            return convert(".".join(labels[start:]))
         except AddressError:
             continue
     return ""

@@ -6,6 +6,7 @@ somebody's name must not be borrowed through the difference. Groups and obsolete
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 import attrs
 
@@ -14,6 +15,9 @@ from relaygw.core.headers import values
 
 MAX_VALUE = 16 * 1024
 """Octets of a From field that is still read."""
+
+MAX_AUTHORS = 50
+"""Mailboxes of a From field; one is usual."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\[[^\[\]\s]*\]|[<>,;:()]|\s+|[^\s"<>,;:()\[\]\\]+|\\.', re.DOTALL)
 
@@ -42,7 +46,9 @@ def parse_authors(value: bytes) -> tuple[Author, ...]:
     """The mailboxes of an unfolded From value; at least one; raises AuthorsError."""
     if len(value) > MAX_VALUE:
         raise AuthorsError("the From field is too long")
-    authors = tuple(_mailboxes(_visible(value.decode("utf-8", "replace"))))
+    authors = tuple(islice(_mailboxes(_visible(value.decode("utf-8", "replace"))), MAX_AUTHORS + 1))
+    if len(authors) > MAX_AUTHORS:
+        raise AuthorsError(f"the From field names more than {MAX_AUTHORS} authors")
     if not authors:
         raise AuthorsError("the From field names nobody")
     return authors

@@ -33,6 +33,12 @@ MAX_OCTETS = 4 * MAX_FIELD
 MAX_ADDRESSES = 2000
 """Addresses of one header section that are looked at."""
 
+MAX_TOKENS = 20_000
+"""Words, signs and white space of all such fields: what so many addresses with their names have."""
+
+MAX_FOREIGN = 50
+"""Addresses that are not all ASCII: their domains take time to read."""
+
 MAX_LINE = 998  # RFC 5322 2.1.1
 
 Change = Callable[[Address], Address]
@@ -44,16 +50,36 @@ def replace_addresses(head: bytes, names: Collection[bytes], change: Change) -> 
     """The header section with each address in fields of these names as `change` wants it; the very same octets where
     nothing changes."""
     parts: list[bytes] = []
-    changed, left, octets = False, MAX_ADDRESSES, MAX_OCTETS
+    changed, room = False, _Room()
     for field in fields(head):
         raw = field.raw
-        if field.name.lower() in names and len(raw) <= min(MAX_FIELD, octets) and left > 0:
-            octets -= len(raw)
-            raw, seen = _replace(field, change, left)
-            left -= seen
+        if field.name.lower() in names and room.takes(len(raw)):
+            raw = _replace(field, change, room)
             changed = changed or raw != field.raw
         parts.append(raw)
     return b"".join(parts) if changed else head
+
+
+@attrs.define
+class _Room:
+    """What of one header section is still looked at."""
+
+    octets: int = MAX_OCTETS
+    addresses: int = MAX_ADDRESSES
+    tokens: int = MAX_TOKENS
+    foreign: int = MAX_FOREIGN
+
+    def takes(self, size: int) -> bool:
+        """Whether a field of this size is."""
+        if size > min(MAX_FIELD, self.octets) or self.addresses <= 0:
+            return False
+        self.octets -= size
+        return True
+
+    def takes_foreign(self) -> bool:
+        """Whether one more address that is not all ASCII is."""
+        self.foreign -= 1
+        return self.foreign >= 0
 
 
 @attrs.frozen
@@ -65,22 +91,23 @@ class _Span:
     opened: int
 
 
-def _replace(field: Field, change: Change, most: int) -> tuple[bytes, int]:
-    """The field with its addresses changed, and how many were looked at."""
+def _replace(field: Field, change: Change, room: _Room) -> bytes:
+    """The field with its addresses changed."""
     text = field.raw.decode("latin-1")  # one character per octet, whatever they are
-    spans = _addresses(text, text.index(":") + 1)[:most]
+    spans = _addresses(text, text.index(":") + 1, room)[: room.addresses]
+    room.addresses -= len(spans)
     wanted: list[tuple[_Span, str]] = []
     for span in spans:
-        address = _read(text[span.start : span.end])
+        address = _read(text[span.start : span.end], room)
         new = change(address) if address is not None else address
         if new is not None and new != address:
             wanted.append((span, str(new).encode("utf-8", "replace").decode("latin-1")))
     if not wanted:
-        return field.raw, len(spans)
+        return field.raw
     made = _put(text, wanted, "")
     if any(len(line) > MAX_LINE for line in made.split("\n")):
         made = _put(text, wanted, "\r\n ")
-    return made.encode("latin-1"), len(spans)
+    return made.encode("latin-1")
 
 
 def _put(text: str, wanted: list[tuple[_Span, str]], fold: str) -> str:
@@ -92,14 +119,16 @@ def _put(text: str, wanted: list[tuple[_Span, str]], fold: str) -> str:
     return "".join([*pieces, text[place:]])
 
 
-def _read(text: str) -> Address | None:
+def _read(text: str, room: _Room) -> Address | None:
+    if not text.isascii() and not room.takes_foreign():
+        return None
     try:
         return parse_address(text.encode("latin-1").decode("utf-8"))
     except (AddressError, UnicodeDecodeError):
         return None
 
 
-def _addresses(text: str, start: int) -> list[_Span]:
+def _addresses(text: str, start: int, room: _Room) -> list[_Span]:
     """What may be addresses: in angle brackets, or alone between commas; each in one piece, without white space."""
     found: list[_Span] = []
     words: list[tuple[int, int]] = []  # of the mailbox outside of brackets
@@ -107,6 +136,9 @@ def _addresses(text: str, start: int) -> list[_Span]:
     closed = False
     depth = 0
     for token in _TOKEN.finditer(text, start):
+        room.tokens -= 1
+        if room.tokens < 0:
+            return []
         sign, span = token[0], token.span()
         if sign == "(" or (depth and sign == ")"):
             depth += 1 if sign == "(" else -1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relaygw.core.address import Address, AddressError, parse_address
+from relaygw.core.address import MAX_LABELS, Address, AddressError, normalize_domain, parse_address
 
 LABELS = "é." * 50
 """Each label is "xn--9ca" in ASCII: two octets become seven."""
@@ -31,3 +31,12 @@ def test_an_address_written_out_is_the_same_address(text: str) -> None:
 def test_an_address_literal_has_no_zone(zone: str) -> None:
     with pytest.raises(AddressError, match="not an address literal"):
         parse_address(f"a@[IPv6:fe80::1{zone}]")
+
+
+def test_a_name_that_is_not_ascii_has_so_many_labels_and_not_one_more() -> None:
+    name = "\u00fc." * (MAX_LABELS - 1)
+    assert normalize_domain(name + "x").count(".") == MAX_LABELS - 1
+    for dot in ".\u3002\uff0e\uff61":
+        with pytest.raises(AddressError, match="more than 31 labels"):
+            normalize_domain(name + dot.join("xy"))
+    assert normalize_domain("a." * 100 + "x") == "a." * 100 + "x"

@@ -5,7 +5,7 @@ from effort import costs_less_than
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relaygw.core.author import MAX_FIELDS, MAX_NAMES, MAX_OCTETS, Authors, read_authors
+from relaygw.core.author import MAX_CONVERTED, MAX_FIELDS, MAX_NAMES, MAX_OCTETS, Authors, read_authors
 
 
 @pytest.mark.parametrize(
@@ -204,6 +204,24 @@ def test_a_crowd_of_names_is_told_and_takes_little_time() -> None:
     crowd = b"From: " + ",".join(f"@-{n}.\u00e9-" for n in range(1700)).encode() + b"\r\n"
     assert read_authors(crowd).unread
     costs_less_than(0.2, lambda: read_authors(crowd))
+
+
+@pytest.mark.parametrize("between", [",", "\r\nFrom: "])
+def test_so_many_labels_are_converted_and_not_one_more(between: str) -> None:
+    """Of all fields and names together."""
+    number = MAX_CONVERTED // 30
+    names = ["a@" + "é." * 29 + f"x{each}" for each in range(number)]
+    found = read_authors(f"From: {between.join(names)}\r\n".encode())
+    assert (len(found.domains), found.unread) == (number, False)
+    found = read_authors(f"From: {between.join([*names, 'a@é'])}\r\n".encode())
+    assert (found.domains, found.unread) == ((), True)
+    assert found.flaw == "From names domains of more than 1500 labels that are not ASCII"
+
+
+def test_runs_that_are_names_of_nobody_count_too() -> None:
+    runs = "!".join(f"é.ê.ë.{run}.--x" for run in range(10))
+    value = ",".join(f"a@{runs}{name}" for name in range(60))
+    assert read_authors(f"From: {value}\r\n".encode()).unread
 
 
 def test_white_space_of_any_length_hides_no_author() -> None:

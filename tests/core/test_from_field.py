@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relaygw.core.from_field import MAX_VALUE, AuthorsError, parse_authors, read_authors
+from relaygw.core.from_field import MAX_AUTHORS, MAX_VALUE, AuthorsError, parse_authors, read_authors
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,10 @@ def test_anything_is_authors_or_the_one_error(value: bytes) -> None:
     assert authors
     for author in authors:
         assert parse_authors(f"<{author.address}>".encode())[0].address == author.address
+
+
+def test_so_many_authors_and_not_one_more() -> None:
+    authors = [f"a{number}@b.test".encode() for number in range(MAX_AUTHORS + 1)]
+    assert len(parse_authors(b", ".join(authors[1:]))) == MAX_AUTHORS
+    with pytest.raises(AuthorsError, match="more than 50 authors"):
+        parse_authors(b", ".join(authors))

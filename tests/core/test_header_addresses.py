@@ -11,8 +11,10 @@ from relaygw.core.address import Address, parse_address
 from relaygw.core.header_addresses import (
     MAX_ADDRESSES,
     MAX_FIELD,
+    MAX_FOREIGN,
     MAX_LINE,
     MAX_OCTETS,
+    MAX_TOKENS,
     RECIPIENTS,
     SENDERS,
     replace_addresses,
@@ -120,3 +122,16 @@ def test_nothing_but_addresses_changes(text: str) -> None:
 def test_any_octets_are_a_header_section(head: bytes) -> None:
     assert replace_addresses(head, ALL, lambda address: address) is head
     replace_addresses(head, ALL, lambda _: parse_address("x@y.test"))
+
+
+def test_so_many_words_and_signs_are_read_and_not_one_more() -> None:
+    first = "To: " + ";" * (MAX_TOKENS - 5) + "\r\n"  # and the white space at both ends
+    assert replaced(first + "Cc: a@x.in.test\r\n").endswith("Cc: a@out.test\r\n")
+    first = first.replace(";", ";;", 1)
+    assert replaced(first + "Cc: a@x.in.test\r\n").endswith("Cc: a@x.in.test\r\n")
+
+
+def test_so_many_addresses_that_are_not_ascii_are_read_and_not_one_more() -> None:
+    made = replaced("To: " + "\u00fc@x.in.test," * (MAX_FOREIGN + 1) + "a@x.in.test\r\n")
+    assert made.count("out.test") == MAX_FOREIGN + 1
+    assert made.endswith("\u00fc@x.in.test,a@out.test\r\n")
