@@ -191,6 +191,14 @@ SEALS, SIGNATURES, RESULTS = b"ARC-Seal", b"ARC-Message-Signature", b"ARC-Authen
         # 5.2, step 4: the newest message signature.
         (changed(b"Hello", b"Hallo"), "the message signature of instance 3: the body hash did not verify"),
         (changed(b"A test", b"Win"), "the message signature of instance 3: the signature did not verify"),
+        # RFC 6376 8.15: what is shown as From and was never signed.
+        *(
+            (
+                lambda added=added: added + LONG[3],
+                "the message signature of instance 3: more From fields than were signed",
+            )
+            for added in (b"From: b@example.com\r\n", b" From: b@example.com\r\n", b"From\r\n : b@example.com\r\n")
+        ),
         # 5.2, step 6: every seal.
         (changed(b"mx.hop3.example", b"mx.hop9.example"), "the seal of instance 3: the signature did not verify"),
         (changed(b"mx.hop1.example", b"mx.hop9.example"), "the seal of instance 3: the signature did not verify"),
@@ -240,6 +248,10 @@ def test_a_message_signature_signs_the_whole_body(length: int, fault: str) -> No
     fields = sign(MESSAGE, KEY, tags, field=SIGNATURES) + b"ARC-Authentication-Results: i=1; mx; none\r\n"
     fields += b"ARC-Seal: i=1; cv=none; a=ed25519-sha256; d=hop1.example; s=s; b=AAAA\r\n"
     assert check(fields + MESSAGE).reason == fault
+
+
+def test_two_from_fields_that_are_signed_are_a_matter_of_dmarc() -> None:
+    assert check(add(b"From: b@example.com\r\n" + MESSAGE, 1, Result.NONE)).result is Result.PASS
 
 
 def test_a_key_may_stand_beside_other_texts() -> None:

@@ -231,6 +231,36 @@ def test_a_chain_that_cannot_be_checked_now_makes_mail_wait_where_it_would_let_i
     assert judge(options=passing, results=chain).action is Action.PASS
 
 
+VOUCHED = "lists.test; dmarc=pass header.from={}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "seen", "action"),
+    [
+        (["a@example.com"], ["example.com"], Action.PASS),
+        (["a@example.com, b@none.test"], ["example.com"], Action.PASS),
+        (["a@example.com, b@soft.test"], ["example.com"], Action.REJECT),
+        (["b@soft.test, a@example.com"], ["soft.test"], Action.REJECT),
+        (["a@example.com, b@down.test"], ["example.com"], Action.REJECT),
+        (["a@example.com, b@soft.test"], ["example.com", "soft.test"], Action.PASS),
+        (["a@example.com", "b@example.com"], ["example.com"], Action.REJECT),
+        (["a@example.com", "b@none.test"], ["example.com"], Action.REJECT),
+    ],
+)
+def test_who_is_put_beside_an_author_is_not_vouched_for(fields: list[str], seen: list[str], action: Action) -> None:
+    """Whoever has one message of his own sealed could send anybody's, with a second address in From."""
+    content = "".join(f"From: {field}\r\n" for field in fields).encode() + b"Subject: x\r\n\r\nHello\r\n"
+    seals = tuple(
+        arc.finding.Seal(instance=number, domain="lists.test", selector="s", results=VOUCHED.format(name))
+        for number, name in enumerate(seen, 1)
+    )
+    whole = {"arc": arc.Findings(result=arc.Result.PASS, seals=seals)}
+    assert judge(content=content, options={"sealers": ["lists.test"]}, results=whole).action is action
+    waits = {"arc": arc.Findings(result=arc.Result.FAIL, seals=seals, temporary=True)}
+    expected = Action.DEFER if action is Action.PASS else action
+    assert judge(content=content, options={"sealers": ["lists.test"]}, results=waits).action is expected
+
+
 def sealed(author: str, selector: str = "ed25519") -> bytes:
     """A message that a list has sealed, having seen DMARC pass."""
     content = BytesContent(message(author))
@@ -252,6 +282,8 @@ def test_a_chain_that_nobody_has_looked_at_is_looked_at_where_it_matters() -> No
     assert judge(options=options, content=sealed("a@example.com", "down")).action is Action.DEFER
     assert judge(options=options, content=sealed("a@example.com", "gone")).action is Action.REJECT
     assert judge(options={}, content=sealed("a@example.com")).action is Action.REJECT
+    for added in (b"From: a@example.com, b@soft.test\r\n", b"From: b@example.com\r\n"):
+        assert judge(options=options, content=added + sealed("a@example.com")).action is Action.REJECT
 
 
 def test_in_shadow_mode_it_judges_and_does_nothing_also_beside_a_shadow_spf() -> None:

@@ -54,6 +54,8 @@ class Check:
             raise BrokenChain(f"{where}: only part of the body is signed")
         if self.bodies.digest(_wanted(claim)) != claim.body_hash:
             raise BrokenChain(f"{where}: the body hash did not verify")
+        if self._head.shows_more(b"from", claim.terms.names.count(b"from")):  # RFC 6376 8.15
+            raise BrokenChain(f"{where}: more From fields than were signed")
         data = self._head.signed(claim.terms.names, claim.raw, claim.terms.head_form)
         yield from _check(claim, sha256(data).digest(), where)
 

@@ -63,9 +63,9 @@ def vouched(findings: Findings, trusted: Domains, author: str) -> str:
     return _voucher(findings, trusted, author) if findings.result is Result.PASS else ""
 
 
-def may_vouch(findings: Findings, trusted: Domains, author: str) -> bool:
-    """Whether a sealer we trust would vouch, if the DNS let us see that the chain is whole."""
-    return findings.temporary and bool(_voucher(findings, trusted, author))
+def may_vouch(findings: Findings, trusted: Domains, author: str) -> str:
+    """The sealer we trust who would vouch, if the DNS let us see that the chain is whole."""
+    return _voucher(findings, trusted, author) if findings.temporary else ""
 
 
 def _voucher(findings: Findings, trusted: Domains, author: str) -> str:

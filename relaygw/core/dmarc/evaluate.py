@@ -38,8 +38,13 @@ def evaluate(authors: Authors, spf_finding: spf.Finding | None, signatures: dkim
     chosen = max(found, key=_severity)
     if len(found) > 1:
         reason = "; ".join(filter(None, (f"From names {len(found)} domains, the strictest counts", chosen.reason)))
-        chosen = attrs.evolve(chosen, reason=reason, queries=walker.queries)
-    return chosen
+        others = tuple(each.author for each in found if each is not chosen and _severity(each) >= _ENFORCED)
+        chosen = attrs.evolve(chosen, reason=reason, queries=walker.queries, others=others)
+    return chosen if authors.fields == 1 else attrs.evolve(chosen, fields=authors.fields)
+
+
+_ENFORCED = 5
+"""From here on something is asked for, or may be."""
 
 
 def _severity(evaluation: Evaluation) -> int:

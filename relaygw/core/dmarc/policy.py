@@ -1,6 +1,6 @@
 """What a DMARC evaluation leads to: the operator's table of actions, the reply, and how it is told."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import attrs
 
@@ -81,7 +81,7 @@ def override(
         return None
     if client is not None and is_in(client, trust.forwarders):
         return Override(OverrideType.TRUSTED_FORWARDER, f"{client} is one of our forwarders")
-    sealer = vouched(chain, trust.sealers, evaluation.author) if chain is not None else ""
+    sealer = _vouched(vouched, evaluation, chain, trust) if chain is not None else ""
     # RFC 9990 has no type of its own for it.
     return Override(OverrideType.LOCAL_POLICY, f"arc=pass, and {sealer} saw dmarc=pass") if sealer else None
 
@@ -91,7 +91,18 @@ def is_open(evaluation: Evaluation, chain: arc.Findings | None, trust: Trust) ->
     not let us check, but that is no reason to refuse for good what a whole one would let through."""
     if chain is None or not chain.temporary or case(evaluation) not in (Case.REJECT, Case.QUARANTINE):
         return False
-    return may_vouch(chain, trust.sealers, evaluation.author)
+    return bool(_vouched(may_vouch, evaluation, chain, trust))
+
+
+def _vouched(
+    asked: Callable[[arc.Findings, Domains, str], str], evaluation: Evaluation, chain: arc.Findings, trust: Trust
+) -> str:
+    """The sealer who stands in for the author. Somebody may have put a second author beside the one that was sealed: it
+    takes one for each, and a From field that stands twice is nobody's (RFC 5322 3.6)."""
+    if evaluation.fields != 1:
+        return ""
+    sealers = [asked(chain, trust.sealers, author) for author in (evaluation.author, *evaluation.others)]
+    return sealers[0] if all(sealers) else ""
 
 
 def reply_for(evaluation: Evaluation, action: Action) -> Reply | None:

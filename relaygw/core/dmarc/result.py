@@ -38,7 +38,8 @@ class Evaluation:
     `tag` (p, sp or np) is `published`; `policy` is what is to be applied to a message that fails, t= considered.
 
     `reason` says in our words why the result is not pass. `queries` is how many names were asked for records.
-    `crowded`: From holds more than is looked at, so that whose name it bears cannot be told.
+    `crowded`: From holds more than is looked at, so that whose name it bears cannot be told. `others` are further
+    domains in From whose owners ask for something, `fields` is how many From fields there are.
     """
 
     result: Result
@@ -53,6 +54,8 @@ class Evaluation:
     reason: str = ""
     queries: int = 0
     crowded: bool = False
+    others: tuple[str, ...] = ()
+    fields: int = 1
 
     def passed(self, method: str) -> bool:
         """Whether this method ("spf", "dkim") gave an aligned pass: what aggregate reports want to know."""
