@@ -47,6 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, context: Context) -> Answer:
     from relaygw.cli.asking import Progress, ask_all
     from relaygw.cli.evaluation import evaluate
+    from relaygw.cli.evaluation_notes import further_actions
     from relaygw.cli.evaluation_shapes import document_of, text_of
     from relaygw.config.schema import DnsConfig
 
@@ -57,6 +58,8 @@ def run(options: argparse.Namespace, context: Context) -> Answer:
     found, asked = ask_all(dns, options.zone, lambda resolver: evaluate(case, resolver), Progress(not options.json))
     if found.signatures.ignored:
         notes.append(f"{found.signatures.ignored} more DKIM signatures were not looked at")
+    if config is not None:
+        notes += further_actions(config, found)
     document = document_of(case, found, asked, notes)
     return Answer(document=document, text=text_of(document, asked), notes="\n".join(map(printable, notes)))
 
@@ -69,7 +72,8 @@ def _config(context: Context) -> "Config | None":
 
 
 def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]) -> "Case":
-    from relaygw.cli.evaluation import Case, policies, without_effect
+    from relaygw.cli.evaluation import Case, policies
+    from relaygw.cli.evaluation_notes import without_effect
     from relaygw.core.content import BytesContent
     from relaygw.core.line_ends import has_bare
     from relaygw.ingress.reception import head_flaw
@@ -81,11 +85,12 @@ def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]
         notes.append(f"the service refuses such a message, whatever is found: {refusal}")
     if has_bare(data) or b"\0" in data:
         notes.append("it has a bare CR or a NUL octet: the service refuses it, unless it comes as BINARYMIME")
+    client = _client(options.ip, notes)
     if config is not None:
-        notes += without_effect(config)
+        notes += without_effect(config, client)
     return Case(
         content=content,
-        client=_client(options.ip, notes),
+        client=client,
         hello=_hello(options.helo),
         sender=_sender(options.sender, content.head, notes),
         receiver=config.hostname if config is not None else socket.gethostname(),

@@ -1,17 +1,18 @@
 """The whole evaluation of one message, as the filters make it."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
 
 from relaygw.bridge import as_deferred
-from relaygw.config.schema import Config
+from relaygw.cli.answer import UsageError
+from relaygw.config.schema import Config, FilterConfig
 from relaygw.core import arc, dkim, dmarc
 from relaygw.core.address import Address
 from relaygw.core.author import Authors, read_authors
-from relaygw.core.client import IPAddress
+from relaygw.core.client import IPAddress, is_inside
 from relaygw.core.content import Content
 from relaygw.core.dkim.check import DEFAULT_POLICY
 from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Trust, is_open, line_of, override
@@ -27,6 +28,7 @@ from relaygw.core.spf.result import Findings as SpfFindings
 from relaygw.core.verdict import Action
 from relaygw.dns import consult
 from relaygw.interfaces import IResolver
+from relaygw.plugins import OptionsError, structure_options
 
 T = TypeVar("T")
 
@@ -88,37 +90,36 @@ def policies(config: Config | None) -> Policies:
     from relaygw.filters.dkim import DkimOptions
     from relaygw.filters.dmarc import DmarcOptions
     from relaygw.filters.spf import SpfOptions, actions_of
-    from relaygw.plugins import structure_options
 
-    signing = structure_options(DkimOptions, _options(config, "dkim"))
-    judging = structure_options(DmarcOptions, _options(config, "dmarc"))
+    signing = options_of(DkimOptions, first_use(config, "dkim"))
+    judging = options_of(DmarcOptions, first_use(config, "dmarc"))
     return Policies(
-        spf=actions_of(structure_options(SpfOptions, _options(config, "spf"))),
+        spf=actions_of(options_of(SpfOptions, first_use(config, "spf"))),
         signatures=signing.policy(),
         actions=judging.table(),
         trust=judging.trust(),
     )
 
 
-def without_effect(config: Config) -> Iterator[str]:
-    """Why what filters would do is not what the service does."""
-    for name in ("spf", "dmarc"):
-        uses = [each for each in config.filters if each.use == name]
-        if not uses:
-            yield f"the configuration does not use the filter {name}: its action is only what it would do by default"
-        elif uses[0].mode == "shadow":
-            yield f"the filter {name} is in shadow mode: its action is only what it would do"
+def first_use(config: Config | None, name: str) -> FilterConfig | None:
+    """The one whose options count here."""
+    return next((each for each in config.filters if each.use == name), None) if config is not None else None
 
 
-def _options(config: Config | None, use: str) -> Mapping[str, Any]:
-    return next((each.options for each in config.filters if each.use == use), {}) if config is not None else {}
+def options_of(shape: type[T], use: FilterConfig | None) -> T:
+    """Those of a use, or the defaults; raises UsageError."""
+    try:
+        return structure_options(shape, use.options if use is not None else {})
+    except OptionsError as error:
+        assert use is not None  # the defaults are right
+        raise UsageError(f"the options of the filter {use.name or use.use} cannot be used: {error}") from None
 
 
 async def evaluate(case: Case, resolver: IResolver) -> Evaluation:
     """Everything, asked together where nothing depends on another."""
     hello = _begin(_hello(case), resolver)
     mail_from = _begin(_mail_from(case), resolver)
-    reverse = _begin(check_iprev(case.client) if case.client is not None else None, resolver)
+    reverse = _begin(_reverse(case), resolver)
     signed = _begin(dkim.verify(case.content, case.now, case.policies.signatures), resolver)
     sealed = _begin(arc.verify(case.content), resolver)
     found_hello, found_mail_from, found_reverse = await hello, await mail_from, await reverse
@@ -151,6 +152,11 @@ def _begin(inquiry: Inquiry[T] | None, resolver: IResolver) -> Deferred[T | None
 
 async def _consult(inquiry: Inquiry[T] | None, resolver: IResolver) -> T | None:
     return await consult(inquiry, resolver) if inquiry is not None else None
+
+
+def _reverse(case: Case) -> Inquiry[IprevFinding] | None:
+    """As the filter: of private addresses the DNS of the world knows nothing."""
+    return check_iprev(case.client) if case.client is not None and not is_inside(case.client) else None
 
 
 def _hello(case: Case) -> Inquiry[SpfFinding] | None:

@@ -39,7 +39,7 @@ def document_of(case: Case, found: Evaluation, asked: Sequence[Asked], notes: Se
             "override": found.override,
         },
         "arc": _arc(found.chain),
-        "iprev": _iprev(found.iprev),
+        "iprev": _iprev(case, found.iprev),
         "authentication_results": field_of(case, found),
         "questions": [question_document(each) for each in asked],
         "notes": list(notes),
@@ -145,9 +145,10 @@ def _chain(found: arc.Findings) -> str:
     return "sealed by " + ", then ".join(each.domain for each in found.seals) if found.seals else "there is no ARC set"
 
 
-def _iprev(found: iprev.IprevFinding | None) -> Json:
+def _iprev(case: Case, found: iprev.IprevFinding | None) -> Json:
     if found is None:
-        return {"result": "none", "reason": _NO_CLIENT, "name": "", "names": []}
+        private = f"{case.client} is a private address, of which the DNS knows nothing: it is not asked"
+        return {"result": "none", "reason": private if case.client else _NO_CLIENT, "name": "", "names": []}
     reason = found.reason or f"{found.client} leads to {found.name} and back"
     return {"result": found.result.value, "reason": reason, "name": found.name, "names": list(found.names)}
 

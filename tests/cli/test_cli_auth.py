@@ -242,26 +242,65 @@ def test_wrong_usage_is_2(run: Run, tmp_path: Path, empty: str, arguments: list[
     assert run(str(tmp_path / "m.eml"), "--zone", empty, *arguments)[0] == status
 
 
+def notes_of(filters: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    (folder / "m.eml").write_bytes(MESSAGE)
+    (folder / "c.toml").write_text(_LEAST.replace("relay_domains", f"{filters.partition('[[')[0]}relay_domains"))
+    with (folder / "c.toml").open("a") as file:
+        file.write("".join(filters.partition("[[")[1:]))
+    configured = ["--config", str(folder / "c.toml"), "--json", "auth", str(folder / "m.eml"), "--ip", "192.0.2.1"]
+    (folder / "empty.json").write_text("{}")
+    assert main([*configured, "--zone", str(folder / "empty.json")]) == 0
+    return [note for note in json.loads(capsys.readouterr().out)["notes"] if "filter" in note]
+
+
+ALL = "".join(f'[[filter]]\nuse = "{name}"\n' for name in ("spf", "dkim", "dmarc", "arc", "iprev"))
+_SKIP = 'options = { skip = ["192.0.2.0/24"] }\n'
+
+
 @pytest.mark.parametrize(
     ("filters", "told"),
     [
-        ("", ["does not use the filter spf", "does not use the filter dmarc"]),
         (
-            '[[filter]]\nuse = "spf"\n[[filter]]\nuse = "dmarc"\nmode = "shadow"\n',
-            ["the filter dmarc is in shadow mode"],
+            "",
+            [
+                "does not use the filter spf: its action is only what it would do by default",
+                "does not use the filter dmarc: its action is only what it would do by default",
+                "does not use the filter dkim: the service asks nothing of the kind",
+                "does not use the filter arc: the service asks nothing of the kind",
+                "does not use the filter iprev: the service asks nothing of the kind",
+            ],
+        ),
+        (ALL, []),
+        (ALL.replace('"dmarc"\n', '"dmarc"\nmode = "shadow"\n'), ["the filter dmarc is in shadow mode"]),
+        (
+            ALL.replace('"arc"\n', f'"arc"\n{_SKIP}').replace('"spf"\n', f'"spf"\n{_SKIP}'),
+            ["the filter spf leaves 192.0.2.1 alone: it is in its option skip", "the filter arc leaves"],
+        ),
+        ('trusted_networks = ["192.0.2.0/28"]\n' + ALL, ["192.0.2.1 is in trusted_networks: the service asks none"]),
+        (
+            ALL.replace('"dkim"\n', '"dkim"\noptions = { actions = { none = "quarantine" } }\n'),
+            ["the filter dkim answers none with quarantine, as its option actions says"],
+        ),
+        (
+            ALL.replace('"iprev"\n', '"iprev"\noptions = { actions = { permerror = "reject" } }\n'),
+            ["the filter iprev answers permerror with reject"],
         ),
     ],
 )
-def test_actions_without_effect_are_told(
-    filters: str, told: list[str], tmp_path: Path, empty: str, capsys: pytest.CaptureFixture[str]
+def test_where_the_service_does_something_else_is_told(
+    filters: str, told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = notes_of(filters, tmp_path, capsys)
+    assert all(word in note for word, note in zip(told, found, strict=True))
+
+
+def test_options_that_no_filter_has_are_a_wrong_configuration(
+    tmp_path: Path, empty: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "m.eml").write_bytes(MESSAGE)
-    (tmp_path / "c.toml").write_text(_LEAST + filters)
-    configured = ["--config", str(tmp_path / "c.toml"), "--json", "auth", str(tmp_path / "m.eml"), "--ip", "192.0.2.1"]
-    assert main([*configured, "--zone", empty]) == 0
-    notes = json.loads(capsys.readouterr().out)["notes"]
-    found = [note for note in notes if "filter" in note]
-    assert all(word in note for word, note in zip(told, found, strict=True))
+    (tmp_path / "c.toml").write_text(f'{_LEAST}[[filter]]\nuse = "dmarc"\noptions = {{ skp = [] }}\n')
+    assert main(["--config", str(tmp_path / "c.toml"), "auth", str(tmp_path / "m.eml"), "--zone", empty]) == 2
+    assert "the options of the filter dmarc cannot be used: unknown option 'skp'" in capsys.readouterr().err
 
 
 def test_a_sender_that_stands_in_the_file_and_is_none_is_told_as_such(run: Run, tmp_path: Path, empty: str) -> None:
