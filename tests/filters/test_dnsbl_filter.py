@@ -148,7 +148,12 @@ def test_a_list_of_the_good_outweighs_and_is_told_downstream_whatever_the_others
     ],
 )
 def test_lists_of_domains(of: str, hello: str, sender: str | None, action: Action) -> None:
-    assert judge({"lists": [{"zone": "dbl.test", "of": of}]}, sender, hello=hello).action is action
+    resolver = FixedResolver(ZONE)
+    filter_ = filter_with({"lists": [{"zone": "dbl.test", "of": of}]}, resolver)
+    transaction = make_transaction(sender=sender, session=make_session(hello=hello))
+    assert run_filter(filter_, Phase.MAIL, transaction).action is action
+    if hello in ("[192.0.2.1]", "192.0.2.1", "localhost"):  # what is no domain is not asked about
+        assert not resolver.asked
 
 
 @pytest.mark.parametrize(
