@@ -1,5 +1,7 @@
 """DMARC of a domain (RFC 9989): a record that is its own or covers it, well formed, with somebody who reads reports."""
 
+import re
+
 import attrs
 
 from relaygw.core.dmarc.record import is_record, tags_of
@@ -9,6 +11,7 @@ from relaygw.core.dns_check.site import Site
 from relaygw.core.question import Answer, AnswerStatus, Inquiry, Question
 from relaygw.core.tags import TagError, parse_tags
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*\Z")  # RFC 3986 3.1
 _POLICIES = ("none", "quarantine", "reject")
 _CHOICES = {
     "p": _POLICIES,
@@ -107,12 +110,15 @@ def _mended(tags: dict[str, str], domain: str) -> str:
     """The record with all that is right in it, and a reader."""
     tags = {name: value for name, value in tags.items() if (name, value.lower()) != ("psd", "y")}
     kept = {name: tags[name] for name, allowed in _CHOICES.items() if tags.get(name, "").lower() in allowed}
-    readers = [uri.partition("!")[0] for uri in _uris(tags) if _reader(uri)]  # RFC 9989 C.4: no sizes any more
+    # RFC 9989 C.4: no sizes any more.
+    readers = [uri.partition("!")[0] for uri in _uris(tags) if _reader(uri) or _is_elsewhere(uri)]
+    if not any(map(_reader, readers)):
+        readers.append(f"mailto:postmaster@{domain}")
     told: dict[str, str] = {
         "v": "DMARC1",
         "p": kept.pop("p", "none"),
         **kept,
-        "rua": ",".join(readers) or f"mailto:postmaster@{domain}",
+        "rua": ",".join(readers),
         **{name: tags[name] for name in ("ruf", "fo") if name in tags},
     }
     return "; ".join(f"{name}={value}" for name, value in told.items())
@@ -127,6 +133,12 @@ def _reader(uri: str) -> str:
     scheme, _, address = uri.partition(":")
     local, at, host = address.partition("!")[0].rpartition("@")
     return host.lower() if scheme.lower() == "mailto" and at and local else ""
+
+
+def _is_elsewhere(uri: str) -> bool:
+    """Whether reports are wanted by another way than mail: any URI may stand there (RFC 9989 4.7)."""
+    scheme, _, rest = uri.partition(":")
+    return scheme.lower() != "mailto" and _SCHEME.match(scheme) is not None and rest.strip("/") != ""
 
 
 def _judged(subject: Subject, tags: dict[str, str]) -> Finding:
@@ -149,8 +161,14 @@ def _reports(subject: Subject, domain: str, tags: dict[str, str]) -> Inquiry[lis
     findings = []
     for uri in _uris(tags):
         host = _reader(uri)
-        if not host:
-            findings.append(subject.error(f"rua= has {uri!r}, which is not mailto: with an address", record))
+        if not host and _is_elsewhere(uri):
+            message = f"rua= has {uri!r}: receivers have to support nothing but mailto: (RFC 9989 4.7)"
+            read = any(map(_reader, _uris(tags)))
+            findings.append(subject.note(message) if read else subject.warning(message, record))
+        elif not host:
+            findings.append(
+                subject.error(f"rua= has {uri!r}, which is neither mailto: with an address nor a URI", record)
+            )
         else:
             try:
                 if not (yield from _related(host, domain)):
