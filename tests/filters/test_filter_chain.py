@@ -1,5 +1,6 @@
 """The chain asks in order, combines what filters answer, and turns every failure of a filter into its on_error."""
 
+import gc
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -419,6 +420,27 @@ class WaitingTests(SynchronousTestCase):
         later = desk.ask_later()
         desk.clock.advance(30)
         assert self.successResultOf(later) == ChainResult()
+
+    def test_what_a_filter_answers_after_its_time_is_thrown_away(self) -> None:
+        for later_still in (Deferred.callback, Deferred.errback):
+            gate: Deferred[Any] = Deferred()
+
+            async def late(phase: Phase, transaction: Transaction, gate: Deferred[Any] = gate) -> Verdict:
+                try:
+                    return await Deferred()
+                except CancelledError:
+                    await gate
+                    return reject("late")
+
+            desk = Desk(use("f", Answering(late), on_error="skip"))
+            waiting = desk.ask_later()
+            desk.clock.advance(30)
+            later_still(gate, ValueError("late"))
+            assert self.successResultOf(waiting) == ChainResult()
+            assert [type(event) for event in desk.events] == [FilterBroke]
+            del waiting, desk, gate, late
+            gc.collect()
+            assert self.flushLoggedErrors() == []
 
     def test_a_check_that_is_silent_is_a_temporary_error_with_its_cause_in_the_journal(self) -> None:
         desk = Desk(use("f", Judging(lambda *_: Deferred()), timeout=5.0, on_error="skip"))
