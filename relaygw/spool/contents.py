@@ -15,6 +15,9 @@ from relaygw.spool.digest import inline_fault
 from relaygw.spool.entries import expand, parts
 from relaygw.spool.files import ContentFiles, FileContent, look
 
+STAYS = "it is done with; its content stays in the database, which cannot read it: `relaygw spool verify` tells more"
+"""What is told of a message whose content cannot be removed."""
+
 
 def is_corrupt(error: sqlite3.Error) -> bool:
     """Whether SQLite found its own pages damaged."""
@@ -23,12 +26,14 @@ def is_corrupt(error: sqlite3.Error) -> bool:
 
 
 class Contents(abc.ABC):
-    """The part of a store that reads contents. `doubt` is told, in any thread, of a message whose content file was read
-    and is not what was stored."""
+    """The part of a store that reads contents, and lets go of them. `doubt` is told, in any thread, of a message whose
+    content file was read and is not what was stored. `stuck` are the numbers of contents that cannot be removed."""
 
     files: ContentFiles
     doubt: Callable[[str, str], None]
+    stuck: set[int]
     _connection: sqlite3.Connection
+    _learnt: bool
 
     @abc.abstractmethod
     def exists(self, queue_id: str) -> bool:
@@ -69,6 +74,26 @@ class Contents(abc.ABC):
             return BytesContent(prefix + data)
         self.set_aside(queue_id, f"the content {fault}")
         return None
+
+    def remove_contents(self, numbers: Sequence[int]) -> None:
+        """Remove them, but for those that are stuck: nobody is kept up by a page that cannot be read, or delivers
+        again what was on it."""
+        wanted = [number for number in numbers if number not in self.stuck] if self.stuck else numbers
+        try:
+            self._connection.execute(expand("DELETE FROM content WHERE id IN ?*", len(wanted)), wanted)
+        except sqlite3.DatabaseError as error:
+            if is_corrupt(error):
+                stuck = wanted if len(wanted) == 1 else [each for each in wanted if not self._can_be_read(each)]
+                self._learnt = self._learnt or bool(stuck)
+                self.stuck.update(stuck)
+            raise
+
+    def _can_be_read(self, number: int) -> bool:
+        try:
+            self._connection.execute("SELECT prefix, data FROM content WHERE id = ?", (number,)).fetchone()
+        except sqlite3.DatabaseError:
+            return False
+        return True
 
     def contents(self, queue_ids: Sequence[str]) -> dict[str, Content]:
         """Those that cannot be found in the usual way are looked at one by one, to be set aside with a reason."""

@@ -14,7 +14,7 @@ from relaygw.core.record import Record
 from relaygw.interfaces import Settlement, SpoolError
 from relaygw.spool.claiming import Claiming
 from relaygw.spool.codec import CodecError, decode_record
-from relaygw.spool.contents import Contents, is_corrupt
+from relaygw.spool.contents import STAYS, Contents, is_corrupt
 from relaygw.spool.entries import Damage, Entry, RecordChange, change_of, expand, parts
 from relaygw.spool.files import ContentFiles
 from relaygw.spool.index import Index
@@ -34,6 +34,9 @@ class Store(Claiming, Contents):
         self._connection = connect(path)
         self.index = Index(self._connection.execute)
         self._next_id = self._one("SELECT coalesce(max(id), 0) + 1 FROM message")[0]
+        with contextlib.suppress(sqlite3.DatabaseError):  # contents that could not be removed outlive their messages
+            self._next_id = max(self._next_id, self._one("SELECT coalesce(max(id), 0) + 1 FROM content")[0])
+        self.stuck: set[int] = set()
         self._number = self._one(
             "SELECT (SELECT count(*) FROM message) - (SELECT count(*) FROM message WHERE damage IS NOT NULL)"
         )[0]
@@ -141,15 +144,17 @@ class Store(Claiming, Contents):
             self._remove(some)
 
     def _remove(self, queue_ids: Sequence[str]) -> None:
-        query = expand("SELECT id, file, damage FROM message WHERE queue_id IN ?*", len(queue_ids))
+        query = expand("SELECT id, file, damage, queue_id FROM message WHERE queue_id IN ?*", len(queue_ids))
         found = self._connection.execute(query, queue_ids).fetchall()
         if not found:
             return
-        numbers = [number for number, _, _ in found]
-        for query in ("DELETE FROM message WHERE id IN ?*", "DELETE FROM content WHERE id IN ?*"):
-            self._connection.execute(expand(query, len(numbers)), numbers)
-        self._discarded += [file for _, file, _ in found if file]
-        self._number -= sum(damage is None for _, _, damage in found)
+        numbers = [row[0] for row in found]
+        self._connection.execute(expand("DELETE FROM message WHERE id IN ?*", len(numbers)), numbers)
+        self.remove_contents(numbers)
+        self._discarded += [row[1] for row in found if row[1]]
+        if self.stuck:
+            self._damages += [Damage(row[3], STAYS) for row in found if row[0] in self.stuck]
+        self._number -= sum(row[2] is None for row in found)
         self.written += PAGE_SIZE * len(numbers)
 
     def settle(self, settlement: Settlement, text: str, added: Sequence[Entry]) -> bool:

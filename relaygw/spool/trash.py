@@ -4,12 +4,14 @@ A large content gets a second name (a hard link) when its message goes into the 
 trash ever waits for the other to let go of it. Everything is done within the caller's transaction.
 """
 
+import sqlite3
 from collections.abc import Sequence
 
 from relaygw.core.record import Record
 from relaygw.core.trash import Trashed
 from relaygw.interfaces import Settlement
 from relaygw.spool.codec import CodecError, decode_record, encode_record
+from relaygw.spool.contents import is_corrupt
 from relaygw.spool.entries import Entry, make_entry
 from relaygw.spool.files import spool_errors
 from relaygw.spool.schema import PAGE_SIZE
@@ -50,7 +52,12 @@ def _put(store: Store, trashed: Trashed) -> None:
         "INSERT INTO trash (queue_id, removed, reason, file, record, size, crc, prefix, data) "
         "SELECT ?, ?, ?, ?, ?, size, crc, prefix, data FROM content WHERE id = ?"
     )
-    store.execute(query, (queue_id, trashed.removed, trashed.reason, file, text, row[0]))
+    try:
+        store.execute(query, (queue_id, trashed.removed, trashed.reason, file, text, row[0]))
+    except sqlite3.DatabaseError as error:
+        if is_corrupt(error):
+            store.spoil(queue_id, f"the content cannot be read: {error}")
+        raise
     store.written += len(text) + 2 * PAGE_SIZE
 
 

@@ -15,8 +15,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaygw.core.events import Event, SetAside
 from relaygw.core.owner import owner_of
+from relaygw.core.record import Progress
+from relaygw.core.trash import Aside, Trashed
 from relaygw.interfaces import Settlement, SpoolError
 from relaygw.spool.codec import encode_record
+from relaygw.spool.contents import STAYS
 from relaygw.spool.files import make_directory
 from relaygw.spool.reading import Reading
 from relaygw.spool.schema import MIGRATIONS
@@ -339,6 +342,53 @@ def test_a_page_that_sqlite_cannot_read_costs_what_stands_on_it_and_nothing_else
     with Reading(str(bench.path)) as reading:
         assert {row.queue_id for row in reading.damaged()} == lost
     assert len(now(spool.claim(NOW, NOW + 1, 100))) == 40 - len(lost)
+
+
+def ended(spool: SqliteSpool, queue_id: str, aside: Aside | None = None) -> Settlement:
+    """The step that ends a message."""
+    record = now(spool.record(queue_id))
+    assert record is not None
+    states = tuple(attrs.evolve(state, progress=Progress.DELIVERED) for state in record.recipients)
+    return Settlement(record=attrs.evolve(record, recipients=states), aside=aside)
+
+
+def test_what_is_done_with_leaves_the_queue_though_its_content_cannot_be_removed(bench: Bench) -> None:
+    """It was delivered: tried again until a restart it would be found damaged then, by nobody who knows."""
+    spool = bench.open()
+    ids = [f"id{number:02}" for number in range(40)]
+    for queue_id in ids:
+        now(store(spool, make_record(queue_id), f"Subject: of {queue_id}!\r\n\r\n{'x' * 900}\r\n".encode()))
+    smash(bench, b"Subject: of id20!")
+    spool = bench.open()
+    now(spool.settle(ended(spool, "id20")))
+    assert bench.reported == [SetAside(queue_id="id20", error=STAYS)]
+    bench.reported.clear()
+    now(spool.settle_all([ended(spool, queue_id) for queue_id in ids if queue_id != "id20"]))
+    stuck = {event.queue_id for event in bench.reported}
+    assert {event.error for event in bench.reported if isinstance(event, SetAside)} == {STAYS}
+    assert 0 < len(stuck) < 30  # those on the same page, and what SQLite would have to put together with it
+    assert (now(spool.count()), now(spool.damaged()), now(spool.records("", 100))) == (0, (), ())
+    spool = bench.open()
+    assert now(spool.count()) == 0
+    for number in range(40):  # under numbers of its own
+        now(store(spool, make_record(f"new{number}"), SMALL))
+    assert now(spool.count()) == 40
+
+
+def test_a_content_that_cannot_be_read_does_not_go_into_the_trash_and_can_be_let_go_of(bench: Bench) -> None:
+    spool = bench.open()
+    for number in range(20):
+        now(store(spool, make_record(f"id{number:02}"), f"Subject: of id{number:02}!\r\n\r\n{'x' * 900}".encode()))
+    smash(bench, b"Subject: of id10!")
+    spool = bench.open()
+    record = now(spool.record("id10"))
+    assert record is not None
+    put = Aside(put=Trashed(record=record, removed=NOW, reason="by an operator"))
+    now(spool.settle(ended(spool, "id10", put)))
+    assert [kept.queue_id for kept in now(spool.damaged())] == ["id10"]
+    assert now(spool.remove_damaged("id10"))
+    assert now(spool.damaged()) == ()
+    assert [event.queue_id for event in bench.reported] == ["id10", "id10"]
 
 
 def test_a_page_of_records_that_sqlite_cannot_read_stops_no_claim(bench: Bench) -> None:
