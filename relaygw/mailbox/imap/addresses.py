@@ -76,14 +76,15 @@ def _comment(value: bytes, place: int) -> tuple[bytes, int]:
 
 @attrs.define
 class _Reader:
-    """Takes tokens one by one. `words` are those since the last comma; `local` is set once `@` was seen."""
+    """Takes tokens one by one. `words` are those since the last comma, each in its pieces; `local` is set once `@` was
+    seen."""
 
     found: list[ListedAddress] = attrs.Factory(list)
-    words: list[bytes] = attrs.Factory(list)
+    words: list[list[bytes]] = attrs.Factory(list)
     gap: bool = False
     comment: bytes | None = None
     name: bytes | None = None
-    route: bytes | None = None
+    route: list[bytes] = attrs.Factory(list)
     local: bytes | None = None
     angle: bool = False
     closed: bool = False
@@ -102,9 +103,9 @@ class _Reader:
     def word(self, text: bytes) -> None:
         # Words that touch are one: `a."b c"@d` has one local part.
         if self.words and not self.gap:
-            self.words[-1] += text
+            self.words[-1].append(text)
         else:
-            self.words.append(text)
+            self.words.append([text])
         self.gap = False
 
     def special(self, text: bytes) -> None:
@@ -113,7 +114,7 @@ class _Reader:
         elif text == b">" and self.angle:
             self.closed = True
         elif text == b"@" and not self.closed and self.local is None:
-            self.local = b"".join(self.words)
+            self.local = self.joined()
             self.words = []
         elif text == b":":
             self.colon()
@@ -126,16 +127,17 @@ class _Reader:
     def in_route(self) -> bool:
         """Between `<@` and `:` commas separate hosts (RFC 5322 4.4 obs-route)."""
         if self.angle and not self.closed and self.local == b"":
-            self.words.append(b",")
-            self.local = None
-            self.route = (self.route or b"") + b"@" + b"".join(self.words)
-            self.words = []
+            self.route += [b"@", self.joined(), b","]
+            self.words, self.local = [], None
             return True
         return False
 
+    def joined(self) -> bytes:
+        return b"".join([piece for pieces in self.words for piece in pieces])
+
     def colon(self) -> None:
         if self.angle and self.local == b"":
-            self.route = (self.route or b"") + b"@" + b"".join(self.words)
+            self.route += [b"@", self.joined()]
             self.words, self.local = [], None
         elif not self.angle and self.local is None and not self.grouped:
             self.found.append(ListedAddress(None, None, self.phrase() or b"", None))
@@ -143,16 +145,16 @@ class _Reader:
             self.reset()
 
     def phrase(self) -> bytes | None:
-        text = b" ".join(self.words)
+        text = b" ".join(map(b"".join, self.words))
         self.words = []
         return text or None
 
     def finish(self) -> None:
         """An address ends here, if one began."""
         if self.words or self.local is not None:
-            text = b"".join(self.words)
+            text = self.joined()
             mailbox, host = (text, b"") if self.local is None else (self.local, text)
-            self.found.append(ListedAddress(self.name or self.comment, self.route, mailbox, host))
+            self.found.append(ListedAddress(self.name or self.comment, b"".join(self.route) or None, mailbox, host))
         elif self.angle or self.name:
             self.found.append(ListedAddress(self.name, None, b"", b""))
         self.reset()
@@ -164,4 +166,4 @@ class _Reader:
 
     def reset(self) -> None:
         self.words, self.gap, self.comment, self.name = [], False, None, None
-        self.route, self.local, self.angle, self.closed = None, None, False, False
+        self.route, self.local, self.angle, self.closed = [], None, False, False

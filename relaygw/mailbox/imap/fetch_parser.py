@@ -7,6 +7,8 @@ from relaygw.mailbox.imap.tokens import BadSyntax, Cursor
 
 MAX_ITEMS = 100
 """Items in one FETCH, so that one short command cannot ask for a mailbox many times over."""
+MAX_FIELDS = 500
+"""Names of header fields in all of them."""
 
 _MACROS: dict[bytes, tuple[FetchItem, ...]] = {
     b"FAST": (Attribute.FLAGS, Attribute.INTERNALDATE, Attribute.SIZE),
@@ -27,13 +29,16 @@ def parse_fetch_items(cursor: Cursor) -> tuple[FetchItem, ...]:
     if not cursor.accept(b"("):
         name = _name(cursor)
         return _MACROS[name] if name in _MACROS else (_item(name, cursor),)
-    items: dict[FetchItem, None] = {}
+    items: list[FetchItem] = []
+    named = 0
     while True:
-        items[_item(_name(cursor), cursor)] = None
-        if len(items) > MAX_ITEMS:
+        item = _item(_name(cursor), cursor)
+        items.append(item)
+        named += len(item.fields) if isinstance(item, Section) else 0
+        if len(items) > MAX_ITEMS or named > MAX_FIELDS:
             raise BadSyntax("too many items to fetch")
         if cursor.accept(b")"):
-            return tuple(items)
+            return tuple(dict.fromkeys(items))
         cursor.space()
 
 
@@ -98,10 +103,12 @@ def _text(cursor: Cursor, part: tuple[int, ...]) -> Text:
 def _fields(cursor: Cursor) -> tuple[bytes, ...]:
     cursor.expect(b" (")
     names = [cursor.astring()]
-    while cursor.accept(b" "):
+    while len(names) <= MAX_ITEMS and cursor.accept(b" "):
         names.append(cursor.astring())
+    if len(names) > MAX_ITEMS:
+        raise BadSyntax("too many header field names")
     cursor.expect(b")")
-    if len(names) > MAX_ITEMS or any(not name.isascii() or b"\r" in name or b"\n" in name for name in names):
+    if any(not name.isascii() or b"\r" in name or b"\n" in name for name in names):
         raise BadSyntax("bad header field names")
     return tuple(names)
 

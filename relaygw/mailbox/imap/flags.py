@@ -6,6 +6,8 @@ SYSTEM = ("\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft")
 _CANONICAL = {flag.lower(): flag for flag in SYSTEM}
 
 MAX_FLAGS = 50
+MAX_NAMED = 200
+"""Flags in one list, each as often as it is named."""
 MAX_KEYWORD = 200
 
 
@@ -32,6 +34,8 @@ def parse_flags(cursor: Cursor) -> tuple[str, ...]:
 def _flags(cursor: Cursor) -> list[str]:
     flags = [_flag(cursor)]
     while cursor.accept(b" "):
+        if len(flags) == MAX_NAMED:
+            raise BadSyntax("too many flags")
         flags.append(_flag(cursor))
     return flags
 

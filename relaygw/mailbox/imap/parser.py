@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from relaygw.mailbox.imap.commands import (
     ALLOWED,
@@ -34,7 +35,14 @@ from relaygw.mailbox.imap.utf7 import BadName, decode_name
 MAX_NAME = 1000
 """Octets of a mailbox name or pattern on the wire."""
 
+MAX_IDENTITY = 60
+"""Strings of ID: thirty fields with their values (RFC 2971 3.3)."""
+MAX_WORDS = 100
+"""Items of STATUS, names of ENABLE."""
+
 STATUS_ITEMS = ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "SIZE", "APPENDLIMIT")
+
+Word = TypeVar("Word")
 
 _TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,256}')
 _BY_UID = frozenset({"FETCH", "STORE", "SEARCH", "COPY", "MOVE", "EXPUNGE"})
@@ -110,11 +118,25 @@ def _identify(cursor: Cursor, by_uid: bool) -> Arguments:
     if cursor.accept(b"NIL"):
         return Nothing()
     cursor.expect(b"(")
+    left = MAX_IDENTITY
     while not cursor.accept(b")"):
+        left -= 1
+        if left < 0:
+            raise BadSyntax("too many fields")
         if not cursor.accept(b"NIL"):
             cursor.string()
         cursor.accept(b" ")
     return Nothing()
+
+
+def _words(cursor: Cursor, read: Callable[[Cursor], Word]) -> list[Word]:
+    """One after the other, each behind a space but the first."""
+    found = [read(cursor)]
+    while cursor.accept(b" "):
+        if len(found) == MAX_WORDS:
+            raise BadSyntax("too many arguments")
+        found.append(read(cursor))
+    return found
 
 
 def _decoded(wire: bytes) -> str:
@@ -151,9 +173,7 @@ def _list(cursor: Cursor, by_uid: bool) -> Arguments:
 def _status(cursor: Cursor, by_uid: bool) -> Arguments:
     name = _name(cursor)
     cursor.expect(b" (")
-    items = [_status_item(cursor)]
-    while cursor.accept(b" "):
-        items.append(_status_item(cursor))
+    items = _words(cursor, _status_item)
     cursor.expect(b")")
     return Status(name, tuple(dict.fromkeys(items)))
 
@@ -182,9 +202,7 @@ def _append(cursor: Cursor, by_uid: bool) -> Arguments:
 
 def _enable(cursor: Cursor, by_uid: bool) -> Arguments:
     cursor.space()
-    names = [cursor.keyword()]
-    while cursor.accept(b" "):
-        names.append(cursor.keyword())
+    names = _words(cursor, Cursor.keyword)
     return Enable(tuple(name.decode("ascii") for name in names))
 
 

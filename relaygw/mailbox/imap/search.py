@@ -61,6 +61,15 @@ def compile_search(key: SearchKey, exists: int, uids: Sequence[int]) -> Judge:
     return _leaf(key)
 
 
+def weight(key: SearchKey) -> int:
+    """How many keys there are to look at for one message."""
+    if isinstance(key, Not):
+        return weight(key.key)
+    if isinstance(key, Or):
+        return weight(key.first) + weight(key.second)
+    return sum(map(weight, key.keys)) if isinstance(key, And) else 1
+
+
 def _leaf(key: All | HasFlag | Recent | Dated | Sized | HasHeader | HasText) -> Judge:
     if isinstance(key, HasFlag):
         flag, present = key.flag.lower(), key.present
@@ -81,11 +90,8 @@ def _leaf(key: All | HasFlag | Recent | Dated | Sized | HasHeader | HasText) -> 
 
 
 def _numbered(key: Numbered, exists: int, uids: Sequence[int]) -> Judge:
-    if key.by_uid:
-        found = key.messages.resolved(uids[-1]) if uids else []
-    else:
-        key.messages.numbers(exists)
-        found = key.messages.resolved(exists) if exists else []
+    largest = uids[-1] if uids else 0
+    found = key.messages.resolved(largest) if key.by_uid else key.messages.existing(exists)
     starts = [first for first, _ in found]
 
     def judge(candidate: Candidate, _: SearchedMessage | None) -> Judgement:

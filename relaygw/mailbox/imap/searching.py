@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from relaygw.mailbox.imap.commands import Search
+from relaygw.mailbox.imap.commands import Search, SearchKey
 from relaygw.mailbox.imap.fetching import batches
-from relaygw.mailbox.imap.search import Candidate, Judge, compile_search
+from relaygw.mailbox.imap.search import Candidate, Judge, compile_search, weight
 from relaygw.mailbox.imap.search_text import SearchedMessage
 from relaygw.mailbox.imap.selected import FLAG_NAMES, Selected
 from relaygw.mailbox.imap.session import Completion, Session, ok
@@ -13,6 +13,8 @@ from relaygw.mailbox.values import Entry
 
 _ROWS = 1000
 """Messages judged from the index in one turn of the reactor."""
+_JUDGEMENTS = 20_000
+"""Keys looked at in one turn, of all these messages together."""
 
 
 async def search(session: Session, arguments: Search) -> Completion:
@@ -20,12 +22,18 @@ async def search(session: Session, arguments: Search) -> Completion:
     judge = compile_search(arguments.key, selected.exists, selected.uids)
     found: list[int] = []
     uids = list(selected.uids)
-    for start in range(0, len(uids), _ROWS):
-        found += await _judged(session, selected, judge, uids[start : start + _ROWS])
+    rows = rows_of_a_turn(arguments.key)
+    for start in range(0, len(uids), rows):
+        found += await _judged(session, selected, judge, uids[start : start + rows])
         await session.channel.breathe()
     numbers = found if arguments.by_uid else [selected.number(uid) for uid in found]
     session.channel.send(b"* SEARCH" + b"".join([b" %d" % number for number in numbers]) + b"\r\n")
     return ok("Searched")
+
+
+def rows_of_a_turn(key: SearchKey) -> int:
+    """How many messages are judged before others have their turn."""
+    return max(1, min(_ROWS, _JUDGEMENTS // weight(key)))
 
 
 async def _judged(session: Session, selected: Selected, judge: Judge, uids: Sequence[int]) -> list[int]:

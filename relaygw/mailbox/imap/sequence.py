@@ -11,6 +11,9 @@ import attrs
 LARGEST = 2**32 - 1
 """The largest number the grammar allows (nz-number)."""
 
+MAX_RANGES = 12_000
+"""Different ranges in one set: hardly more fit into a command line, unless they are next to each other."""
+
 STAR = 0
 """Stands for `*` in a range: the largest number in use. No message has it: numbers start at 1."""
 
@@ -32,12 +35,16 @@ class SequenceSet:
 
     def numbers(self, exists: int) -> list[int]:
         """The sequence numbers meant in a mailbox of `exists` messages; BadSequence where one does not exist."""
+        return [number for first, last in self.existing(exists) for number in range(first, last + 1)]
+
+    def existing(self, exists: int) -> list[tuple[int, int]]:
+        """The same as ranges, in rising order."""
         if not exists and all(STAR in ends for ends in self.ranges):
             return []
         found = self.resolved(exists)
         if not exists or found[-1][1] > exists:
             raise BadSequence(f"message number {found[-1][1] or 1} does not exist")
-        return [number for first, last in found for number in range(first, last + 1)]
+        return found
 
     def uids(self, known: Sequence[int]) -> list[int]:
         """Those of `known` (rising) that are meant. UIDs that do not exist are no error (RFC 3501 6.4.8)."""
@@ -51,7 +58,10 @@ class SequenceSet:
 
 def parse_sequence(text: bytes) -> SequenceSet:
     """The value of a sequence set; BadSequence for anything else."""
-    return SequenceSet(tuple(_range(part) for part in text.split(b",")))
+    parts = dict.fromkeys(text.split(b","))
+    if len(parts) > MAX_RANGES:
+        raise BadSequence("too many ranges in a sequence set")
+    return SequenceSet(tuple(map(_range, parts)))
 
 
 def _range(part: bytes) -> tuple[int, int]:

@@ -13,7 +13,6 @@ _ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 _ASTRING = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]+')
 _LIST = re.compile(rb'[^\x00-\x20\x7f-\xff(){"\\]+')
 _QUOTED = re.compile(rb'"([^"\\\r\n\x00]*(?:\\["\\][^"\\\r\n\x00]*)*)"')
-_ESCAPE = re.compile(rb"\\(.)")
 _NUMBER = re.compile(rb"[0-9]{1,10}")
 _SEQUENCE = re.compile(rb"[0-9:,*]+")
 
@@ -129,7 +128,9 @@ class Cursor:
             raise BadSyntax("a quoted string or a literal expected")
         self._place = found.end()
         value = found.group(1)
-        return _ESCAPE.sub(rb"\1", value) if b"\\" in value else value
+        if b"\\" not in value:
+            return value
+        return b"\\".join([piece.replace(b"\\", b"") for piece in value.split(b"\\\\")])
 
     def _literal_string(self) -> bytes:
         literal = self.message()
