@@ -5,6 +5,7 @@ octets in the place of %s), what SPF and DKIM found ("result domain"), the TXT r
 what is expected; `asked` are all questions, in order.
 """
 
+import itertools
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,8 @@ def test_case(entry: dict[str, Any]) -> None:
         **{name: getattr(found, name) for name in ("author", "organizational", "policy_domain", "tag", "reason")},
     }
     assert {name: told[name] for name in entry["expected"]} == entry["expected"]
+    kinds = {(question.name.startswith("_dmarc."), question.type) for question in resolver.asked}
+    assert kinds <= {(True, "TXT"), (False, "A")}
     names = [question.name for question in resolver.asked]
     assert found.queries == len([name for name in names if name.startswith("_dmarc.")])
     assert len(set(names)) == len(names), "nothing is asked twice"
@@ -87,6 +90,30 @@ def test_every_branch_of_section_four_has_cases() -> None:
     assert len(ALL) > 80
     for section in ("4.4.1:", "4.4.2:", "4.5:", "4.7:", "4.8:", "4.10:", "4.10.1:", "4.10.2, rule 1", "4.10.2, rule 2"):
         assert section in told
+
+
+STRICTEST_FIRST = {
+    "reject": "v=DMARC1; p=reject",
+    "quarantine": "v=DMARC1; p=quarantine",
+    "temperror": "",
+    "none": "v=DMARC1; p=none",
+    "permerror": "v=DMARC1; p=what",
+    "absent": "v=spf1 -all",
+    "pass": "v=DMARC1; p=reject; adkim=s",
+}
+
+
+@pytest.mark.parametrize("pair", list(itertools.combinations(STRICTEST_FIRST, 2)), ids="-".join)
+def test_of_two_authors_the_stricter_outcome_counts_whoever_comes_first(pair: tuple[str, str]) -> None:
+    """RFC 9989 5.3.1, 11.5."""
+    for order in (pair, pair[::-1]):
+        entry: dict[str, Any] = {
+            "from": ", ".join(f"a@{each}.test" for each in order),
+            "dkim": ["pass pass.test"],
+            "zone": {f"_dmarc.{each}.test": STRICTEST_FIRST[each] for each in order if STRICTEST_FIRST[each]},
+            "failing": ["_dmarc.temperror.test"],
+        }
+        assert case(evaluated(entry, resolver_of(entry))).value == pair[0], order
 
 
 LABELS = st.lists(st.sampled_from(["a", "b", "example", "co", "test"]), min_size=1, max_size=14)
@@ -174,7 +201,7 @@ def test_where_reports_go(
         ("psd=N", {"suffix": Suffix.NO}),
         ("psd=u", {}),
         ("psd=x", {}),
-        ("t=Y; adkim=S; aspf=s", {"testing": True, "strict_dkim": True, "strict_spf": True}),
+        ("t=Y; adkim=S; aspf=S", {"testing": True, "strict_dkim": True, "strict_spf": True}),
         ("t=n; adkim=r; aspf=x", {}),
         ("fo=0:1:D: s", {"failure_options": ("0", "1", "d", "s")}),
         ("fo=01", {}),
