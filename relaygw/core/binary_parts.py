@@ -6,7 +6,7 @@ Whatever is not labelled binary, or cannot be read as MIME, stays octet for octe
 
 import base64
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import attrs
 
@@ -21,6 +21,9 @@ _AHEAD = 64 * 1024
 _MAX_BOUNDARY = 200
 _PADDING = 100
 _GROUP = 57 * 200
+_DELIMITER = re.compile(rb"\r\n--([^\r\n]{1,%d})(?=\r\n|\Z)" % (_MAX_BOUNDARY + 2 + _PADDING))
+"""What may be one (RFC 2046 5.1.1): the line end before it belongs to it. One pattern for all boundaries: each message has
+others, and to make a pattern takes longer than to use it."""
 _BOUNDARY = re.compile(rb';\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]++))', re.IGNORECASE | re.DOTALL)
 
 
@@ -103,19 +106,19 @@ def _take_head(source: _Source, boundaries: tuple[bytes, ...]) -> bytes:
     source.reach(_MAX_HEAD)
     if source.buffer.startswith(b"\r\n", source.at):
         return b""
-    end = source.find(b"\r\n\r\n", _MAX_HEAD)
-    until = source.at + (end if end >= 0 else _MAX_HEAD)
-    delimiter = _delimiter(boundaries).search(source.buffer, source.at, until)
-    if delimiter is not None:
-        return source.take(delimiter.start() - source.at)
-    return source.take(end + 2) if end >= 0 else b""
+    delimiter = _next_delimiter(source, boundaries, _MAX_HEAD)
+    # Where the part ends first: what stands behind it was looked through for each of ten thousand parts.
+    end = source.find(b"\r\n\r\n", delimiter.place - source.at if delimiter is not None else _MAX_HEAD)
+    if end >= 0:
+        return source.take(end + 2)
+    return source.take(delimiter.place - source.at) if delimiter is not None else b""
 
 
 def _boundary(head: bytes) -> bytes:
     found = _BOUNDARY.search(first(head, b"content-type"))
     if found is None:
         return b""
-    boundary = re.sub(rb"\\(.)", rb"\1", found[1]) if found[1] is not None else found[2]
+    boundary = re.sub(rb"\\(.)", rb"\1", found[1]).rstrip(b" \t") if found[1] is not None else found[2]
     return boundary if len(boundary) <= _MAX_BOUNDARY and b"\r" not in boundary and b"\n" not in boundary else b""
 
 
@@ -125,24 +128,47 @@ def _relabelled(head: bytes, encoding: bytes) -> bytes:
     return b"".join(label if field.name.lower() == name else field.raw for field in fields(head))
 
 
-def _delimiter(boundaries: tuple[bytes, ...]) -> re.Pattern[bytes]:
-    """RFC 2046 5.1.1: the line end before it belongs to it. Without a boundary nothing is one."""
-    known = b"|".join(re.escape(boundary) for boundary in boundaries if boundary)
+@attrs.frozen
+class _Delimiter:
+    """Where its line end stands, and where it ends; `closes` the multipart with this boundary."""
+
+    place: int
+    end: int
+    boundary: bytes
+    closes: bool
+
+
+def _next_delimiter(source: _Source, boundaries: tuple[bytes, ...], within: int) -> _Delimiter | None:
+    """The first in the next octets of the buffer."""
+    known = frozenset(filter(None, boundaries))
     if not known:
-        return re.compile(rb"(?!)")
-    return re.compile(rb"\r\n--(%b)(--)?[ \t]{0,%d}(?=\r\n|\Z)" % (known, _PADDING))
+        return None
+    for found in _DELIMITER.finditer(source.buffer, source.at, source.at + within):
+        if delimiter := _read(found, known):
+            return delimiter
+    return None
+
+
+def _read(found: re.Match[bytes], known: Collection[bytes]) -> _Delimiter | None:
+    text = found[1].rstrip(b" \t")
+    if len(found[1]) - len(text) > _PADDING:
+        return None
+    if text in known:
+        return _Delimiter(found.start(), found.end(), text, False)
+    if text.endswith(b"--") and text[:-2] in known:
+        return _Delimiter(found.start(), found.end(), text[:-2], True)
+    return None
 
 
 def _body(source: _Source, boundaries: tuple[bytes, ...]) -> Iterator[bytes]:
     """The octets up to the next delimiter or the end, the empty line of the header section in front."""
-    delimiter = _delimiter(boundaries)
     margin = _MAX_BOUNDARY + _PADDING + 16
     while True:
         source.reach(_MAX_HEAD)
-        found = delimiter.search(source.buffer, source.at)
+        found = _next_delimiter(source, boundaries, source.left)
         # What ends with the buffer and not with the content may be another line.
-        if found is not None and (source.ended or found.end() + 2 <= len(source.buffer)):
-            yield source.take(found.start() - source.at)
+        if found is not None and (source.ended or found.end + 2 <= len(source.buffer)):
+            yield source.take(found.place - source.at)
             return
         if source.ended:
             yield source.take(source.left)
@@ -156,11 +182,12 @@ def _parts(source: _Source, boundaries: tuple[bytes, ...], boundary: bytes) -> I
     yield from _body(source, inside)
     while True:
         source.reach(_MAX_BOUNDARY + _PADDING + 16)
-        found = _delimiter(inside).match(source.buffer, source.at)
-        if found is None or found[1] != boundary or source.parts <= 0:
+        match = _DELIMITER.match(source.buffer, source.at)
+        found = _read(match, (boundary,)) if match is not None else None
+        if found is None or source.parts <= 0:
             return
-        size = found.end() - source.at
-        if found[2]:
+        size = found.end - source.at
+        if found.closes:
             yield source.take(size)
             yield from _body(source, boundaries)
             return

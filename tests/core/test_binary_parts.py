@@ -111,6 +111,17 @@ def test_parts_have_an_end_too_and_cost_little() -> None:
     costs_less_than(5, many)
 
 
+def test_boundaries_of_any_number_cost_no_more_than_one() -> None:
+    # A pattern for each of these parts and all boundaries around it would take a minute.
+    outer = [b"t" * 150 + b"%d" % depth for depth in range(MAX_DEPTH - 2)]
+    head = b"".join(b"Content-Type: multipart/mixed; boundary=%b\r\n\r\n--%b\r\n" % (each, each) for each in outer)
+    inner = b"--z\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d \r\n" + LABEL + b"\r\n\0\r\n--b%d--\r\n"
+    parts = b"".join(inner % (number, number, number) for number in range(2000))
+    made = converted(head + b"Content-Type: multipart/mixed; boundary=z\r\n\r\n" + parts)
+    assert b"\0" not in made
+    assert made.count(b"base64") == 2000
+
+
 def test_nesting_has_a_floor() -> None:
     content = b"".join(b"Content-Type: multipart/x; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(3000))
     assert converted(content + LABEL + b"\r\n\0") == content + LABEL + b"\r\n\0"
