@@ -15,7 +15,6 @@ A Resolver never raises for what the network does: failure is an Answer. `consul
 """
 
 from collections.abc import Awaitable
-from pathlib import Path
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -47,6 +46,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_LONGEST_ZONE = 1 << 28
+"""Octets of a zone file; what has more, such as a device, has no end."""
 
 
 async def consult(inquiry: Inquiry[T], resolver: IResolver) -> T:
@@ -115,7 +117,13 @@ def make_resolver(config: DnsConfig, reactor: IDnsReactor) -> IResolver:
 def read_zone(path: str) -> FixedResolver:
     """A resolver that answers from an RFC 1035 zone file or a YAML mapping; raises ZoneError."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ZoneError(f"the zone file {path} cannot be read: {error}") from None
+        with open(path, "rb") as file:
+            data = file.read(_LONGEST_ZONE + 1)
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise ZoneError(f"the zone file {path or repr(path)} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ZoneError(f"the zone file {path} cannot be read: it is not text in UTF-8 (octet {error.start})") from None
+    if len(data) > _LONGEST_ZONE:
+        raise ZoneError(f"the zone file {path} cannot be read: it has more than {_LONGEST_ZONE} octets")
     return FixedResolver.from_file(text, path)

@@ -1,7 +1,8 @@
 """Answers from a mapping, a YAML file of one, or an RFC 1035 zone file: for tests, rehearsals, and `dns.zone`.
 
-Behaves as a resolver in front of authoritative servers does: CNAMEs are followed, a name with something below it
-exists, "*" stands for the names that do not (RFC 4592). A comment line in a zone file makes names fail:
+Behaves as a resolver in front of authoritative servers does: CNAMEs and DNAMEs (RFC 6672) are followed, a name with
+something below it exists, "*" stands for the names that do not (RFC 4592). A comment line in a zone file makes names
+fail:
 
     ; fails: slow.example.com            every type that has no record there
     ; fails: slow.example.com TXT MX     only these
@@ -29,6 +30,7 @@ from relaygw.dns.records import TYPES, from_name, from_rdata, to_name
 from relaygw.interfaces import IResolver
 
 _MAX_ALIASES = 8
+_SHOWN = 60
 _FAILS = re.compile(r"^;\s*fails:\s*(\S+)((?:[ \t]+[A-Za-z]+)*)\s*$", re.MULTILINE)
 _SHAPES: Mapping[str, type] = {"TXT": bytes, "MX": Exchange, "TLSA": Tlsa}
 
@@ -59,6 +61,7 @@ class FixedResolver:
         }
         self._failing = {_fail_key(text) for text in failing}
         self._names = {ancestor for name in self._records for ancestor in _ancestors(name)}
+        self._subtrees = {name: str(node["DNAME"][0]) for name, node in self._records.items() if node.get("DNAME")}
         self._ttl = ttl
         self._authentic = authentic
         self.asked: deque[Question] = deque(maxlen=1000)
@@ -97,6 +100,10 @@ class FixedResolver:
         for _ in range(_MAX_ALIASES):
             if to_name(name) is None:
                 break
+            moved = self._moved(name) if self._subtrees else ""
+            if moved:
+                name = moved
+                continue
             node = self._node(name)
             if node is not None and question.type in node:
                 canonical = name if name != _key(question.name) else ""
@@ -112,6 +119,16 @@ class FixedResolver:
 
     def _answer(self, status: AnswerStatus, records: tuple[Data, ...] = (), canonical: str = "") -> Answer:
         return Answer(status=status, records=records, ttl=self._ttl, authentic=self._authentic, canonical=canonical)
+
+    def _moved(self, name: str) -> str:
+        """What a name below a DNAME is called instead, "" for all others (RFC 6672 2.2)."""
+        below, _, parent = name.partition(".")
+        while parent:
+            if parent in self._subtrees:
+                return f"{below}.{self._subtrees[parent]}"
+            label, _, parent = parent.partition(".")
+            below = f"{below}.{label}"
+        return ""
 
     def _node(self, name: str) -> Mapping[str, tuple[Data, ...]] | None:
         """What stands at a name, None where it does not exist and no wildcard stands for it (RFC 4592 3.3.1)."""
@@ -192,11 +209,21 @@ class _Tokens(dns.tokenizer.Tokenizer):
         return self.filename, self._line
 
 
+def _quoted(text: str, tokens: _Tokens) -> str:
+    """The line that is wrong: what the reader says of it is often less."""
+    _, number = tokens.where()
+    line = (text.split("\n")[number - 1 : number] or [""])[0].strip()
+    return f" ({line[:_SHOWN]}{'...' if len(line) > _SHOWN else ''})" if line else ""
+
+
 def _read(text: str, filename: str) -> list[tuple[str, str, Data]]:
     collector = _Collector()
     tokens = _Tokens(text, filename)
     try:
         dns.zonefile.Reader(tokens, dns.rdataclass.IN, collector, default_ttl=300).read()
     except (dns.exception.DNSException, ValueError, OSError) as error:
-        raise ZoneError(f"the zone file cannot be used: {error or type(error).__name__}") from None
+        wrong = str(error) or type(error).__name__
+        if "$INCLUDE" in wrong:
+            wrong += ": put its records into this file"
+        raise ZoneError(f"the zone file cannot be used: {wrong}{_quoted(text, tokens)}") from None
     return collector.read

@@ -13,6 +13,7 @@ that is wrong is one MappingError.
 
 import ipaddress
 import re
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -81,7 +82,14 @@ def _pairs(name: str, node: object) -> Iterator[tuple[str, object]]:
             for kind, values in part.items():
                 yield _kind(name, kind), values
         else:
-            raise MappingError(f"{name}: {part!r:.100} is not a mapping of types")
+            raise MappingError(f"{name}: {_shown(part)} is not a mapping of types")
+
+
+def _shown(node: object) -> str:
+    """The beginning of a node: with anchors a small file can say more than memory holds."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxlist, short.maxdict, short.maxstring = 2, 4, 4, 60
+    return short.repr(node)
 
 
 def says_failing(node: object) -> bool:
@@ -125,8 +133,10 @@ def _values(kind: str, values: object) -> Sequence[object]:
 
 def _datum(kind: str, value: object) -> Data:
     if isinstance(value, Mapping):
-        value = [str(each) for each in value.values()]
-    words = [str(each) for each in value] if isinstance(value, list) else str(value)
+        value = list(value.values())
+    words = value if isinstance(value, list) else str(value)
+    if not all(isinstance(each, str) for each in words):
+        raise ValueError(f"{_shown(value)} is too deep: a record is a word, or a list of its parts")
     if kind == "TXT":
         return "".join(words).encode("utf-8", "surrogateescape")
     parts = words.split() if isinstance(words, str) else words
@@ -136,12 +146,23 @@ def _datum(kind: str, value: object) -> Data:
             raise ValueError(f"{preference!r:.100} is not a preference from 0 to 65535")
         return Exchange(int(preference), _name(host))
     if kind == "TLSA":
-        usage, selector, matching, data = [*parts[:3], "".join(parts[3:])]
-        return Tlsa(int(usage), int(selector), int(matching), bytes.fromhex(data))
+        return _tlsa(parts)
     (only,) = _parts(parts, 1)
     if kind in ("A", "AAAA"):
         return str((ipaddress.IPv4Address if kind == "A" else ipaddress.IPv6Address)(only))
     return _name(only)
+
+
+def _tlsa(parts: Sequence[str]) -> Tlsa:
+    numbers, data = parts[:3], "".join(parts[3:])
+    small = [each for each in numbers if re.fullmatch("[0-9]{1,3}", each) and int(each) < 256]
+    if len(small) < 3 or not data:
+        raise ValueError(f"{' '.join(parts)!r:.100} is not three numbers from 0 to 255 and the data")
+    try:
+        usage, selector, matching = map(int, numbers)
+        return Tlsa(usage, selector, matching, bytes.fromhex(data))
+    except ValueError:
+        raise ValueError(f"{data!r:.100} is not hexadecimal") from None
 
 
 def _parts(parts: Sequence[str], wanted: int) -> Sequence[str]:

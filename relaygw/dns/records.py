@@ -13,7 +13,7 @@ import dns.rdatatype
 
 from relaygw.core.question import Data, Exchange, Tlsa
 
-TYPES = frozenset({"A", "AAAA", "CNAME", "MX", "NS", "PTR", "TLSA", "TXT"})
+TYPES = frozenset({"A", "AAAA", "CNAME", "DNAME", "MX", "NS", "PTR", "TLSA", "TXT"})
 """The types we know how to read."""
 
 
@@ -39,7 +39,7 @@ def from_rdata(rdata: dns.rdata.Rdata) -> Data:
         return str(record.address)
     if kind == dns.rdatatype.TXT:
         return b"".join(record.strings)
-    if kind in (dns.rdatatype.CNAME, dns.rdatatype.NS, dns.rdatatype.PTR):
+    if kind in (dns.rdatatype.CNAME, dns.rdatatype.DNAME, dns.rdatatype.NS, dns.rdatatype.PTR):
         return from_name(record.target)
     if kind == dns.rdatatype.MX:
         return Exchange(record.preference, from_name(record.exchange))

@@ -1,5 +1,7 @@
 """The resolver made of a mapping or a zone file answers as one in front of real servers does."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaygw.config.schema import DnsConfig
 from relaygw.core.question import Answer, AnswerStatus, Exchange, Question, settle
-from relaygw.dns import FixedResolver, ZoneError, make_resolver
+from relaygw.dns import FixedResolver, ZoneError, make_resolver, read_zone
 from relaygw.testing.resolver import ZONE, check_resolver
 
 
@@ -53,6 +55,40 @@ def test_eight_aliases_are_followed_and_a_loop_is_a_failure() -> None:
     resolver = FixedResolver({**chain, "7.test": {"A": ["192.0.2.1"]}, "loop.test": {"CNAME": ["loop.test"]}})
     assert status(resolver, "0.test", "A") is AnswerStatus.FOUND
     assert status(resolver, "loop.test", "A") is AnswerStatus.FAILED
+
+
+def test_names_below_a_dname_are_called_otherwise_and_the_name_itself_is_not() -> None:
+    """RFC 6672 2.2, 2.3."""
+    text = (
+        "old.test. DNAME new.test.\nold.test. A 192.0.2.1\n_dmarc.new.test. TXT policy\nb.a.new.test. A 192.0.2.2\n"
+        "loop.test. DNAME loop.loop.test.\n; fails: slow.new.test\n"
+    )
+    resolver = FixedResolver.from_zone(text)
+    found = resolver.answer(Question("_dmarc.OLD.test", "TXT"))
+    assert (found.records, found.canonical) == ((b"policy",), "_dmarc.new.test")
+    assert resolver.answer(Question("b.a.old.test", "A")).records == ("192.0.2.2",)
+    assert resolver.answer(Question("old.test", "A")).records == ("192.0.2.1",)
+    assert status(resolver, "old.test", "TXT") is AnswerStatus.NO_DATA
+    assert status(resolver, "c.old.test", "A") is AnswerStatus.NO_NAME
+    assert status(resolver, "slow.old.test", "A") is AnswerStatus.FAILED
+    assert status(resolver, "a.loop.test", "A") is AnswerStatus.FAILED
+
+
+def test_a_wrong_line_is_shown_and_files_in_files_are_not_read() -> None:
+    with pytest.raises(ZoneError, match=r"z:2: .* \(a\.test\. A 1\.2\.3\)$"):
+        FixedResolver.from_zone("b.test. A 192.0.2.1\na.test. A 1.2.3\nc.test. A 192.0.2.1\n", filename="z")
+    with pytest.raises(ZoneError, match=r"z:1: .*'\$INCLUDE' is not allowed: put its records into this file"):
+        FixedResolver.from_zone("$INCLUDE /etc/hostname\n", filename="z")
+
+
+def test_a_zone_file_that_is_no_text_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "z").write_bytes(b"a.test. A 192.0.2.1\n\xff")
+    with pytest.raises(ZoneError, match=r"z cannot be read: it is not text in UTF-8 \(octet 20\)"):
+        read_zone(str(tmp_path / "z"))
+    with pytest.raises(ZoneError, match=r"^the zone file /nonexistent cannot be read: No such file or directory$"):
+        read_zone("/nonexistent")
+    (tmp_path / "z").write_bytes(b"\xef\xbb\xbfa.test. A 192.0.2.1\n")
+    assert status(read_zone(str(tmp_path / "z")), "a.test", "A") is AnswerStatus.FOUND
 
 
 def test_an_alias_to_a_failing_name_fails() -> None:

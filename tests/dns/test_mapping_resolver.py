@@ -1,5 +1,6 @@
 """A resolver made of a YAML or JSON mapping answers what it says; a wrong mapping is one named error with its place."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,12 +72,24 @@ def test_what_it_does_not_say_is_answered_too(name: str, kind: str, status: Answ
     assert RESOLVER.answer(Question(name, kind)).status is status
 
 
+BOMB = "abcdefghijklmnopqrstuvwxyz"
+"""Anchors of lists of lists: a few lines that would be more than memory holds, were they written out."""
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("a.test: 1", "'1' is not a mapping of types"),
         ("[a, b]", "not a mapping of names"),
         ("a.test: {A: nonsense}", "nonsense"),
+        (
+            "first.test: {SOA: &a [x, x, x, x, x, x, x, x]}\n"
+            + "".join(
+                f"{b}.example: {{SOA: &{b} [*{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}]}}\n" for a, b in pairwise(BOMB)
+            )
+            + "last.test: *z\n",
+            "[[...], [...], [...], [...], ...], ...] is not a mapping of types",
+        ),
         ("a.test: {A: [192.0.2.1, [2, 3]]}", "does not have 1 part"),
         ("a.test: {MX: mail}", "a.test MX: 'mail' does not have 2 parts"),
         ("a.test: {MX: ten mail}", "a.test MX: 'ten' is not a preference"),
@@ -84,7 +97,14 @@ def test_what_it_does_not_say_is_answered_too(name: str, kind: str, status: Answ
         ("a.test: {A: 192.0.2.1.2}", "a.test A: Expected 4 octets"),
         ("a.test: {A: 192.0.2.1}\na.test: {MX: 10 mail}", "named.yaml: line 2: 'a.test' stands twice"),
         ("a.test: {TXT: a, TXT: b}", "'TXT' stands twice"),
-        ("a.test: {TLSA: 3 1}", "a.test TLSA"),
+        ("a.test: {TLSA: 3 1}", "a.test TLSA: '3 1' is not three numbers from 0 to 255 and the data"),
+        ("a.test: {TLSA: 3 1 1}", "a.test TLSA: '3 1 1' is not three numbers"),
+        ("a.test: {TLSA: 3 1 256 aa}", "'3 1 256 aa' is not three numbers from 0 to 255"),
+        ("a.test: {TLSA: 3 -1 1 aa}", "'3 -1 1 aa' is not three numbers from 0 to 255"),
+        ("a.test: {TLSA: 3 1 1 zz}", "a.test TLSA: 'zz' is not hexadecimal"),
+        ("a.test: {TXT: [[[a]]]}", "a.test TXT: [['a']] is too deep: a record is a word, or a list of its parts"),
+        ("a.test: {MX: [[10, [mail]]]}", "a.test MX: ['10', ['mail']] is too deep"),
+        ("a.test: {MX: [{preference: 10, host: [mail]}]}", "is too deep"),
         ("a.test: {'a b': c}", "'a b' is not a type"),
         ("a.test: {fails: [{}]}", "types that fail"),
         ("a.test: {A: [", "line"),
