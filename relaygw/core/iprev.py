@@ -17,7 +17,7 @@ from relaygw.core.verdict import AuthResult
 MAX_NAMES = 10
 """Names of one address that are looked at (RFC 8601 3: limited, as in RFC 7208 4.6.4)."""
 MAX_ADDRESSES = 200
-"""Addresses of one name that are compared; an answer may have 4,000, and the client chooses its names."""
+"""Addresses of one name that are compared: the client chooses its names, and they may have any number."""
 _SHOWN = 5
 _MAX_REASON = 300
 

@@ -5,14 +5,16 @@ A cached answer costs no coroutine. What is kept is bounded in number and in oct
 """
 
 from collections import OrderedDict
+from functools import partial
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from relaygw.core.question import Answer, AnswerStatus, Question
+from relaygw.dns.turns import Turns
 from relaygw.interfaces import IResolver
 
 MAX_TTL = 86_400
@@ -53,7 +55,7 @@ class CachingResolver:
         self._clock = clock
         self._size = size
         self._timeout = timeout
-        self._slots = DeferredSemaphore(concurrency)
+        self._turns = Turns(concurrency)
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._weight = 0
         self._flights: dict[Key, _Flight] = {}
@@ -125,13 +127,10 @@ class CachingResolver:
             self._weight -= oldest.weight
 
     async def _fetch(self, question: Question) -> Answer:
-        await self._slots.acquire()
         try:
-            return _capped(await self._inner.ask(question))
+            return _capped(await self._turns.run(partial(self._inner.ask, question)))
         except Exception as error:  # a resolver of a stranger's; a bug must not look like a decision
             return _failure(f"{type(error).__name__}: {error}"[:300])
-        finally:
-            self._slots.release()
 
 
 class _Flight:

@@ -1,10 +1,11 @@
 """A time limit for all questions of one inquiry together: once it has passed, every question is answered FAILED.
-Somebody may also count the questions that cost something, and refuse them.
+Somebody may also count the questions that cost something, refuse them, and have them wait for their turn.
 
 So an inquiry that runs out of time ends by its own rules for a failing DNS, with a result and not an exception.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, succeed
@@ -21,16 +22,23 @@ class DeadlineResolver:
     """Asks `inner` until `seconds` have passed since it was made.
 
     `spend` is called before each question that `inner` cannot answer for nothing; it says why it must not be asked, or
-    "". Where `inner` does not tell what is for nothing, it is never called.
+    "". `in_turn` is given what asks it, and may call that later; waiting takes of the time. Where `inner` does not tell
+    what is for nothing, neither is called.
     """
 
     def __init__(
-        self, inner: IResolver, clock: IReactorTime, seconds: float, spend: Callable[[], str] | None = None
+        self,
+        inner: IResolver,
+        clock: IReactorTime,
+        seconds: float,
+        spend: Callable[[], str] | None = None,
+        in_turn: Callable[[Callable[[], Awaitable[Answer]]], Awaitable[Answer]] | None = None,
     ) -> None:
         self._inner = inner
         self._clock = clock
         self._seconds = seconds
         self._spend = spend
+        self._in_turn = in_turn
         self._known: Callable[[Question], Answer | None] = getattr(inner, "known", _nothing)
         self._is_asked: Callable[[Question], bool] = getattr(inner, "is_asked", _always)
         self._deadline = clock.seconds() + seconds
@@ -42,9 +50,14 @@ class DeadlineResolver:
         known = self._known(question)
         if known is not None:  # costs neither a timer nor a coroutine
             return succeed(known)
-        if self._spend is not None and not self._is_asked(question) and (refusal := self._spend()):
+        if self._spend is None or self._is_asked(question):
+            answer: Deferred[Answer] = as_deferred(self._inner.ask(question))
+        elif refusal := self._spend():
             return succeed(Answer(status=AnswerStatus.FAILED, reason=refusal))
-        answer: Deferred[Answer] = as_deferred(self._inner.ask(question))
+        elif self._in_turn is None:
+            answer = as_deferred(self._inner.ask(question))
+        else:
+            answer = as_deferred(self._in_turn(partial(self._inner.ask, question)))
         return answer if answer.called else self._wait(answer, left)
 
     async def _wait(self, answer: Deferred[Answer], left: float) -> Answer:

@@ -4,16 +4,17 @@ from typing import Any
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from relaygw.bridge import as_deferred
 from relaygw.core.events import Event, QuestionsLimited
 from relaygw.core.question import Answer, AnswerStatus, Question
 from relaygw.core.session import Transaction
 from relaygw.core.verdict import Action, Phase
 from relaygw.dns import CachingResolver
-from relaygw.filters.allowance import PERIOD, Allowance, asker
+from relaygw.filters.allowance import AT_ONCE, PERIOD, Allowance, asker
 from relaygw.filters.spf import SpfFilter
 from relaygw.interfaces import IResolver, Services
 from relaygw.testing.filters import make_services, make_session, make_transaction, run_filter
@@ -104,6 +105,43 @@ def test_what_is_on_its_way_to_somebody_costs_nothing() -> None:
     for each in waiting:
         each.close()
     assert len(slow.asked) == 1
+
+
+@implementer(IResolver)
+class Silent(World):
+    """No server of the world answers."""
+
+    def ask(self, question: Question) -> Deferred[Answer]:
+        self.asked.append(question)
+        return Deferred()
+
+
+def test_domains_that_never_answer_keep_no_other_clients_questions_waiting() -> None:
+    place = Place()
+    silent = Silent()
+    services = attrs.evolve(place.services, resolver=CachingResolver(silent, place.clock, timeout=30.0))
+
+    def begin(name: str, client: str) -> Deferred[Answer]:
+        return as_deferred(asker(services, message(1, client), 20.0).ask(Question(name, "TXT")))
+
+    waiting = [begin(f"n{number}.test", "192.0.2.1") for number in range(400)]
+    assert len(silent.asked) == AT_ONCE
+    other = begin("honest.test", "192.0.2.2")
+    assert silent.asked[-1].name == "honest.test"
+    # Whoever has gone makes room for the next; who is on this host waits for nobody.
+    waiting[0].cancel()
+    assert [question.name for question in silent.asked[-1:]] == [f"n{AT_ONCE}.test"]
+    local = [begin(f"local{number}.test", "127.0.0.1") for number in range(AT_ONCE + 1)]
+    assert silent.asked[-1].name == f"local{AT_ONCE}.test"
+    place.clock.advance(20.0)
+    gone: Any = waiting.pop(0).addErrback(lambda failure: failure.trap(CancelledError))
+    assert gone.result is CancelledError
+    late: list[Any] = [answer.result for answer in (*waiting, other, *local)]
+    assert {answer.status for answer in late} == {AnswerStatus.FAILED}
+    # Nothing of them is left: as many can be asked again, and at once.
+    again = [begin(f"again{number}.test", "192.0.2.1") for number in range(AT_ONCE)]
+    assert silent.asked[-1].name == f"again{AT_ONCE - 1}.test"
+    assert not any(answer.called for answer in again)
 
 
 def test_a_client_may_ask_so_often_within_a_minute_whatever_the_message() -> None:

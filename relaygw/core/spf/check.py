@@ -24,7 +24,7 @@ MAX_POINTERS = 10
 MAX_OCTETS = 32 * 1024
 """Octets of all records of one check together; the policies of large senders have a tenth of it."""
 MAX_ADDRESSES = 2000
-"""Addresses that one check compares with the client's; a single answer may have 4,000."""
+"""Addresses that one check compares with the client's; a hundred hosts may have hundreds each."""
 MAX_EXPLANATION = 400
 """Characters of a domain's explanation we pass on; one reply line holds little more."""
 
