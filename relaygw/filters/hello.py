@@ -16,7 +16,7 @@ from relaygw.core.question import AnswerStatus, Question
 from relaygw.core.reply import Reply
 from relaygw.core.session import Transaction
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.dns import DeadlineResolver
+from relaygw.filters.allowance import asker
 from relaygw.interfaces import IFilter, Options, Services
 from relaygw.plugins import structure_options
 
@@ -61,12 +61,12 @@ class HelloFilter:
         if flaw is not None:
             return self._verdict(flaw, session.hello)
         if name and self._actions.get(Flaw.UNRESOLVABLE, Action.PASS) is not Action.PASS:
-            return self._look_up(name)
+            return self._look_up(name, transaction)
         return PASS
 
-    async def _look_up(self, name: str) -> Verdict:
+    async def _look_up(self, name: str, transaction: Transaction) -> Verdict:
         """A DNS that cannot tell is nobody's fault."""
-        resolver = DeadlineResolver(self._services.resolver, self._services.reactor, self._options.timeout)
+        resolver = asker(self._services, transaction, self._options.timeout)
         for kind in ("A", "AAAA", "MX"):
             answer = await resolver.ask(Question(name, kind))
             if answer.status in (AnswerStatus.FOUND, AnswerStatus.FAILED):

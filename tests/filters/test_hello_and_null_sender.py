@@ -4,12 +4,14 @@ from typing import Any
 
 import attrs
 import pytest
+from twisted.internet.task import Clock
 
 from relaygw.config.schema import Config
 from relaygw.core.question import Exchange
 from relaygw.core.reply import Reply
 from relaygw.core.verdict import PASS, Action, Phase, Verdict
-from relaygw.dns import FixedResolver
+from relaygw.dns import CachingResolver, FixedResolver
+from relaygw.filters.allowance import Allowance
 from relaygw.filters.hello import HelloFilter
 from relaygw.filters.null_sender import NullSenderFilter
 from relaygw.plugins import OptionsError
@@ -98,6 +100,21 @@ def test_the_dns_is_asked_only_where_it_matters() -> None:
     transaction = make_transaction(session=make_session(hello="nowhere.test"))
     assert run_filter(HelloFilter({}, services), Phase.HELLO, transaction) is PASS
     assert not resolver.asked
+
+
+def test_names_that_one_client_makes_us_look_up_count_for_it() -> None:
+    """EHLO can be said again and again, each time with another name of somebody's."""
+    resolver, clock = FixedResolver({}), Clock()
+    cache = CachingResolver(resolver, clock)
+    allowance = Allowance(message=0, client=5, clock=clock, write_event=lambda event: None)
+    services = attrs.evolve(SERVICES, resolver=cache, allowance=allowance)
+    judge = HelloFilter({"actions": {"unresolvable": "reject"}}, services)
+    found = [
+        run_filter(judge, Phase.HELLO, make_transaction(session=make_session(hello=f"n{number}.test"))).action
+        for number in range(4)
+    ]
+    assert found == [Action.REJECT, Action.PASS, Action.PASS, Action.PASS]
+    assert len(resolver.asked) == 5
 
 
 def test_the_reply_to_a_hostile_name_is_ascii_and_bounded() -> None:
