@@ -245,6 +245,30 @@ def test_fields_that_stand_twice_may_all_be_signed() -> None:
     assert judge(sign(message, ED, {"h": "from:subject"}) + message).result is Result.POLICY
 
 
+ONCE = (
+    "Date", "From", "Sender", "Reply-To", "To", "Cc", "Message-ID", "In-Reply-To", "References", "Subject",
+    "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_a_second_of_what_stands_once_must_be_signed(name: str) -> None:
+    """RFC 5322 3.6, RFC 2045 3: what a program shows, or shows by, and has no second one (RFC 6376 8.15)."""
+    field = f"{name}: a@b.example\r\n".encode()
+    message = field + MESSAGE if field.partition(b":")[0] + b":" not in MESSAGE else MESSAGE
+    signature = sign(message, ED, {"h": f"from:{name}"} if name != "From" else {})
+    assert judge(signature + message).result is Result.PASS
+    assert judge(field + signature + message).result is Result.POLICY
+    assert judge(b"Comments: twice\r\nComments: twice\r\n" + signature + message).result is Result.PASS
+
+
+def test_times_that_are_none_and_algorithms_in_capitals_do_no_harm() -> None:
+    """RFC 6376 3.5: what has more than 12 digits is no time, such as milliseconds."""
+    for tags in ({"t": str(NOW * 1000)}, {"x": str(NOW * 1000)}, {"t": str(NOW), "x": str(NOW * 1000)}):
+        assert judge(sign(MESSAGE, ED, tags) + MESSAGE).result is Result.PASS
+    assert judge(sign(MESSAGE, ED, {"a": "ED25519-SHA256"}) + MESSAGE).result is Result.PASS
+
+
 @pytest.mark.parametrize("form", sorted(SIGNED))
 def test_a_signature_that_names_its_own_field_means_those_above_it(form: str) -> None:
     """RFC 6376 3.7: it never signs itself; so another signature on top of it is one that was added (5.4)."""
