@@ -1,7 +1,7 @@
 """The filter `hello`: judges the name a client gives in EHLO or HELO.
 
 By default only who claims to be us is refused. Who we are: our host name, and what the option `own` adds. Clients on
-this host, and those in trusted networks, may call themselves what they like.
+this host, those in trusted networks and those that have logged in may call themselves what they like.
 """
 
 from collections.abc import Awaitable, Mapping
@@ -55,7 +55,9 @@ class HelloFilter:
     def check(self, phase: Phase, transaction: Transaction) -> Verdict | Awaitable[Verdict]:
         session = transaction.session
         client = parse_client(session.client)
-        if client is None or session.trusted or client.is_loopback or is_in(client, self._options.skip):
+        if client is None or session.trusted or session.login or client.is_loopback:
+            return PASS
+        if is_in(client, self._options.skip):
             return PASS
         flaw, name = hello_flaw(session.hello, client, self._names, self._domains)
         if flaw is not None:

@@ -52,7 +52,9 @@ def test_by_default_nothing_else_is(name: str) -> None:
     assert hello(name).action is Action.PASS
 
 
-@pytest.mark.parametrize("session", [{"trusted": True}, {"client": "127.0.0.1"}, {"client": "::1"}, {"client": ""}])
+@pytest.mark.parametrize(
+    "session", [{"trusted": True}, {"login": "alice"}, {"client": "127.0.0.1"}, {"client": "::1"}, {"client": ""}]
+)
 def test_ourselves_and_those_we_trust_may_say_it(session: dict[str, Any]) -> None:
     assert hello("gateway.test", **session) is PASS
     assert hello("gateway.test", {"skip": ["192.0.2.0/24"]}) is PASS
