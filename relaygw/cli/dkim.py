@@ -121,7 +121,7 @@ def _kept(key: Key, context: Context, path: Path) -> str:
 
 
 def record(options: argparse.Namespace, context: Context) -> Answer:
-    wanted = domain_of(options.domain) if options.domain else ""
+    wanted = domain_of(options.domain) if options.domain is not None else ""
     config = context.config
     for each in config.dkim:
         if wanted in ("", each.domain):
@@ -134,7 +134,7 @@ def record(options: argparse.Namespace, context: Context) -> Answer:
 
 
 def check(options: argparse.Namespace, context: Context) -> Answer:
-    wanted = domain_of(options.domain) if options.domain else ""
+    wanted = domain_of(options.domain) if options.domain is not None else ""
     config = context.config
     ring = tuple(key for key in ring_of(config) if wanted in ("", key.domain))
     if wanted and not ring:

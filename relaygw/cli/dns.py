@@ -64,7 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def check(options: argparse.Namespace, context: Context) -> Answer:
     config = context.config
     ours = our_domains(config)
-    domains = (_domain(options.domain),) if options.domain else ours
+    domains = (_domain(options.domain),) if options.domain is not None else ours
     unusable: list[Finding] = []
     site = make_site(config, domains, tuple(map(_address, options.ip)), unusable)
     findings, asked = ask_all(

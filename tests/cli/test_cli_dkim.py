@@ -171,6 +171,10 @@ def test_check_tells_the_dns_as_it_is(run: Run, published: Callable[..., str], t
     assert run("check", "a..b")[0] == 2
 
 
+def test_an_empty_domain_such_as_a_scripts_empty_variable_means_none(run: Run) -> None:
+    assert run("record", "")[0] == run("check", "")[0] == run("rotate", "")[0] == 2
+
+
 def test_what_cannot_be_rotated(run: Run, folder: Path, published: Callable[..., str]) -> None:
     zone = published("s1")
     assert run("rotate", "other.example", "--zone", zone)[0] == 1

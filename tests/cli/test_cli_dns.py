@@ -129,7 +129,15 @@ def test_a_mapped_address_is_an_ipv4_address(run: Run, empty: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--zone", "/nonexistent"], ["--ip", "nowhere"], ["--ip", ""], ["a..b"], ["[192.0.2.1]"], ["--zone", __file__]],
+    [
+        ["--zone", "/nonexistent"],
+        ["--ip", "nowhere"],
+        ["--ip", ""],
+        [""],
+        ["a..b"],
+        ["[192.0.2.1]"],
+        ["--zone", __file__],
+    ],
 )
 def test_wrong_usage_is_2(run: Run, arguments: list[str]) -> None:
     assert run(*arguments)[0] == 2
