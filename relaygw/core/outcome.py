@@ -7,6 +7,9 @@ import attrs
 from relaygw.core.address import Address
 from relaygw.core.reply import Reply
 
+MAX_WORDS = 4000
+"""Characters of a next hop's words that are kept: with each recipient, through all attempts, in journal and reports."""
+
 
 class Status(enum.Enum):
     DELIVERED = "delivered"
@@ -69,7 +72,7 @@ def from_reply(
     return Outcome(
         recipient=recipient,
         status=status,
-        reply=reply,
+        reply=reply if len(reply.text) <= MAX_WORDS else Reply(reply.code, reply.enhanced, reply.text[:MAX_WORDS]),
         remote=True,
         host=host,
         address=address,

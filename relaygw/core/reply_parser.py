@@ -15,6 +15,9 @@ MAX_LINE = 2048
 MAX_LINES = 128
 """Lines of one reply. EHLO answers of a few dozen are real; hundreds are an attack."""
 
+MAX_REPLY = 32 * 1024
+"""Octets of all lines of one reply together: every recipient of a message may be answered by one."""
+
 _KNOWN = 128
 """Octets of a line at most that is worth remembering."""
 
@@ -32,6 +35,7 @@ class ReplyParser:
         self._rest = b""
         self._code = b""
         self._texts: list[bytes] = []
+        self._size = 0
 
     @property
     def partial(self) -> bool:
@@ -58,12 +62,15 @@ class ReplyParser:
             raise ReplyError(f"one reply with the codes {_shown(self._code)} and {_shown(code)}")
         if len(self._texts) == MAX_LINES:
             raise ReplyError(f"a reply of more than {MAX_LINES} lines")
+        self._size += len(line)
+        if self._size > MAX_REPLY:
+            raise ReplyError(f"a reply of more than {MAX_REPLY} octets")
         self._code = code
         self._texts.append(line[4:])
         return separator != b"-"
 
     def _finish(self) -> Reply:
-        texts, self._texts = self._texts, []
+        texts, self._texts, self._size = self._texts, [], 0
         return make_reply(int(self._code), [text.decode("utf-8", "replace") for text in texts])
 
 

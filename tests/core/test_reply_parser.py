@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relaygw.core.reply import Reply
-from relaygw.core.reply_parser import MAX_LINE, MAX_LINES, ReplyError, ReplyParser
+from relaygw.core.reply_parser import MAX_LINE, MAX_LINES, MAX_REPLY, ReplyError, ReplyParser
 
 
 def parse(data: bytes) -> list[Reply]:
@@ -62,6 +62,18 @@ def test_several_in_one_piece_and_one_left_over() -> None:
     assert parser.partial
     assert [reply.code for reply in parser.feed(b"1 bye\r\n")] == [221]
     assert not parser.partial
+
+
+@pytest.mark.parametrize(("octets", "good"), [(MAX_REPLY, True), (MAX_REPLY + 1, False)])
+def test_all_lines_of_a_reply_have_a_size(octets: int, good: bool) -> None:
+    lines = [b"550-" + b"x" * 1020] * (octets // 1024 - 1)
+    last = b"550 " + b"y" * (octets - 1024 * len(lines) - 4)
+    data = b"".join(line + b"\r\n" for line in [*lines, last])
+    if not good:
+        with pytest.raises(ReplyError, match="octets"):
+            parse(data)
+        return
+    assert len(parse(data * 2)) == 2  # each has it anew
 
 
 @pytest.mark.parametrize(("length", "good"), [(MAX_LINE, True), (MAX_LINE + 1, False)])
