@@ -22,8 +22,8 @@ _MAX_BOUNDARY = 200
 _PADDING = 100
 _GROUP = 57 * 200
 _DELIMITER = re.compile(rb"\r\n--([^\r\n]{1,%d})(?=\r\n|\Z)" % (_MAX_BOUNDARY + 2 + _PADDING))
-"""What may be one (RFC 2046 5.1.1): the line end before it belongs to it. One pattern for all boundaries: each message has
-others, and to make a pattern takes longer than to use it."""
+"""What may be one (RFC 2046 5.1.1): the line end before it belongs to it. One pattern for all boundaries: each message
+has others, and to make one takes longer than to use it."""
 _BOUNDARY = re.compile(rb';\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]++))', re.IGNORECASE | re.DOTALL)
 
 

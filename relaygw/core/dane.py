@@ -109,14 +109,10 @@ def _bases(host: str, *, ipv4: bool, ipv6: bool) -> Inquiry[tuple[str, ...] | No
 def usable(records: Iterable[Tlsa]) -> tuple[Tlsa, ...]:
     """Those that we can hold a server to. Of several hashes of one kind only the strongest counts (RFC 7671 9)."""
     sound = [record for record in records if _sound(record)]
-    strongest = {
-        (record.usage, record.selector): max(
-            other.matching
-            for other in sound
-            if (other.usage, other.selector) == (record.usage, record.selector)
-        )
-        for record in sound
-    }  # fmt: skip
+    strongest: dict[tuple[int, int], int] = {}
+    for record in sound:
+        kind = record.usage, record.selector
+        strongest[kind] = max(record.matching, strongest.get(kind, _EXACT))
     return tuple(
         record
         for record in sound

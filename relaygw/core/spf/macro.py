@@ -44,7 +44,10 @@ class Macro:
         return quote(value, safe="-._~") if self.escape else value
 
     def _transform(self, value: str) -> str:
-        parts = re.split(f"[{re.escape(self.delimiters)}]", value)
+        first = self.delimiters[0]  # no pattern for it: a record may have a thousand different sets of them
+        for other in set(self.delimiters) - {first}:
+            value = value.replace(other, first)
+        parts = value.split(first)
         if self.reverse:
             parts.reverse()
         return ".".join(parts[-self.keep :] if self.keep else parts)
