@@ -29,6 +29,7 @@ class Broken(Exception):
 
     `result` is what TLS reports call it where TLS is what failed (RFC 8460 4.3), else "". `resuming`: a session of an
     earlier connection was offered in the handshake that failed. `source` and `helo` are those of the connection.
+    `ours`: it is for want of something here, and says nothing about the host.
     """
 
     def __init__(self, phase: Phase, reply: Reply, *, remote: bool = False, closed: bool = False) -> None:
@@ -38,12 +39,14 @@ class Broken(Exception):
         self.remote = remote
         self.closed = closed
         self.result = ""
-        self.resuming = False
+        self.resuming = self.ours = False
         self.source = self.helo = ""
 
 
-def broken(phase: Phase, enhanced: str, text: str, *, closed: bool = False, result: str = "") -> Broken:
+def broken(
+    phase: Phase, enhanced: str, text: str, *, closed: bool = False, result: str = "", ours: bool = False
+) -> Broken:
     """A failure found by ourselves: temporary, as everything that was not decided."""
     failure = Broken(phase, Reply(451, enhanced, f"{text} while {phase.value}"), closed=closed)
-    failure.result = result
+    failure.result, failure.ours = result, ours
     return failure

@@ -1,5 +1,7 @@
 """TCP connections to an address: one Deferred per attempt, with the reasons of failure in the log's words."""
 
+import errno
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +11,12 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from relaygw.egress.broken import Phase, broken
+from relaygw.egress.broken import Broken, Phase, broken
 from relaygw.egress.connection import SmtpConnection
 from relaygw.rounds import at_once
+
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRINUSE})
+"""Of file descriptors, memory, or free ports of an address of ours."""
 
 
 class _Factory(ClientFactory):
@@ -39,7 +44,7 @@ class _Factory(ClientFactory):
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         if not self._given_up:
-            self.made.errback(broken(Phase.CONNECT, "4.4.1", _words(reason.value)))
+            self.made.errback(_failure(reason.value))
 
     def _cancelled(self, _: object) -> None:
         """A cancelled attempt must end as cancelled: as a failed connection it would be followed by the next host."""
@@ -66,6 +71,13 @@ def connect(
     else:
         reactor.connectTCP(address, port, factory, timeout=timeout)
     return factory.made
+
+
+def _failure(reason: BaseException | None) -> Broken:
+    """What we have no sockets for says nothing about the host: it is neither passed over nor rests for that."""
+    if isinstance(reason, error.ConnectBindError) and reason.osError in _SHORT:
+        return broken(Phase.CONNECT, "4.3.0", f"no socket is left here ({os.strerror(reason.osError)})", ours=True)
+    return broken(Phase.CONNECT, "4.4.1", _words(reason))
 
 
 def _words(reason: BaseException | None) -> str:

@@ -169,7 +169,7 @@ class Courier:
     async def _open(self, visit: _Visit, ruling: Ruling, hop: Hop, not_talked: Failed) -> Session:
         def failed(target: Target, failure: Broken) -> None:
             visit.done.add(target)
-            if failure.phase is not Phase.AUTH:  # the host is well
+            if failure.phase is not Phase.AUTH and not failure.ours:  # else the host is well
                 self.failing.failed((target.address, hop.port))
             not_talked(target, failure)
             if failure.result:

@@ -1,5 +1,6 @@
 """What the tests of egress share: records, services, and next hops in memory that behave as told."""
 
+import errno
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any
@@ -269,6 +270,7 @@ class MemoryReactor(Clock):
         self.stall_after = 0  # octets after which a wire takes no more
         self.connections: list[tuple[str, int]] = []
         self._starting: list[Callable[[], None]] = []
+        self.out_of_sockets = False
         self.slow_threads = False  # threads answer only when the network has nothing more to say
         self._thought: list[Callable[[], None]] = []
 
@@ -278,6 +280,9 @@ class MemoryReactor(Clock):
         server = self._servers(host, port)
 
         def start() -> None:
+            if self.out_of_sockets:
+                factory.clientConnectionFailed(None, Failure(error.ConnectBindError(errno.EMFILE, "too many")))
+                return
             if server is None:
                 factory.clientConnectionFailed(None, Failure(error.ConnectionRefusedError()))
                 return

@@ -1,7 +1,9 @@
 """Connecting: the reasons of failure in words, and a cancelled attempt that ends as cancelled."""
 
+import errno
 from typing import Any
 
+import attrs
 import pytest
 from egress_support import result
 from twisted.internet import error
@@ -9,6 +11,9 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
+from relaygw.core.address import Address
+from relaygw.core.outcome import from_reply
+from relaygw.core.trouble import Trouble, trouble_of
 from relaygw.egress.broken import Broken, Phase
 from relaygw.egress.connector import connect
 
@@ -20,6 +25,7 @@ from relaygw.egress.connector import connect
         (error.TimeoutError(), "no answer"),
         (error.NoRouteError(), "there is no route"),
         (error.ConnectError(string="odd"), "no connection"),
+        (error.ConnectBindError(errno.EADDRNOTAVAIL, "odd"), "the source address is not one of this host"),
     ],
 )
 def test_why_there_is_no_connection(reason: Exception, words: str) -> None:
@@ -31,6 +37,18 @@ def test_why_there_is_no_connection(reason: Exception, words: str) -> None:
     with pytest.raises(Broken, match=words) as caught:
         result(connecting)
     assert (caught.value.phase, caught.value.reply.enhanced) == (Phase.CONNECT, "4.4.1")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRINUSE])
+def test_that_no_socket_is_left_here_says_nothing_of_the_host(number: int) -> None:
+    reactor = MemoryReactorClock()
+    connecting = connect(reactor, "192.0.2.1", 25, 7.5)
+    reactor.tcpClients[0][2].clientConnectionFailed(None, Failure(error.ConnectBindError(number, "odd")))
+    with pytest.raises(Broken, match="no socket is left here") as caught:
+        result(connecting)
+    assert caught.value.ours
+    told = from_reply(Address("bob", "example.com"), caught.value.reply, host="m1.example", address="192.0.2.1")
+    assert trouble_of(attrs.evolve(told, remote=False)) is Trouble.LOCAL
 
 
 class Connector:

@@ -309,6 +309,17 @@ def test_among_equal_hosts_the_one_with_a_session_comes_first() -> None:
     assert world.connected() == "21"
 
 
+def test_a_want_of_sockets_here_is_no_fault_of_any_host() -> None:
+    """It waits for reasons of our own, and is at the first host again when there are some."""
+    world = World(Server(), Server())
+    world.reactor.out_of_sockets = True
+    (outcome,) = result(world.carry())
+    assert (outcome.status, outcome.reply.enhanced, outcome.remote) == (Status.DEFERRED, "4.3.0", False)
+    assert not any(world.courier.failing.avoided((f"192.0.2.{number}", 25)) for number in (1, 2))
+    world.reactor.out_of_sockets = False
+    assert shown(result(world.carry())) == "delivered@m1"
+
+
 def test_after_a_refused_transaction_the_session_is_kept_and_reset() -> None:
     server = Server(rcpt=[BAD, b"250 ok\r\n"], data=[b"503 no\r\n", b"354 go\r\n"])
     world = World(server)
