@@ -35,11 +35,15 @@ class FileError(ValueError):
 
 class Watched(Generic[T]):
     """`read()` answers what the files hold and their paths, or raises FileError; the value is `current()`. `reactor` is
-    IReactorTime, and IReactorThreads where there are threads."""
+    IReactorTime, and IReactorThreads where there are threads; `now` is what the times of files are compared with, those
+    of the system's clock."""
 
-    def __init__(self, read: Callable[[], tuple[T, Sequence[str]]], reactor: Any) -> None:
+    def __init__(
+        self, read: Callable[[], tuple[T, Sequence[str]]], reactor: Any, now: Callable[[], int] = time.time_ns
+    ) -> None:
         self._read = read
         self._reactor = reactor
+        self._now = now
         self._reading = False
         self._value, paths = read()
         self._paths = tuple(paths)
@@ -53,10 +57,14 @@ class Watched(Generic[T]):
         if not 0 <= now - self._looked < LOOK_EVERY and not self._reading:
             self._looked = now
             stamps = _stamps(self._paths)
-            if stamps != self._stamps and not any(map(_is_fresh, stamps)):
+            if stamps != self._stamps and not any(map(self._is_fresh, stamps)):
                 self._stamps = stamps
                 self._again(sum(stamp[2] for stamp in stamps if stamp is not None))
         return self._value
+
+    def _is_fresh(self, stamp: tuple[int, ...] | None) -> bool:
+        """Whether somebody may still be writing it."""
+        return stamp is not None and 0 <= self._now() - stamp[0] < LOOK_EVERY * 1e9
 
     def _again(self, size: int) -> None:
         if size <= LARGE or not hasattr(self._reactor, "getThreadPool"):
@@ -104,11 +112,6 @@ def read_text(path: str, owned: bool = False) -> str:
 def _opener(path: str, flags: int) -> int:
     """A pipe must not make us wait for somebody to write to it."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-
-
-def _is_fresh(stamp: tuple[int, ...] | None) -> bool:
-    """Whether somebody may still be writing it. Times of files are those of the system's clock."""
-    return stamp is not None and 0 <= time.time_ns() - stamp[0] < LOOK_EVERY * 1e9
 
 
 def _stamps(paths: Sequence[str]) -> tuple[tuple[int, ...] | None, ...]:

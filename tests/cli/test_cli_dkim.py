@@ -75,10 +75,12 @@ def test_a_generated_key_waits_until_the_dns_shows_it(run: Run, folder: Path, pu
 
 
 def test_a_rotation_from_beginning_to_end(run: Run, folder: Path, published: Callable[..., str]) -> None:
+    days = [time.strftime("r%Y%m%d", time.gmtime())]
     status, answer, told = run("rotate", "example.com", "--zone", published("s1"))
     new = next(each["selector"] for each in answer["keys"] if each["selector"] != "s1")
+    days.append(time.strftime("r%Y%m%d", time.gmtime()))
     assert (status, [each["name"] for each in answer["publish"]]) == (0, [f"{new}._domainkey.example.com"])
-    assert new == f"r{time.strftime('%Y%m%d', time.gmtime())}"
+    assert new in days
     assert "the service is not running" in told
     path = folder / "dkim" / f"example.com.{new}.pem"
     assert oct(path.stat().st_mode & 0o777) == "0o600"

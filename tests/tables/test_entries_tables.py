@@ -1,7 +1,6 @@
 """Tables kept in memory: what they hold, that a changed file counts and a broken one does not, and what is refused."""
 
 import os
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +12,7 @@ from zope.interface.verify import verifyObject
 from relaygw.interfaces import IEntries, ITable
 from relaygw.plugins import OptionsError
 from relaygw.tables.entries import AliasTable, FileTable, InlineTable
+from relaygw.tables.watched import Watched
 from relaygw.testing.threads import InlinePool, InlineReactor
 
 
@@ -87,21 +87,24 @@ def test_a_changed_file_counts_within_a_second_and_a_broken_one_changes_nothing(
 
 def test_a_file_that_is_being_written_is_left_until_it_rests(made: Made) -> None:
     """A script that writes it in place empties it first: mail must not be refused for good in that moment."""
-    path = Path(made.write("map", "a@b.test c@d.test\n"))
-    table = made.make(FileTable, file="map")
-    path.write_text("")
-    for _ in range(3):
+    path, second = Path(made.write("map", "old")), 1_000_000_000
+    now = [10 * second]
+    watched = Watched(lambda: (path.read_text(), [str(path)]), made.clock, lambda: now[0])
+
+    def found(text: str, written: int) -> str:
+        """What holds a second after the last look, where this was written then."""
+        path.write_text(text)
+        os.utime(path, ns=(written, written))
         made.clock.advance(1)
-        os.utime(path)
-        assert table.lookup("a@b.test") == ("c@d.test",)
-    made.write("map", "a@b.test e@f.test\n")
-    made.clock.advance(1)
-    assert table.lookup("a@b.test") == ("e@f.test",)
-    os.utime(path, (time.time() + 3600,) * 2)  # a clock that is ahead holds nothing up
-    path.open("a").close()
-    made.clock.advance(1)
-    assert table.lookup("a@b.test") == ("e@f.test",)
-    assert table.trouble == ""
+        now[0] += second
+        return watched.current()
+
+    for _ in range(3):
+        assert found("", now[0] + 1) == "old"
+    assert found("new", now[0]) == "new"
+    assert found("newer", now[0] + second) == "new"
+    assert found("newest", now[0] + 3600 * second) == "newest", "a clock that is ahead holds nothing up"
+    assert watched.trouble == ""
 
 
 def test_a_large_file_is_read_again_beside_and_holds_until_then(made: Made) -> None:
