@@ -120,6 +120,14 @@ def test_dkimpy_agrees_with_what_we_seal(length: int) -> None:
     assert status == b"pass", reason
 
 
+@pytest.mark.parametrize("lost", [b"From: a@example.com\r\n", MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n"])
+def test_what_has_no_from_is_sealed_so_that_it_holds(lost: bytes) -> None:
+    """RFC 8617 4.1.2, RFC 6376 5.4: From is signed, so that none can be put on, too."""
+    message = add(MESSAGE.replace(lost, b""), 1, Result.NONE)
+    assert check(message).result is Result.PASS
+    assert check(b"From: b@example.com\r\n" + message).result is Result.FAIL
+
+
 def test_what_dkimpy_seals_holds() -> None:
     pytest.importorskip("authres", reason="dkimpy seals with it")
     message = b"Authentication-Results: mx.example.com; arc=none; spf=pass smtp.mailfrom=a@example.com\r\n" + MESSAGE

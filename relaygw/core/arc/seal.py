@@ -98,6 +98,8 @@ def _status(before: tuple[Set, ...] | None, chain: Result) -> str:
 
 def _signature(head: Head, digest: bytes, instance: int, sealer: Sealer, now: int) -> bytes:
     names = [name for name in _SIGNED for _ in head.named.get(name, ())]
+    if b"from" not in names:  # RFC 6376 5.4: it must be named, there or not
+        names.insert(0, b"from")
     value = (
         f" i={instance}; a={sealer.algorithm}-sha256; c=relaxed/relaxed; d={sealer.domain};\r\n\ts={sealer.selector};"
         f" t={now}; bh={base64.b64encode(digest).decode('ascii')};\r\n\th={_list(names)};\r\n\tb="
