@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from relaygw.cli.answer import UsageError
 from relaygw.cli.context import Context
 from relaygw.cli.explain_filters import Judgement, judge
@@ -44,8 +46,10 @@ def of_file(options: argparse.Namespace, context: Context) -> Json:
         judged = await judge(session, envelope, content, config, parts.services, steps)
         if judged.action:
             return {"sender": in_brackets(sender), **nothing(steps, judged.action, judged.reason)}
-        record = _record(session, envelope, content, judged)
+        record = _taken(_record(session, envelope, content, judged), content.head, judged, config)
         held = record.held or _held(record, content.head, config, steps)
+        if held:
+            record = attrs.evolve(record, quarantined=False)  # as it is once it is released
         ways = [await route(record, content.head, recipient, config, parts) for recipient in recipients]
         answer = together(ways, steps)
         if held:
@@ -165,6 +169,14 @@ def _record(session: Any, envelope: "Envelope", content: "Content", judged: Judg
         quarantined=judged.quarantined,
         findings=judged.findings,
     )
+
+
+def _taken(record: "Record", head: bytes, judged: Judgement, config: "Config") -> "Record":
+    """The record; what routes take out of quarantine is not held for it."""
+    from relaygw.core.routing import compile_routes
+
+    table = compile_routes(config.routes, config.local_domains, config.relay_domains)
+    return attrs.evolve(record, held=judged.besides) if record.quarantined and table.wants(record, head) else record
 
 
 def _held(record: "Record", head: bytes, config: "Config", steps: list[Json]) -> str:

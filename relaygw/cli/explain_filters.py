@@ -27,12 +27,13 @@ HERE = frozenset({"spf", "dkim", "dmarc", "arc", "iprev"})
 @attrs.frozen(kw_only=True)
 class Judgement:
     """`action` is "refuse", "defer", "discard" or "", and `reason` why. Of what is let in, `held` says what for it is
-    held, or is "", and `findings` are those that routes can match."""
+    held, or is "" (of what is in quarantine, `besides` what else), and `findings` are those that routes can match."""
 
     action: str = ""
     reason: str = ""
     held: str = ""
     quarantined: bool = False
+    besides: str = ""
     findings: tuple[str, ...] = ()
 
 
@@ -123,5 +124,6 @@ def _judgement(found: "ChainResult") -> Judgement:
     return Judgement(
         held=f"quarantine: {found.quarantine}" if found.quarantine else found.hold,
         quarantined=bool(found.quarantine),
+        besides=found.hold if found.quarantine else "",
         findings=tuple(findings),
     )

@@ -27,6 +27,7 @@ async def route(
         size=record.size,
         headers=tuple(fields(head)),
         findings=record.findings,
+        quarantined=record.quarantined and not record.held,  # a release ends it
         accepted=accepted,
     )
     return await explain(case, config, parts)

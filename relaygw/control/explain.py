@@ -31,7 +31,8 @@ Finder = Callable[[Address], Account | None | Awaitable[Account | None]]
 @attrs.frozen(kw_only=True)
 class Case:
     """The message that is asked about; "" where a condition of a route shall not be told. `headers` are its fields;
-    without a From among them it is by its sender. `findings` are as filters would have found them.
+    without a From among them it is by its sender. `findings` are as filters would have found them, and `quarantined`
+    says where they would have put it.
 
     `accepted`: it is as rewriters and aliases have left it. `connect`: the hosts are talked to as far as EHLO and TLS.
     """
@@ -44,6 +45,7 @@ class Case:
     size: int = 0
     headers: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
+    quarantined: bool = False
     accepted: bool = False
     connect: bool = False
 
@@ -272,4 +274,5 @@ def _record(case: Case, head: bytes) -> Record:
         listener=case.listener,
         login=case.login,
         findings=case.findings,
+        quarantined=case.quarantined,
     )

@@ -124,6 +124,16 @@ class Routing:
                 return rule.route
         return None
 
+    def wants(self, record: Record, head: bytes) -> bool:
+        """Whether all recipients of a message in quarantine have a route that asks for such: then it need not wait for
+        somebody to look at it."""
+        found = self.headers.find(head)
+        for recipient in record.envelope.recipients:
+            rule = next((each for each in self.rules if matches(each, record, recipient.address, found)), None)
+            if rule is None or rule.quarantined != "yes":
+                return False
+        return True
+
     def named(self, name: str) -> Route | None:
         """The route of this name; None where there is none (any more)."""
         return next((rule.route for rule in self.rules if rule.route.name == name), None)

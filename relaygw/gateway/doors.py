@@ -173,6 +173,7 @@ def _house(config: ListenerConfig, parts: Parts, behind: Behind) -> House:
         line_ends=config.line_ends or "reject",
         adds_fields=legacy,
         rewriters=tuple(RewriterUse(use.name, each) for use, each in parts.rewriters if config.name in use.listeners),
+        wants_quarantined=parts.routing.wants,
         aliases=parts.aliases,
         binding=_binding(parts),
         quotas=_quotas(parts, behind),

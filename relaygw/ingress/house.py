@@ -74,8 +74,9 @@ class House:
     same of others (rounds.py).
 
     Strangers are greeted after `greeting_delay` seconds. `adds_fields`: missing Date and Message-ID are added, as they
-    are on submission. Where `aliases`, `binding`, `quotas`, `holds`, `pressure` or `inventory` is None, nobody is
-    asked.
+    are on submission. `wants_quarantined` tells whether routes ask for a message that filters put in quarantine, of
+    which it is given the header section; others are held. Where `aliases`, `binding`, `quotas`, `holds`, `pressure` or
+    `inventory` is None, nobody is asked.
     """
 
     hostname: str
@@ -103,6 +104,7 @@ class House:
     line_ends: str = "reject"
     adds_fields: bool = False
     rewriters: tuple[RewriterUse, ...] = ()
+    wants_quarantined: Callable[[Record, bytes], bool] = lambda record, head: False
     aliases: Aliases | None = None
     binding: Binding | None = None
     quotas: Quotas | None = None

@@ -73,23 +73,24 @@ def compose(
         size=len(prefix) + content.size + len(written.head) - len(content.head),
         message_id=facts.message_id or _message_id(house, transaction, facts),
         header_from=facts.header_from,
-        held=_held(found) or (held.reason if held is not None else ""),
+        held=_held(found, held),
         quarantined=found is not None and bool(found.quarantine),
         findings=_findings(found),
     )
-    others = tuple(_another(house, record, envelope) for envelope in envelopes[1:])
+    records = (record, *(_another(house, record, envelope) for envelope in envelopes[1:]))
+    if record.quarantined and all(house.wants_quarantined(each, written.head) for each in records):
+        records = tuple(attrs.evolve(each, held=_held_besides(found, held)) for each in records)
     ruling = None
     if house.holds is not None and house.holds.active:
-        ruling = _ruling(house.holds, (record, *others), written.envelope.sender, written.head)
+        ruling = _ruling(house.holds, records, written.envelope.sender, written.head)
     if ruling is not None:
-        record, *others_held = (_ruled(each, ruling) for each in (record, *others))
-        others = tuple(others_held)
+        records = tuple(_ruled(each, ruling) for each in records)
     return Message(
-        record=record,
+        record=records[0],
         prefix=prefix,
         head=written.head if written.changed else None,
         held=held,
-        others=others,
+        others=records[1:],
         expansions=expansions,
         ruling=ruling,
     )
@@ -158,10 +159,14 @@ def _findings(found: Findings | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{result.method}={result.result}".lower() for result in found.auth))[:MAX_FINDINGS]
 
 
-def _held(found: Findings | None) -> str:
-    if found is None:
-        return ""
-    return f"quarantine: {found.quarantine}" if found.quarantine else found.hold
+def _held(found: Findings | None, held: Held | None) -> str:
+    quarantine = found.quarantine if found is not None else ""
+    return f"quarantine: {quarantine}" if quarantine else _held_besides(found, held)
+
+
+def _held_besides(found: Findings | None, held: Held | None) -> str:
+    """What it is held for where it is no quarantine."""
+    return (found.hold if found is not None else "") or (held.reason if held is not None else "")
 
 
 async def commit(house: House, message: Message, sink: ISink) -> Reply:

@@ -3,9 +3,11 @@ rules, the spool, and what would become of a message."""
 
 import contextlib
 import io
+import json
 import os
 import pty
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -219,6 +221,28 @@ def test_what_would_become_of_a_message_is_asked_with_an_envelope(run: Run, fold
     assert run("explain", "nothing.eml")[0] == 2
     status, document, _ = run("explain", "nothing.eml", "--to", "a@example.com")
     assert (status, document["error"]) == (2, "nothing.eml: No such file or directory")
+
+
+@pytest.mark.parametrize(("recipients", "action"), [(["alice"], "deliver"), (["alice", "b"], "hold")])
+def test_what_is_in_quarantine_waits_where_no_route_asks_for_it(
+    folder: Path, recipients: list[str], action: str
+) -> None:
+    config = folder / "relaygw.toml"
+    odd = '[[filter]]\nuse = "dkim"\nname = "odd"\noptions = { actions = { none = "quarantine" } }\n'
+    junk = '[[route]]\nname = "junk"\nmatch = { quarantined = "yes", recipient = ["alice@example.com"] }\n'
+    routes = junk + 'transport = "maildir"\nfolder = "Junk"\n\n[[route]]'
+    (folder / "nothing.zone").write_text("")
+    text = config.read_text().replace("[[route]]", routes, 1)
+    config.write_text(f'{text}\n{odd}\n[dns]\nzone = "nothing.zone"\n')
+    (folder / "mail.eml").write_bytes(b"From: a@world.example\r\nTo: alice@example.com\r\n\r\nHi\r\n")
+    to = [part for each in recipients for part in ("--to", f"{each}@example.com")]
+    arguments = ["--config", str(config), "explain", str(folder / "mail.eml"), "--ip", "192.0.2.9", *to, "--json"]
+    # It runs a reactor, of which there is one in a process.
+    command = [sys.executable, "-m", "relaygw.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    found = json.loads(done.stdout)
+    assert (found["action"], "quarantine: dkim no signature" in found["reason"]) == (action, action == "hold")
+    assert found["recipients"][0]["route"] == ("local" if action == "hold" else "junk")
 
 
 def test_standard_output_takes_an_archive(folder: Path, capfdbinary: Any) -> None:

@@ -116,6 +116,28 @@ def test_conditions_on_the_session(match: MatchConfig, known: dict[str, Any], ma
     assert chosen(match, record=message(**known)) is matches
 
 
+JUNK = MatchConfig(quarantined="yes", recipient=("example.com",))
+
+
+@pytest.mark.parametrize(
+    ("match", "recipients", "wanted"),
+    [
+        (JUNK, ["a@example.com"], True),
+        (JUNK, ["a@example.com", "b@example.com"], True),
+        (JUNK, ["a@example.com", "b@example.net"], False),
+        (JUNK, ["b@example.net"], False),
+        (MatchConfig(recipient=("example.com",)), ["a@example.com"], False),
+        (MatchConfig(quarantined="yes", header={"X-Spam": "yes"}), ["a@example.com"], True),
+        (MatchConfig(quarantined="yes", header={"X-Spam": "no"}), ["a@example.com"], False),
+    ],
+)
+def test_whether_routes_ask_for_what_is_in_quarantine(match: MatchConfig, recipients: list[str], wanted: bool) -> None:
+    routes = (RouteConfig(transport="maildir", match=match), DEFAULT)
+    envelope = Envelope(sender=None, recipients=tuple(Recipient(address=parse_address(each)) for each in recipients))
+    record = begin(queue_id="q", envelope=envelope, now=0.0, quarantined=True)
+    assert compile_routes(routes, DOMAINS, RELAYED).wants(record, b"X-Spam: yes\r\n") is wanted
+
+
 def test_all_conditions_must_hold() -> None:
     match = MatchConfig(recipient=("example.com",), login=("app",))
     assert chosen(match, record=message(login="app"))

@@ -109,6 +109,28 @@ def test_held_mail_is_stored_and_not_offered(phase: Phase, action: Action, held:
     assert rig.offered == []
 
 
+@pytest.mark.parametrize(("held", "offered"), [("", 1), ("odd", 0)])
+def test_mail_in_quarantine_goes_on_where_routes_ask_for_it(held: str, offered: int) -> None:
+    """Into a folder for junk, say; what another filter holds it for still holds it."""
+    asked = []
+
+    def wants(record: Any, head: bytes) -> bool:
+        asked.append((record.quarantined, head.startswith(b"From:")))
+        return True
+
+    filters = [Scripted({Phase.DATA: Verdict(action=Action.QUARANTINE, reason="forged")})]
+    filters += [Scripted({Phase.DATA: Verdict(action=Action.HOLD, reason=held)})] if held else []
+    rig = Rig(filters=filters, wants_quarantined=wants)
+    client = rig.connect()
+    assert client.codes(HELLO + MESSAGE)[-1] == 250
+    (record,) = rig.records()
+    assert (record.held, record.quarantined, len(rig.offered)) == (held, True, offered)
+    assert asked == [(True, True)]
+    quiet = Rig(wants_quarantined=wants)
+    assert quiet.connect().codes(HELLO + MESSAGE)[-1] == 250
+    assert len(asked) == 1, "nobody is asked about other mail"
+
+
 def test_findings_of_all_phases_stand_on_top_in_order() -> None:
     found: dict[Phase, Any] = {
         phase: Verdict(
