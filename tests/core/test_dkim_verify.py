@@ -329,6 +329,14 @@ def test_findings_for_the_field_and_the_journal() -> None:
     assert summary(Findings(ignored=2)) == "no signature, 2 more not looked at"
 
 
+@pytest.mark.parametrize("form", ["relaxed/", "/relaxed", "/", "", "relaxed/relaxed/", "relaxed / relaxed"])
+def test_a_canonical_form_is_one_word_or_two_with_a_slash_between(form: str) -> None:
+    """RFC 6376 3.5: a slash that no second word follows is no way to leave it out."""
+    field = sign(MESSAGE, ED, {"c": "relaxed/simple"}).replace(b"c=relaxed/simple", b"c=" + form.encode())
+    with pytest.raises(Unreadable, match="canonical form"):
+        read_claim(field)
+
+
 TAGGED = st.lists(
     st.sampled_from(
         [

@@ -143,8 +143,8 @@ class Reader:
 
     def forms(self) -> tuple[str, str]:
         """c=: of the header and of the body, each "simple" where it is not said."""
-        head, _, body = self._tags.get("c", "simple").lower().partition("/")
-        body = body or "simple"
+        head, slash, body = self._tags.get("c", "simple").lower().partition("/")
+        body = body if slash else "simple"
         if head not in _FORMS or body not in _FORMS:
             raise self.unreadable(f"the canonical form {head[:20]}/{body[:20]} is not known")
         return head, body
