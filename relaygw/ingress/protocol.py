@@ -36,6 +36,8 @@ from relaygw.promptly import part, send
 
 MAX_WAITING = 64 * 1024
 """Octets of unread input above which reading stops while an answer is being found."""
+TURN = 100
+"""Commands answered, and pieces of messages taken, of one client before others get their turn."""
 MAX_UNSENT = 16 * 1024
 """Octets of replies that are joined before they are written."""
 LINGER = 10.0
@@ -146,10 +148,13 @@ class RelayESMTP(ESMTP):
         if self._pumping:
             return
         self._pumping = True
-        lines = self._lines
+        lines, left = self._lines, TURN
         while lines.left and not (self._working or self._closing or self._client_full or self._shaking_hands):
-            if not self._step():
+            if not left:
+                self._wait(sleep(0.0, self._house.clock, answers.OK), lambda _: None)
+            elif not self._step():
                 break
+            left -= 1
             if self._unsent > MAX_UNSENT:
                 self._flush()
         self._pumping = False

@@ -234,6 +234,11 @@ class Client:
     def heard(self) -> str:
         return self.wire.value().decode()
 
+    def rest(self, clock: Clock) -> None:
+        """The turns of the reactor that the session asks for while others have theirs."""
+        while any(call.getTime() <= clock.seconds() for call in clock.getDelayedCalls()):
+            clock.advance(0)
+
     def codes(self, data: bytes | str) -> list[int]:
         """The codes of the replies."""
         return reply_codes(self.send(data))

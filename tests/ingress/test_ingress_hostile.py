@@ -11,9 +11,9 @@ from ingress_rig import HELLO, MAIL, RCPT, Client, Rig, in_pieces, reply_codes, 
 
 from relaygw.config.schema import LimitsConfig
 from relaygw.core.content import MAX_FIELDS
-from relaygw.core.events import Refused, TaskFailed
+from relaygw.core.events import Disconnected, Refused, TaskFailed
 from relaygw.ingress.conversation import MAX_LINE
-from relaygw.ingress.protocol import MAX_WAITING
+from relaygw.ingress.protocol import MAX_WAITING, TURN
 
 WORDS = [
     b"EHLO client.test\r\n", b"HELO x\r\n", b"MAIL FROM:<a@client.test>\r\n", b"MAIL FROM:<> SIZE=9 BODY=8BITMIME\r\n",
@@ -82,8 +82,35 @@ def test_the_number_of_replies_is_that_of_the_commands(data: bytes) -> None:
 def test_pipelined_lines_are_all_answered() -> None:
     server = rig()
     client = server.connect()
-    assert client.codes(b"NOOP\r\n" * 30_000) == [250] * 30_000
-    assert client.codes(b"FOO\r\n\xff\r\n" * 100) == [500] * 200
+    client.wire.clear()
+    client.feed(b"NOOP\r\n" * 30_000)
+    client.rest(server.clock)
+    assert reply_codes(client.heard()) == [250] * 30_000
+    client.wire.clear()
+    client.feed(b"FOO\r\n\xff\r\n" * 100)
+    client.rest(server.clock)
+    assert reply_codes(client.heard()) == [500] * 200
+
+
+def test_so_many_commands_are_answered_before_others_have_their_turn() -> None:
+    server = rig()
+    client, other = server.connect(), server.connect()
+    assert client.codes(b"NOOP\r\n" * TURN) == [250] * TURN
+    assert client.codes(b"NOOP\r\n" * (TURN + 1)) == [250] * TURN
+    assert client.codes(b"HELP\r\n") == []
+    assert other.codes(b"NOOP\r\n") == [250]
+    client.rest(server.clock)
+    assert reply_codes(client.heard()) == [250, 214]
+
+
+def test_who_leaves_while_others_have_their_turn_is_gone() -> None:
+    server = rig()
+    client = server.connect()
+    client.feed(b"NOOP\r\n" * (2 * TURN))
+    client.wire.loseConnection()
+    client.rest(server.clock)
+    assert server.said(Disconnected)[0].commands == TURN
+    assert not server.clock.getDelayedCalls()
 
 
 def test_endless_lines_take_no_memory() -> None:

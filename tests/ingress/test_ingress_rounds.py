@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ingress_rig import BODY, HELLO, MAIL, MESSAGE, RCPT, Client, Rig, reply_codes
 
 from relaygw.config.schema import LimitsConfig
-from relaygw.ingress.protocol import MAX_UNSENT
+from relaygw.ingress.protocol import MAX_UNSENT, TURN
 
 LIMITS = LimitsConfig(command_timeout=30.0, data_timeout=30.0, errors=4, error_delay=1.0)
 
@@ -124,6 +124,6 @@ def test_a_session_that_is_cut_says_what_it_owes() -> None:
 
 def test_no_more_waits_than_is_joined() -> None:
     bench = Bench()
-    bench.client.feed(b"HELP\r\n" * 10_000)
+    bench.client.feed(b"EHLO client.test\r\n" * TURN)
     assert sum(map(len, bench.client.protocol._replies)) <= MAX_UNSENT
     assert bench.client.heard()

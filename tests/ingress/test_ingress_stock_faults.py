@@ -365,7 +365,8 @@ def test_a_client_that_never_reads_cannot_fill_our_memory() -> None:
         stock.protocol.dataReceived(flood)
     assert len(stock.wire.value()) > 1_000_000
 
-    client = Rig().connect()
+    server = Rig()
+    client = server.connect()
     client.wire.clear()
     producer: Any = client.wire.producer
     producer.pauseProducing()  # the transport says that the client takes no more
@@ -374,6 +375,7 @@ def test_a_client_that_never_reads_cannot_fill_our_memory() -> None:
     assert client.wire.value() == b""
     assert client.wire.producerState == "paused"  # and nothing more is read
     producer.resumeProducing()
+    client.rest(server.clock)
     assert client.wire.producerState == "producing"
     assert reply_codes(client.heard()) == [250] * 30_000
 
