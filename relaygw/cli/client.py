@@ -13,6 +13,9 @@ from relaygw.control.place import reachable
 TIMEOUT = 60.0
 """Seconds for one answer."""
 
+LONGEST = 16_000
+"""Octets of a question: with more, an HTTP server ends the connection without a word."""
+
 ORDER_TIMEOUT = 3600.0
 """Seconds for an order: it may be for every message of a long queue."""
 
@@ -32,9 +35,12 @@ class Client:
         return self._ask("POST", parts, {}, json.dumps(body or {}).encode())
 
     def _ask(self, method: str, parts: tuple[str, ...], query: Mapping[str, object], body: bytes | None) -> Any:
-        target = "/" + "/".join(quote(part, safe="") for part in parts)
+        # What a shell passes on need not be text: then there is no such thing.
+        target = "/" + "/".join(quote(part, safe="", errors="replace") for part in parts)
         given = {name: value for name, value in query.items() if value not in (None, "", [], False)}
-        target += f"?{urlencode(given, doseq=True)}" if given else ""
+        target += f"?{urlencode(given, doseq=True, errors='replace')}" if given else ""
+        if len(target) > LONGEST:
+            raise UsageError(f"this is too much to ask the service at once: {len(target)} octets, at most {LONGEST}")
         connection = _Connection(self._path, ORDER_TIMEOUT if method == "POST" else self._timeout)
         try:
             connection.request(method, target, body, {"Content-Type": "application/json"} if body else {})

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_IDS = 500
+"""Ids of one question; an id has 16 letters."""
+
 
 class Queue(Protocol):
     """The queue, near or far; documents as in relaygw.control.queue and relaygw.control.trash."""
@@ -64,8 +67,15 @@ class FarQueue:
         self._client.get("filters")
 
     def list_(self, given: asked.Asked) -> Json:
-        document: Json = self._client.get("queue", **given)
-        return document
+        """Some ids at a time: a question has a greatest length, and a list is in the order of ids."""
+        if not given.get("id"):
+            document: Json = self._client.get("queue", **given)
+            return document
+        ids = sorted({each for each in given["id"] if each > str(given.get("after") or "")})
+        if not ids:
+            return {"messages": [], "after": ""}
+        document = self._client.get("queue", **{**given, "id": ids[:MOST_IDS]})
+        return {**document, "after": document["after"] or (ids[MOST_IDS - 1] if len(ids) > MOST_IDS else "")}
 
     def show(self, queue_id: str) -> Json | None:
         return self._found("queue", queue_id)

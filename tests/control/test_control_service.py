@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from operators import Office, message
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -14,8 +15,9 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from relaygw.bridge import deferred
-from relaygw.cli.answer import CommandError, MissingError, NotRunningError, UnreachableError
+from relaygw.cli.answer import CommandError, MissingError, NotRunningError, UnreachableError, UsageError
 from relaygw.cli.client import Client
+from relaygw.cli.queue_access import MOST_IDS, FarQueue
 from relaygw.config.schema import ControlConfig
 from relaygw.control.place import MAX_ADDRESS
 from relaygw.control.service import ControlService
@@ -47,6 +49,33 @@ class ServiceCase(TestCase):
         assert (await self.in_thread(Client(str(path)), "status"))["hostname"] == "mail.example.com"
         await service.stopService()
         assert not path.exists()
+
+    @deferred
+    async def test_a_long_list_of_ids_is_asked_in_parts_and_what_is_too_long_is_not_asked(self) -> None:
+        path = self.folder / "control.sock"
+        await self.opened(ControlConfig(socket=str(path)))
+        client = Client(str(path))
+        ids = ["0a", *(f"1m84syyjhd{number:06}" for number in range(3 * MOST_IDS)), "0b"]
+        found: list[str] = []
+        asked: list[str] = []
+        part: Any = {"after": ""}
+        while not asked or part["after"]:
+            asked.append(part["after"])
+            given = {"id": ids, **({"after": part["after"]} if part["after"] else {})}
+            part = await deferToThread(FarQueue(client).list_, given)
+            found += [each["id"] for each in part["messages"]]
+        assert found == ["0a", "0b"]
+        assert len(asked) == 4
+        with pytest.raises(UsageError, match="too much to ask the service at once: 20012 octets, at most 16000"):
+            await self.in_thread(client, "trace", text="x" * 20_000)
+
+    @deferred
+    async def test_what_is_no_text_is_not_there(self) -> None:
+        path = self.folder / "control.sock"
+        await self.opened(ControlConfig(socket=str(path)))
+        with pytest.raises(MissingError):
+            await self.in_thread(Client(str(path)), "queue", "a\udcff")
+        assert (await self.in_thread(Client(str(path)), "queue", reply="a\udcff"))["messages"] == []
 
     @deferred
     async def test_what_a_crash_left_is_replaced_and_a_living_socket_is_not(self) -> None:
