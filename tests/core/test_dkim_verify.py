@@ -427,6 +427,42 @@ def test_any_text_is_a_tag_list_or_not(text: str) -> None:
     assert parse_tags(again) == tags
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a=" + "x" * 32767, "longer than 32768 characters"),
+        ("a=\x00", "control characters"),
+        ("a=1;\x7f=2", "control characters"),
+        ("a=1; a=2", "the tag a= stands twice"),
+        ("a=1;; b=2", "nothing stands between two semicolons"),
+        (";a=1", "nothing stands between two semicolons"),
+        ("a=1;;", "nothing stands between two semicolons"),
+        ("a=1; b", "'b' is no tag"),
+        ("1=a", "'1=a' is no tag"),
+        ("=a", "'=a' is no tag"),
+    ],
+)
+def test_what_is_no_tag_list_says_why(text: str, reason: str) -> None:
+    with pytest.raises(TagError) as caught:
+        parse_tags(text)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"),
+    [
+        ("", {}),
+        (" \r\n ", {}),
+        ("a=1;", {"a": "1"}),
+        ("\ta = 1 ;\r\n b_2 = x = y ; \r\n", {"a": "1", "b_2": "x = y"}),
+        ("a=;A=\t", {"a": "", "A": ""}),
+        ("a=" + "x" * 32766, {"a": "x" * 32766}),
+    ],
+)
+def test_tags_have_values_without_the_space_around_them(text: str, tags: dict[str, str]) -> None:
+    assert parse_tags(text) == tags
+
+
 def test_the_signature_is_taken_out_and_nothing_else() -> None:
     field = b"DKIM-Signature: bh=abc; v=1;\r\n b = xy\r\n z=; z=b=1\r\n"
     assert without_signature(field) == b"DKIM-Signature: bh=abc; v=1;\r\n b =; z=b=1"

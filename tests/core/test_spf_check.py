@@ -59,6 +59,22 @@ def test_a_finding_tells_what_decided() -> None:
     assert check(policy("no policy")).reason == "example.org has no SPF record"
 
 
+@pytest.mark.parametrize(
+    ("pointer", "failing", "result"),
+    [
+        ({}, [], Result.PERMERROR),  # RFC 7208 4.6.4: one more that asks in vain
+        ({"1.2.0.192.in-addr.arpa": {"TXT": [b"x"]}}, [], Result.PERMERROR),
+        ({"1.2.0.192.in-addr.arpa": {"PTR": ["other.test"]}}, [], Result.FAIL),
+        ({}, ["1.2.0.192.in-addr.arpa"], Result.FAIL),  # 5.5: a DNS that fails gives no name
+    ],
+)
+def test_a_client_without_names_is_asked_about_in_vain(
+    pointer: Mapping[str, Mapping[str, Sequence[Data]]], failing: Sequence[str], result: Result
+) -> None:
+    zone = {**policy("v=spf1 a:one.test a:two.test ptr:example.org -all"), **pointer}
+    assert check(zone, failing=failing).result is result
+
+
 def test_a_term_of_any_length_is_told_in_a_few_words() -> None:
     """Findings are kept, journaled and written into fields; a record may have 16 KB."""
     zone = {**policy(f"v=spf1 exists:{'%{l}.' * 3000}example.org -all"), "*.example.org": {"A": ["127.0.0.2"]}}
