@@ -49,6 +49,12 @@ class Lane:
             self.since = now
         return self.since if self.tokens >= 1.0 - 1e-6 else self.since + (1.0 - self.tokens) / pace
 
+    def put_back(self, seconds: float) -> None:
+        """All times are, by so much."""
+        self.since -= seconds
+        self.slow_until -= seconds
+        self.health.resting_until -= seconds
+
     @property
     def limit(self) -> int:
         return self.health.limit(self.shape.care)

@@ -52,6 +52,12 @@ class Lanes(Generic[J]):
             lane.shape = shape_of(destination)
             self._adjust(destination, lane, now)
 
+    def put_back(self, seconds: float) -> None:
+        """The clock is, by so much: rests and paces last as long as they would have."""
+        for lane in self._lanes.values():
+            lane.put_back(seconds)
+        self._alarms = [(moment - seconds, number, destination) for moment, number, destination in self._alarms]
+
     # Coming and going
 
     def enter(self, destination: Destination, owner: str, job: J, now: float) -> bool:

@@ -5,7 +5,8 @@ a key may do `count` things at once, and on average no more than `count` in a pe
 with the first thing counted: at most `count` until it ends. In both, what is refused is not counted, and a thing that
 is larger than the whole limit passes where nothing else is counted yet, since waiting would never help it.
 
-Time is an argument, in seconds; it may stand still or step back, which counts as no time passed.
+Time is an argument, in seconds; it may stand still or step back, which counts as no time passed: from then on it passes
+again.
 """
 
 import enum
@@ -50,7 +51,7 @@ def current(limit: Limit, tally: Tally | None, now: float) -> Tally:
         return Tally(0.0, now)
     elapsed = now - tally.since
     if elapsed <= 0:
-        return tally
+        return tally if elapsed == 0 else Tally(tally.level, now)
     if limit.counting is Counting.STRICT:
         return tally if elapsed < limit.period - _ROUNDING else Tally(0.0, now)
     level = tally.level - elapsed * limit.pace
@@ -83,6 +84,8 @@ class Counters:
         tally = self._tallies.get(key)
         if tally is None:
             return 0.0
+        if now < tally.since:  # by a clock that was put back
+            tally = self._tallies[key] = current(self.limit, tally, now)
         self._tallies.move_to_end(key)
         return wait(self.limit, current(self.limit, tally, now), now, weight)
 

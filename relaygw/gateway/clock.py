@@ -33,17 +33,19 @@ def difference(wall: Callable[[], float] = time.time, steady: Callable[[], float
 
 
 class ClockWatch:
-    """`differ` answers what `difference` does, in a thread."""
+    """`put_back` is told by how much the clock was; `differ` answers what `difference` does, in a thread."""
 
     def __init__(
         self,
         reactor: Any,
         write_event: Callable[[Event], None],
+        put_back: Callable[[float], None],
         differ: Callable[[], float] = difference,
         period: float = PERIOD,
     ) -> None:
         self._reactor = reactor
         self._write_event = write_event
+        self._put_back = put_back
         self._differ = differ
         self._period = period
         self._ended = Flag()
@@ -68,6 +70,7 @@ class ClockWatch:
             return
         if seconds < 0:
             self._move(-seconds)
+            self._put_back(-seconds)
         self._write_event(ClockChanged(seconds=round(seconds, 1)))
 
     def _move(self, seconds: float) -> None:

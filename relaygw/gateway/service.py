@@ -95,7 +95,7 @@ class Gateway(MultiService):
         self._keys = KeyWatch(
             parts=lambda: self._parts, reactor=reactor, pool=self._pool, write_event=self.journal.write
         )
-        self._clock = ClockWatch(reactor, self.journal.write)
+        self._clock = ClockWatch(reactor, self.journal.write, self.queue.put_back)
         self._behind = make_behind(
             self._lasting,
             spool=self.spool,

@@ -105,6 +105,14 @@ class Deliveries:
         self._ready.extend(self.lanes.wake(self._clock.seconds()))
         self._pump()
 
+    def put_back(self, seconds: float) -> None:
+        """The clock was, by so much."""
+        for delivery in self._running:
+            if delivery.started is not None:
+                delivery.started -= seconds
+        self.lanes.put_back(seconds)
+        self.wake()
+
     def _pump(self) -> None:
         """Start what is ready, in a loop of one depth: a transport may answer at once."""
         if self._pumping:

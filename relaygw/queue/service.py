@@ -101,6 +101,10 @@ class QueueService(Service):
         """Hold what `judge` names a rule for when it turns out where it is to go."""
         self._deliveries.judge_destination = judge
 
+    def put_back(self, seconds: float) -> None:
+        """The clock was, by so much: nobody waits for a place to be open again until it has caught up."""
+        self._deliveries.put_back(seconds)
+
     @property
     def counts(self) -> Mapping[str, int]:
         """For the metrics: how much is in hand."""

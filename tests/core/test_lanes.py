@@ -57,6 +57,23 @@ def test_a_smaller_limit_applies_as_jobs_end_and_a_larger_one_starts_more() -> N
     assert lanes.wake(0.0) == ["5"]
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_clock_put_back_makes_no_rest_and_no_pace_longer(back: bool) -> None:
+    lanes = make(10, 1, per_minute=6)
+    assert [lanes.enter(A, "o", job, 10_000.0) for job in "12"] == [True, False]
+    lanes.rest(B, 10_000.0, 300.0, "dead")
+    assert not lanes.enter(B, "o", "3", 10_000.0)
+    off = 7200.0 if back else 0.0
+    if back:
+        lanes.put_back(off)
+    assert lanes.next_wake() == 10_010.0 - off
+    assert lanes.leave(A, "o", 10_005.0 - off) == []
+    assert lanes.next_wake() == 10_010.0 - off
+    assert lanes.wake(10_010.0 - off) == ["2"]
+    assert lanes.wake(10_299.0 - off) == []
+    assert lanes.wake(10_300.0 - off) == ["3"]
+
+
 def test_the_last_tenth_is_for_owners_for_whom_nothing_runs() -> None:
     lanes = make(20, 20)
     assert [lanes.enter(A, "mailing", str(job), 0.0) for job in range(19)] == [True] * 18 + [False]

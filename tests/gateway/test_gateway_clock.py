@@ -35,7 +35,8 @@ class World:
         self.off = 500.0
         self.looks: Queue[float] = Queue()
         self.events: list[Event] = []
-        self.watch = ClockWatch(self.reactor, self.events.append, self.differ, 0.001)
+        self.moved: list[float] = []
+        self.watch = ClockWatch(self.reactor, self.events.append, self.moved.append, self.differ, 0.001)
 
     def differ(self) -> float:
         self.looks.put(self.off)
@@ -80,6 +81,7 @@ def test_calls_wait_no_longer_when_the_clock_is_put_back(world: World) -> None:
     world.reactor.advance(1)
     assert called == ["soon", "made since", "later"]
     assert world.events == [ClockChanged(seconds=-7200.0)]
+    assert world.moved == [7200.0]
 
 
 def test_what_was_due_already_is_called_at_once(world: World) -> None:
@@ -99,6 +101,7 @@ def test_a_clock_put_forward_is_told_and_moves_nothing(world: World) -> None:
     world.make_call()
     assert call.getTime() == 1_010_000.0
     assert world.events == [ClockChanged(seconds=3600.0)]
+    assert world.moved == []
 
 
 def test_each_change_counts_from_the_one_before(world: World) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 import pytest
+from clocks import put_back
 from queue_kit import START, Kit, busy, make_kit, make_record, run
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -508,6 +509,21 @@ class TestShaping:
         assert len(transport.attempts) == 8
         kit.clock.pump([0.5] * 4)
         assert kit.all_stored() == ()
+
+    def test_a_clock_put_back_by_hours_stops_no_pace_and_makes_nothing_slow(self) -> None:
+        transport = ManualTransport()
+        kit = shaped(
+            transport, shaping=(ShapingConfig(name="slow", destination=("a.example",), messages_per_minute=60),)
+        )
+        for _ in range(3):
+            kit.send("bob@a.example")
+        put_back(kit.clock, 7200)
+        kit.queue.put_back(7200)
+        for _ in range(3):
+            kit.clock.advance(1)
+            transport.pending[0].finish()
+        assert kit.all_stored() == ()
+        assert {event.seconds for event in kit.told(Attempted)} == {1.0}
 
     def test_a_destination_says_otherwise_than_the_default(self) -> None:
         transport = ManualTransport()
