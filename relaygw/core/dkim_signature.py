@@ -45,8 +45,8 @@ class RelaxedBody:
     """A body in relaxed canonical form (RFC 6376 3.4.4), fed in pieces, handed to `sink` in pieces."""
 
     def __init__(self, sink: Sink) -> None:
-        self._hash = sink
-        self._lines = 0  # line ends seen and not yet hashed: at the end of the body they do not count
+        self._sink = sink
+        self._lines = 0  # line ends seen and not yet handed on: at the end of the body they do not count
         self._carry = b""  # a space, a CR, or both, whose meaning depends on what follows
         self._empty = True
 
@@ -61,8 +61,8 @@ class RelaxedBody:
         if data.count(b"\n", len(text)) != pairs or data.count(b"\r", len(text)) != pairs:
             text = data[: len(text) + _after_bare(data[len(text) :])]
         if text:
-            self._hash_lines()
-            self._hash.update(_relaxed(text))
+            self._hand_on_lines()
+            self._sink.update(_relaxed(text))
             self._empty = False
         tail = data[len(text) :] if len(text) < len(data) else b""
         self._lines += tail.count(b"\r\n")
@@ -71,16 +71,16 @@ class RelaxedBody:
     def finish(self) -> None:
         """The body has ended, its last line too. Call it once."""
         if self._carry.endswith(b"\r"):  # which no LF followed: only binary content has it
-            self._hash_lines()
-            self._hash.update(self._carry)
+            self._hand_on_lines()
+            self._sink.update(self._carry)
             self._empty = False
         if not self._empty:
-            self._hash.update(b"\r\n")
+            self._sink.update(b"\r\n")
 
-    def _hash_lines(self) -> None:
+    def _hand_on_lines(self) -> None:
         while self._lines > 0:
             now = min(self._lines, 4096)
-            self._hash.update(_BLANK[: 2 * now])
+            self._sink.update(_BLANK[: 2 * now])
             self._lines -= now
 
 
