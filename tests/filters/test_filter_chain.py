@@ -422,6 +422,8 @@ class WaitingTests(SynchronousTestCase):
         assert self.successResultOf(later) == ChainResult()
 
     def test_what_a_filter_answers_after_its_time_is_thrown_away(self) -> None:
+        gc.collect()
+        self.flushLoggedErrors()  # what other tests have left behind
         for later_still in (Deferred.callback, Deferred.errback):
             gate: Deferred[Any] = Deferred()
 
