@@ -19,7 +19,7 @@ from relaygw.core import dkim, spf
 from relaygw.core.author import read_authors
 from relaygw.core.dmarc import Evaluation, Result, evaluate
 from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, auth_result, case, reply_for, summary
-from relaygw.core.dmarc.record import MAX_RECORD, Policy, Record, Suffix, is_record, read_record
+from relaygw.core.dmarc.record import MAX_RECORD, Policy, Record, Suffix, _read_often, is_record, read_record
 from relaygw.core.dmarc.walk import MAX_QUERIES, targets
 from relaygw.core.question import settle
 from relaygw.core.reply import Reply
@@ -228,6 +228,15 @@ def test_a_record_is_read_up_to_a_size_and_octets_that_are_no_text_do_no_harm() 
         text = head + b"x" * (MAX_RECORD - len(head) - room) + b"; t=y"
         assert read_record(text).testing is policy
         assert read_record(text).policy is Policy.NONE
+
+
+def test_what_is_long_is_read_and_not_remembered() -> None:
+    """A zone may have any number of records of 64 KB, and a thousand of them would fill the memory."""
+    for length, kept in ((1024, 1), (1025, 0)):
+        _read_often.cache_clear()
+        text = b"v=DMARC1; p=reject; x=".ljust(length, b"x")
+        assert read_record(text).policy is Policy.REJECT
+        assert _read_often.cache_info().currsize == kept
 
 
 def failing(policy: str) -> Evaluation:

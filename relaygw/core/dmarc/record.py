@@ -69,9 +69,12 @@ def is_record(text: bytes) -> bool:
     return found is not None and b"DMARC1" in found[0]
 
 
-@lru_cache(maxsize=1024)
 def read_record(octets: bytes) -> Record:
     """What a text for which `is_record` holds says."""
+    return _read_often(octets) if len(octets) <= _OFTEN else _read(octets)
+
+
+def _read(octets: bytes) -> Record:
     text = octets[:MAX_RECORD].decode("utf-8", "replace")
     tags = tags_of(text)
     return Record(
@@ -88,6 +91,11 @@ def read_record(octets: bytes) -> Record:
         failure_options=_options(tags.get("fo", "")),
         flaw=_flaw(tags),
     )
+
+
+_OFTEN = 1024
+_read_often = lru_cache(maxsize=1024)(_read)
+"""Records of ordinary length are remembered; long ones would fill the memory."""
 
 
 def tags_of(text: str) -> dict[str, str]:
