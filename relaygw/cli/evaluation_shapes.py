@@ -155,7 +155,8 @@ def _iprev(case: Case, found: iprev.IprevFinding | None) -> Json:
 
 def field_of(case: Case, found: Evaluation) -> str:
     """The Authentication-Results field that the filters would have made."""
-    return compose(case.receiver, _auth_results(found, str(case.client or ""))).decode("utf-8")
+    utf8 = not (case.content.head.isascii() and str(case.sender or "").isascii())
+    return compose(case.receiver, _auth_results(found, str(case.client or "")), utf8=utf8).decode("utf-8")
 
 
 def _auth_results(found: Evaluation, client: str) -> list[AuthResult]:

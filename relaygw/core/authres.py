@@ -24,10 +24,16 @@ _SIMPLE_ADDRESS = re.compile(
 )
 
 
-def compose(authserv_id: str, results: Iterable[AuthResult]) -> bytes:
-    """The complete field with CRLF at its end; "none" where nothing was checked (RFC 8601 2.2)."""
+def compose(authserv_id: str, results: Iterable[AuthResult], *, utf8: bool = False) -> bytes:
+    """The complete field with CRLF at its end; "none" where nothing was checked (RFC 8601 2.2).
+
+    `utf8`: whether it is for a message that may hold more than ASCII (RFC 6532); what strangers have in their DNS must
+    not make it one.
+    """
     said = ";\r\n\t".join(map(_resinfo, results)) or "none"
-    return f"Authentication-Results: {_value(authserv_id)};\r\n\t{said}\r\n".encode("utf-8", "replace")
+    return f"Authentication-Results: {_value(authserv_id)};\r\n\t{said}\r\n".encode(
+        "utf-8" if utf8 else "ascii", "replace"
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -125,7 +125,7 @@ def _prefix(house: House, transaction: Transaction, found: Findings | None, now:
     trace = received(transaction.session, house.hostname, transaction.queue_id, recipients, now, utf8)
     if found is None:
         return trace
-    results = authentication_results(house.hostname, found.auth) if found.auth else b""
+    results = authentication_results(house.hostname, found.auth, utf8=utf8) if found.auth else b""
     return b"".join((results, *found.fields, trace))
 
 

@@ -62,8 +62,16 @@ def test_nothing_checked_is_said_so() -> None:
     ],
 )
 def test_values_are_quoted_where_they_must_be(value: str, written: bytes) -> None:
-    field = compose("x", [AuthResult(method="spf", result="none", properties=(("smtp.mailfrom", value),))])
+    results = [AuthResult(method="spf", result="none", properties=(("smtp.mailfrom", value),))]
+    field = compose("x", results, utf8=True)
     assert field.endswith(b"smtp.mailfrom=" + written + b"\r\n")
+
+
+def test_what_is_not_ascii_stands_only_where_the_message_may_hold_it() -> None:
+    """RFC 6532: a word in a stranger's DNS record made a field of ours that a next hop without SMTPUTF8 may refuse."""
+    results = [AuthResult(method="dmarc", result="permerror", reason="p=r\u00e9ject is no policy")]
+    assert compose("x", results, utf8=True).endswith(' reason="p=r\u00e9ject is no policy"\r\n'.encode())
+    assert compose("x", results).endswith(b' reason="p=r?ject is no policy"\r\n')
 
 
 @pytest.mark.parametrize(
@@ -90,9 +98,10 @@ RESINFO = (
 FORM = re.compile(rb"Authentication-Results: " + VALUE + rb"(?:;" + RESINFO + rb")+\r\n\Z")
 
 
-@given(ANY, st.lists(RESULTS, min_size=1, max_size=4))
-def test_no_value_leaves_its_place(name: str, results: list[AuthResult]) -> None:
-    field = compose(name, results)
+@given(ANY, st.lists(RESULTS, min_size=1, max_size=4), st.booleans())
+def test_no_value_leaves_its_place(name: str, results: list[AuthResult], utf8: bool) -> None:
+    field = compose(name, results, utf8=utf8)
+    assert utf8 or field.isascii()
     assert FORM.match(field)
     assert not field_flaw(field), field_flaw(field)
     assert not set(field) & ({*range(32), 127} - {9, 10, 13})
