@@ -5,6 +5,7 @@
     effort     which answers take too long to read
     network    one question asked of the configured servers, with its time limit
     cache      answers kept for their TTL, questions in flight shared, their number bounded
+    turns      so many things at one time
     deadline   a time limit for all questions of one inquiry together
     fixed      answers from a mapping or a zone file
     mapping    the mapping in a YAML file
