@@ -49,7 +49,7 @@ class Client:
         except (FileNotFoundError, ConnectionRefusedError):
             raise NotRunningError(f"the service is not running: nobody listens at {self._path}") from None
         except (OSError, http.client.HTTPException) as error:
-            raise UnreachableError(f"the service does not answer at {self._path}: {_reason(error)}") from None
+            raise UnreachableError(f"the service does not answer at {self._path}: {reason(error)}") from None
         finally:
             connection.close()
 
@@ -67,9 +67,12 @@ def _read(status: int, data: bytes) -> Any:
     raise _KINDS.get(status, CommandError)(answer.get("error") or f"the service answered {status}")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why nobody answers, in words."""
     if isinstance(error, TimeoutError):
         return "it took too long"
+    if isinstance(error, PermissionError):
+        return f"{error.strerror}; run this as the service's user, or as root"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

@@ -203,7 +203,7 @@ def _fault(path: str) -> str:
     try:
         keys.load(Path(path).read_bytes())
     except OSError as error:
-        return f"{path}: {error.strerror}"
+        return error.strerror or str(error)
     except keys.UnusableKey as error:
         return str(error)
     return ""

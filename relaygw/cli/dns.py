@@ -32,6 +32,7 @@ from relaygw.core.dns_check import (
     check_served,
     inquiries,
     is_served,
+    is_unsigned,
 )
 from relaygw.core.patterns import is_among
 from relaygw.core.session import Role
@@ -73,7 +74,8 @@ def check(options: argparse.Namespace, context: Context) -> Answer:
         lambda resolver: ask(resolver, site, domains, None if options.zone else _fetching(resolver)),
         Progress(not options.json),
     )
-    findings = (*unusable, *findings)
+    unread = {finding.about for finding in unusable if finding.check == "dkim"}
+    findings = (*unusable, *(each for each in findings if not (is_unsigned(each) and each.about in unread)))
     bad = any(finding.level is Level.ERROR for finding in findings)
     records = to_publish(findings)
     document = {

@@ -26,8 +26,10 @@ def reading_of(context: Context) -> Iterator["Reading"]:
     if context.config.spool.kind == "memory":
         raise UsageError("this spool is in memory only")
     path = spool_directory(context.config)
-    if not os.path.isdir(path):
-        raise CommandError(f"there is no spool in {path} yet")
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        raise CommandError(f"there is no spool in {path} yet") from None
     try:
         with as_owner(path), Reading(path) as reading:
             yield reading

@@ -180,6 +180,10 @@ def test_an_export_writes_through_nobody_elses_file_and_leaves_nothing_behind_wh
     assert run("spool", "export", "")[0] == 2
     (folder / "state" / "spool" / "spool.sqlite").write_bytes(b"no database")
     assert run("spool", "export", str(tmp_path / "other.tar"))[0] == 1
+    (folder / "state" / "spool").rename(folder / "state" / "elsewhere")
+    assert "there is no spool in" in run("spool", "verify")[1]["error"]
+    (folder / "state" / "spool").symlink_to(folder / "state" / "spool")
+    assert "Too many levels of symbolic links" in run("spool", "verify")[1]["error"], "it is there, and not to be read"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["all.tar", "d", "victim"]
 
 

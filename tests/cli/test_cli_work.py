@@ -60,6 +60,14 @@ def test_a_key_that_cannot_be_used_is_listed_with_its_fault(run: Run, folder: Pa
     assert run("dkim", "record")[0] == 1
     (folder / "dkim" / "example.com.s1.pem").unlink()
     assert run("dkim", "record")[0] == 1
+    assert run("dkim", "list")[1][0]["error"] == "No such file or directory"
+    told = subprocess.run(
+        [sys.executable, "-m", "relaygw.cli", "--config", str(folder / "relaygw.toml"), "dkim", "list"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    assert told.count("example.com.s1.pem") == 1
 
 
 def test_users_come_and_go_with_passwords_from_a_pipe(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

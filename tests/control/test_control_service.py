@@ -1,5 +1,6 @@
 """Control socket, console and client on real sockets: private, over what a crash left, gone at the end."""
 
+import errno
 import os
 import socket
 import stat
@@ -16,7 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from relaygw.bridge import deferred
 from relaygw.cli.answer import CommandError, MissingError, NotRunningError, UnreachableError, UsageError
-from relaygw.cli.client import Client
+from relaygw.cli.client import Client, reason
 from relaygw.cli.queue_access import MOST_IDS, FarQueue
 from relaygw.config.schema import ControlConfig
 from relaygw.control.place import MAX_ADDRESS
@@ -156,3 +157,9 @@ class ServiceCase(TestCase):
             failed = await self.assertFailure(self.in_thread(Client(path, timeout=0.05), "status"), UnreachableError)
             assert "it took too long" in str(failed)
             assert not isinstance(failed, NotRunningError)
+
+
+def test_who_may_not_open_the_socket_is_told_who_may() -> None:
+    """The superuser may always, so the system's answer is made here."""
+    told = reason(PermissionError(errno.EACCES, "Permission denied"))
+    assert told == "Permission denied; run this as the service's user, or as root"

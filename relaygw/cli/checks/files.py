@@ -70,6 +70,9 @@ def _secret(option: str, path: str) -> Iterator[Finding]:
     try:
         mode = os.stat(path).st_mode
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except FileNotFoundError as failure:
+        yield error(option, f"{path}: {failure.strerror}", "make the file, or name another one")
+        return
     except OSError as failure:
         yield error(option, f"{path}: {failure.strerror}", "run this as the service's user")
         return

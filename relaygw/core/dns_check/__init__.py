@@ -23,12 +23,23 @@ from relaygw.core.dns_check.host import check_addresses, check_hello
 from relaygw.core.dns_check.policy import check_policy
 from relaygw.core.dns_check.sender import check_sender
 from relaygw.core.dns_check.served import check_served, is_served
-from relaygw.core.dns_check.signing import check_signing
+from relaygw.core.dns_check.signing import check_signing, is_unsigned
 from relaygw.core.dns_check.site import Certificate, Key, Site
 from relaygw.core.dns_check.transport import check_reports, check_strict_transport
 from relaygw.core.question import Inquiry
 
-__all__ = ["Certificate", "Finding", "Key", "Level", "Published", "Site", "check_served", "inquiries", "is_served"]
+__all__ = [
+    "Certificate",
+    "Finding",
+    "Key",
+    "Level",
+    "Published",
+    "Site",
+    "check_served",
+    "inquiries",
+    "is_served",
+    "is_unsigned",
+]
 
 _OF_DOMAIN = (
     check_exchanges,

@@ -23,6 +23,11 @@ def check_signing(site: Site, domain: str) -> Inquiry[tuple[Finding, ...]]:
     return tuple(findings)
 
 
+def is_unsigned(finding: Finding) -> bool:
+    """Whether it is said that a domain has no key."""
+    return finding.check == "dkim" and finding.name == f"_domainkey.{finding.about}"
+
+
 def _check_key(key: Key) -> Inquiry[Finding]:
     name = dkim_record.name(key.selector, key.domain)
     subject = Subject(check="dkim", about=key.domain, name=name, type="TXT", expected=key.value)
