@@ -47,14 +47,20 @@ def channel(transport: Handled) -> Tls:
 class Channel:
     """The TLS around a session, for its mechanisms. It may be made before the handshake."""
 
-    __slots__ = ("_transport",)
+    __slots__ = ("_certificate", "_transport")
 
     def __init__(self, transport: Handled) -> None:
         self._transport = transport
+        self._certificate: ClientCertificate | None = None
 
     @property
     def certificate(self) -> ClientCertificate | None:
-        """The client's, where it was asked for one and gave it."""
+        """The client's, where it was asked for one and gave it. Read once: its subject may be long."""
+        if self._certificate is None:
+            self._certificate = self._read_certificate()
+        return self._certificate
+
+    def _read_certificate(self) -> ClientCertificate | None:
         connection = self._transport.getHandle()
         found = connection.get_peer_certificate(as_cryptography=True)
         if found is None:

@@ -102,6 +102,13 @@ def test_clients_certificates_are_taken_and_told_apart(asking: TlsConfig, maximu
     assert Channel(Handle(server)).certificate is None
 
 
+def test_a_certificate_is_read_once(asking: TlsConfig) -> None:
+    """At every EHLO it decides on what is offered, and its subject may have a hundred thousand octets."""
+    server, _ = shake(ServerTls(asking, client_certificates="request"), certificate=issue("printer"))
+    ours = Channel(Handle(server))
+    assert ours.certificate is ours.certificate
+
+
 def test_a_certificate_may_be_required_and_need_not_be_asked_for(asking: TlsConfig) -> None:
     with pytest.raises(SSL.Error):
         shake(ServerTls(asking, client_certificates="require"))

@@ -23,6 +23,9 @@ from relaygw.egress.tls import Watch, is_address
 MISMATCH, UNTRUSTED, EXPIRED = "certificate-host-mismatch", "certificate-not-trusted", "certificate-expired"
 OTHERWISE = "validation-failure"
 
+MAX_NAMES = 300
+"""Names of a certificate that are compared with a host's; authorities put 250 into one at most."""
+
 _DATES = frozenset({9, 10, 13, 14})  # X509_V_ERR_CERT_NOT_YET_VALID … of OpenSSL's x509_vfy.h
 _WORDS = {
     9: "the certificate is not valid yet",
@@ -49,6 +52,13 @@ class Doubt:
 
 def doubt(connection: SSL.Connection, host: str, hop: Hop, mode: TlsMode, watch: Watch) -> Doubt | None:
     """Why the certificate does not prove what `mode` asks for."""
+    try:
+        return _doubt(connection, host, hop, mode, watch)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):  # OpenSSL reads what others do not
+        return Doubt(OTHERWISE, "the certificate cannot be read")
+
+
+def _doubt(connection: SSL.Connection, host: str, hop: Hop, mode: TlsMode, watch: Watch) -> Doubt | None:
     if mode is TlsMode.VERIFY or (mode is TlsMode.MAY and hop.observed):
         return chain_doubt(watch.error) or name_doubt(connection, (host, *hop.names))
     if mode is TlsMode.FINGERPRINT:
@@ -67,9 +77,24 @@ def chain_doubt(error: int) -> Doubt | None:
 
 def name_doubt(connection: SSL.Connection, names: tuple[str, ...]) -> Doubt | None:
     """Whether the certificate is one for any of the names (RFC 9525)."""
+    if (
+        _names_of(connection) > MAX_NAMES
+    ):  # it takes time, and a host that need not prove anything may have made them up
+        return Doubt(MISMATCH, f"the certificate has more than {MAX_NAMES} names")
     if any(_is_for(connection, name) for name in names):
         return None
     return Doubt(MISMATCH, f"the certificate is not for {' or '.join(dict.fromkeys(names))}")
+
+
+def _names_of(connection: SSL.Connection) -> int:
+    """How many names the server's certificate has beside that of its subject."""
+    certificate = connection.get_peer_certificate(as_cryptography=True)
+    if certificate is None:
+        return 0
+    try:
+        return len(list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value))
+    except x509.ExtensionNotFound:
+        return 0
 
 
 def _is_for(connection: SSL.Connection, name: str) -> bool:

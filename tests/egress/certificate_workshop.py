@@ -46,9 +46,11 @@ def make(
     key: Any = None,
     alternatives: bool = True,
     usage: x509.ObjectIdentifier | None = None,
+    raw_names: bytes = b"",
 ) -> Made:
     """A certificate for `days` days from the day `starts`, -1 being yesterday (1 day or less: expired), self-signed or
-    `by` an authority. `names` may be IP addresses; without `alternatives` it has a common name alone."""
+    `by` an authority. `names` may be IP addresses; without `alternatives` it has a common name alone; `raw_names` are
+    names in DER as nobody should write them."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     start = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=starts, minutes=-1)
@@ -62,7 +64,9 @@ def make(
         .not_valid_after(start + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
-    if not authority and alternatives:
+    if raw_names:
+        builder = builder.add_extension(x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, raw_names), False)
+    elif not authority and alternatives:
         builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_general, names or (name,)))), False)
     if usage is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)

@@ -16,7 +16,7 @@ from OpenSSL import SSL
 from relaygw.core.dane import Dane, usable
 from relaygw.core.question import Tlsa
 from relaygw.egress.hop import Hop, TlsMode
-from relaygw.egress.proof import doubt
+from relaygw.egress.proof import MAX_NAMES, doubt
 from relaygw.egress.tls import AuthoritiesError, ClientCreator, Watch
 from relaygw.tls import Pair
 
@@ -32,6 +32,11 @@ SERVERS = {
     "domain": make("example.org", MIDDLE),
     "stranger": make(NAME, STRANGER),
     "expired self-signed of another name": make("other.example", days=1),
+    "many names": make(NAME, MIDDLE, names=(NAME, *(f"{number}.example" for number in range(1, MAX_NAMES)))),
+    "too many names": make(NAME, MIDDLE, names=(NAME, *(f"{number}.example" for number in range(MAX_NAMES)))),
+    # An x400Address, which cryptography does not read, and an address of three octets; OpenSSL takes both.
+    "strange names": make(NAME, MIDDLE, raw_names=b"\x30\x04\xa3\x02\x30\x00"),
+    "broken names": make(NAME, MIDDLE, raw_names=b"\x30\x05\x87\x03abc"),
 }
 
 
@@ -75,6 +80,10 @@ def dane(*records: Tlsa, names: tuple[str, ...] = ()) -> Hop:
         ("expired", "broken off: 10"),
         ("wrong name", "certificate-host-mismatch"),
         ("domain", "certificate-host-mismatch"),
+        ("many names", ""),
+        ("too many names", "certificate-host-mismatch"),
+        ("strange names", "validation-failure"),
+        ("broken names", "validation-failure"),
     ],
 )
 def test_verify(server: str, verdict: str, tmp_path: Path) -> None:
@@ -89,6 +98,7 @@ def test_verify(server: str, verdict: str, tmp_path: Path) -> None:
         ("stranger", "certificate-not-trusted"),
         ("expired", "certificate-expired"),
         ("wrong name", "certificate-host-mismatch"),
+        ("strange names", "validation-failure"),
     ],
 )
 def test_a_policy_in_testing_lets_the_handshake_end_and_knows_all_the_same(
@@ -124,6 +134,7 @@ CASES: list[tuple[str, str, Hop, str]] = [
     ("TA, wrong name", "wrong name", dane(Tlsa(2, 0, 1, sha256(der(MIDDLE)))), "certificate-host-mismatch"),
     ("TA, expired", "expired", dane(Tlsa(2, 0, 1, sha256(der(MIDDLE)))), "certificate-expired"),
     ("TA, the domain's name", "domain", dane(Tlsa(2, 0, 1, sha256(der(MIDDLE))), names=("example.org",)), ""),
+    ("TA, strange names", "strange names", dane(Tlsa(2, 0, 1, sha256(der(MIDDLE)))), "validation-failure"),
     ("TA, unsigned MX", "domain", dane(Tlsa(2, 0, 1, sha256(der(MIDDLE)))), "certificate-host-mismatch"),
     (
         "TA fails, EE fits",
