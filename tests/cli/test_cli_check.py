@@ -228,6 +228,14 @@ def test_a_domain_that_nobody_signs_for(check: Check, folder: Path) -> None:
     assert only(check, 0)["message"] == "mail from example.org will not be signed"
 
 
+def test_a_seal_needs_a_chain_that_is_told(check: Check, folder: Path) -> None:
+    edit(folder, 'private_key = "dkim/example.com.s1.pem"', 'private_key = "dkim/example.com.s1.pem"\nseals = true')
+    assert check() == (0, [])
+    edit(folder, 'use = "arc"', 'use = "arc"\nmode = "shadow"')
+    told = only(check, 0)
+    assert (told["level"], told["path"]) == ("warning", "dkim[1].seals")
+
+
 def test_a_spool_that_does_not_open(check: Check, folder: Path) -> None:
     fill(folder, message("0a"))
     assert check() == (0, [])

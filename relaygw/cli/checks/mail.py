@@ -23,6 +23,9 @@ def check(config: Config) -> Iterator[Finding]:
         yield warning("hostname", f"{config.hostname} is not a full name: other hosts will refuse it in EHLO", advice)
     for number, key in enumerate(config.dkim, 1):
         yield from _key(f"dkim[{number}].private_key", key)
+        if key.seals and all(each.mode == "shadow" for each in config.filters if each.use == "arc"):
+            message = "nothing is sealed: the filter arc is in shadow mode, and so nothing is said of chains"
+            yield warning(f"dkim[{number}].seals", message, 'leave out mode = "shadow"; arc refuses nothing by default')
     try:
         ring = keybook.all_keys(config)
     except keybook.BookError:
