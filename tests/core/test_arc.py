@@ -262,6 +262,18 @@ def test_two_from_fields_that_are_signed_are_a_matter_of_dmarc() -> None:
     assert check(add(b"From: b@example.com\r\n" + MESSAGE, 1, Result.NONE)).result is Result.PASS
 
 
+@pytest.mark.parametrize(("sets", "beginning"), [(10, "the message signature"), (11, "more than 20 seals and")])
+def test_so_many_names_in_other_scripts_and_not_one_more(sets: int, beginning: str) -> None:
+    tags = "a=ed25519-sha256; d=hüpf.example; s=s; b=AAAA"
+    head = "".join(
+        f"ARC-Seal: i={number}; cv={'pass' if number > 1 else 'none'}; {tags}\r\n"
+        f"ARC-Message-Signature: i={number}; h=from; bh=AAAA; {tags}\r\n"
+        f"ARC-Authentication-Results: i={number}; hüpf.example; none\r\n"
+        for number in range(sets, 0, -1)
+    )
+    assert check(head.encode() + MESSAGE).reason.startswith(beginning)
+
+
 def test_a_key_may_stand_beside_other_texts() -> None:
     assert check(add(MESSAGE, 1, Result.NONE, "beside")).result is Result.PASS
 

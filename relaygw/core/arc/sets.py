@@ -13,6 +13,9 @@ from relaygw.core.headers import value_of
 RESULTS, SIGNATURE, SEAL = b"arc-authentication-results", b"arc-message-signature", b"arc-seal"
 MAX_SETS = 50  # RFC 8617 4.2.1
 
+MAX_FOREIGN = 20
+"""Seals and signatures that are not all ASCII: names in other scripts take time to read, and few hops write them so."""
+
 _SPACE = r"(?:[ \t\r\n]|" + COMMENT + r")*+"
 _OPENING = re.compile(rf"{_SPACE}i{_SPACE}={_SPACE}([0-9]{{1,2}}){_SPACE};", re.DOTALL)  # RFC 8617 4.2.1
 _NUMBER = re.compile(r"[0-9]{1,2}\Z")
@@ -46,6 +49,8 @@ def read_sets(head: Head) -> tuple[Set, ...]:
         return ()
     if max(map(len, named.values())) > MAX_SETS:
         raise BrokenChain(f"more than {MAX_SETS} sets")
+    if sum(not field.isascii() for name in (SIGNATURE, SEAL) for field in named[name]) > MAX_FOREIGN:
+        raise BrokenChain(f"more than {MAX_FOREIGN} seals and signatures that are not ASCII")
     placed = {name: _by_instance(name, fields) for name, fields in named.items()}
     instances = sorted(set().union(*placed.values()))
     if instances != list(range(1, len(instances) + 1)):
@@ -126,6 +131,7 @@ def _signature(field: bytes) -> Claim:
         signature=reader.base64("b"),
         body_hash=reader.base64("bh"),
         length=reader.number("l"),
+        expires=reader.time("x"),
     )
 
 
