@@ -121,7 +121,7 @@ async def evaluate(case: Case, resolver: IResolver) -> Evaluation:
     mail_from = _begin(_mail_from(case), resolver)
     reverse = _begin(_reverse(case), resolver)
     signed = _begin(dkim.verify(case.content, case.now, case.policies.signatures), resolver)
-    sealed = _begin(arc.verify(case.content), resolver)
+    sealed = _begin(arc.verify(case.content, case.now), resolver)
     found_hello, found_mail_from, found_reverse = await hello, await mail_from, await reverse
     signatures, chain = await signed, await sealed
     assert signatures is not None

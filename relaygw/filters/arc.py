@@ -79,8 +79,9 @@ def _reply(action: Action) -> Reply | None:
 
 
 def find_chain(content: Content, resolver: IResolver, reactor: Any) -> Findings | Awaitable[Findings]:
-    """The chain judged, at once where its keys are known and the body is small. `reactor` provides IReactorThreads."""
-    check = Check(content.head)
+    """The chain judged, at once where its keys are known and the body is small. `reactor` provides IReactorTime and
+    IReactorThreads."""
+    check = Check(content.head, reactor.seconds())
     reading = read_body(content, check.bodies, reactor) if check.bodies.needed else None
     if reading is None:
         return consult_now(check.run(), resolver)

@@ -43,6 +43,7 @@ ZONE = FixedResolver(
     failing=["down._domainkey.hop1.example"],
 )
 MESSAGE = b"From: a@example.com\r\nTo: b@example.net\r\nSubject: A test\r\n\r\nHello\r\n"
+NOW = 1_800_000_000
 NONE = Found(results="dmarc=pass header.from=example.com; arc=none", chain=Result.NONE)
 
 
@@ -56,7 +57,7 @@ def sealer(number: int, selector: str = "s") -> Sealer:
 
 
 def check(message: bytes) -> Findings:
-    return settle(verify(BytesContent(message)), ZONE.answer)
+    return settle(verify(BytesContent(message), NOW), ZONE.answer)
 
 
 def add(message: bytes, number: int, chain: Result, selector: str = "s", words: str = "") -> bytes:
@@ -253,6 +254,21 @@ def test_an_instance_may_stand_among_comments(opening: bytes) -> None:
 )
 def test_a_message_signature_signs_the_whole_body(length: int, fault: str) -> None:
     tags = {"v": None, "i": "1", "d": "hop1.example", "s": "s", "l": str(length)}
+    fields = sign(MESSAGE, KEY, tags, field=SIGNATURES) + b"ARC-Authentication-Results: i=1; mx; none\r\n"
+    fields += b"ARC-Seal: i=1; cv=none; a=ed25519-sha256; d=hop1.example; s=s; b=AAAA\r\n"
+    assert check(fields + MESSAGE).reason == fault
+
+
+@pytest.mark.parametrize(
+    ("expires", "fault"),
+    [
+        (NOW, "the message signature of instance 1: it has expired"),
+        (NOW + 1, "the seal of instance 1: the signature did not verify"),
+    ],
+)
+def test_a_message_signature_holds_as_long_as_its_signer_wants(expires: int, fault: str) -> None:
+    """RFC 8617 4.1.2, RFC 6376 3.5: whoever was vouched for once would be for ever."""
+    tags = {"v": None, "i": "1", "d": "hop1.example", "s": "s", "x": str(expires)}
     fields = sign(MESSAGE, KEY, tags, field=SIGNATURES) + b"ARC-Authentication-Results: i=1; mx; none\r\n"
     fields += b"ARC-Seal: i=1; cv=none; a=ed25519-sha256; d=hop1.example; s=s; b=AAAA\r\n"
     assert check(fields + MESSAGE).reason == fault

@@ -2,6 +2,7 @@
 
 import json
 import smtplib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def test_what_is_handed_on_for_others_is_sealed(tmp_path: Path) -> None:
             send(gateway, "a@good.test", content, to="b@relayed.test")
             [sent] = eventually(lambda: hop.contents)
     zone = FixedResolver.from_zone(ZONE + published + "\n")
-    found = settle(verify(BytesContent(sent)), zone.answer)
+    found = settle(verify(BytesContent(sent), time.time()), zone.answer)
     assert (found.result, found.reason) == (Result.PASS, "")
     [seal] = found.seals
     assert seal.domain == "example.test"

@@ -19,10 +19,13 @@ from relaygw.core.question import AnswerStatus, Inquiry
 
 
 class Check:
-    """The chain of one message. Feed `bodies`, if needed, before the inquiry is run to its end."""
+    """The chain of one message. Feed `bodies`, if needed, before the inquiry is run to its end.
 
-    def __init__(self, head: bytes) -> None:
+    `now` in POSIX seconds."""
+
+    def __init__(self, head: bytes, now: float) -> None:
         self._head = Head(head)
+        self._now = now
         self._broken = ""
         self._sets: tuple[Set, ...] = ()
         try:
@@ -50,6 +53,8 @@ class Check:
         """RFC 8617 5.2, step 4."""
         claim = newest.signature
         where = f"the message signature of instance {newest.instance}"
+        if claim.expires is not None and self._now >= claim.expires:
+            raise BrokenChain(f"{where}: it has expired")
         if claim.length is not None and claim.length != self.bodies.size(claim.terms.body_form):
             raise BrokenChain(f"{where}: only part of the body is signed")
         if self.bodies.digest(_wanted(claim)) != claim.body_hash:
@@ -120,10 +125,10 @@ def _fault(claim: Claim, record: bytes, digest: bytes) -> str:
     return ""
 
 
-def verify(content: Content) -> Inquiry[Findings]:
+def verify(content: Content, now: float) -> Inquiry[Findings]:
     """The chain of a message whose content is at hand."""
     head = content.head
-    check = Check(head)
+    check = Check(head, now)
     if check.bodies.needed:
         for piece in content.chunks(len(head) + 2):
             check.bodies.feed(piece)
