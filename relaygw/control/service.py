@@ -21,7 +21,7 @@ from relaygw.control.collaborators import Collaborators
 from relaygw.control.console import Console
 from relaygw.control.login import Login
 from relaygw.control.place import reachable
-from relaygw.control.web import make_site
+from relaygw.control.web import FormRequest, make_site
 
 _log = Logger()
 
@@ -77,7 +77,7 @@ class ControlService(Service):
         console = Console(self._parts, Login(token_file, self._parts.clock), started, secure=secure)
         listen: Any = serverFromString
         self._ports.append(
-            await listen(self._reactor, endpoint).listen(make_site(console.app, self._reactor, "console"))
+            await listen(self._reactor, endpoint).listen(make_site(console.app, self._reactor, "console", FormRequest))
         )
 
     @property

@@ -18,6 +18,9 @@ from relaygw.interfaces import SpoolError
 MAX_BODY = 1024 * 1024
 """Octets of a request's body; a longer one is answered 413 and never kept."""
 
+MAX_FORM = 4096
+"""The same for the page, which anybody may reach: Twisted takes a form apart before we can ask who sends it."""
+
 IDLE = 60
 """Seconds a connection may be silent."""
 
@@ -48,16 +51,17 @@ def there(part: P | None) -> P:
 class BoundedRequest(Request):
     """Drops the pieces of a body that is too long as they come, instead of spooling them to disk first."""
 
+    most = MAX_BODY
     _refused = False
     _taken = 0
 
     def gotLength(self, length: int | None) -> None:
-        self._refused = length is not None and length > MAX_BODY
+        self._refused = length is not None and length > self.most
         self._base.gotLength(0 if self._refused else length)
 
     def handleContentChunk(self, data: bytes) -> None:
         self._taken += len(data)
-        if self._taken > MAX_BODY:
+        if self._taken > self.most:
             self._refused = True
         if not self._refused:
             self._base.handleContentChunk(data)
@@ -78,6 +82,12 @@ class BoundedRequest(Request):
         return super()
 
 
+class FormRequest(BoundedRequest):
+    """The same for requests of people nobody knows yet."""
+
+    most = MAX_FORM
+
+
 class QuietSite(Site):
     """No access log: the journal tells what operators do. No traceback in an answer."""
 
@@ -96,9 +106,11 @@ class QuietSite(Site):
         """Nothing."""
 
 
-def make_site(app: Klein, reactor: IReactorTime, name: str = "control") -> Site:
+def make_site(
+    app: Klein, reactor: IReactorTime, name: str = "control", request: type[BoundedRequest] = BoundedRequest
+) -> Site:
     """The site of an app; `reactor` times out who is silent, `name` stands in the log of the process."""
-    site = QuietSite(app.resource(), requestFactory=BoundedRequest, timeout=IDLE, reactor=reactor)  # type: ignore[no-untyped-call]  # Twisted's Site has no types
+    site = QuietSite(app.resource(), requestFactory=request, timeout=IDLE, reactor=reactor)  # type: ignore[no-untyped-call]  # Twisted's Site has no types
     site.name = name
     return site
 

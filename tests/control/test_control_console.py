@@ -10,7 +10,7 @@ from twisted.web.server import Site
 
 from relaygw.control.console import Console
 from relaygw.control.login import LIFETIME, MAX_SESSIONS, Login
-from relaygw.control.web import make_site
+from relaygw.control.web import MAX_FORM, FormRequest, make_site
 
 TOKEN = "correct-horse"
 HOSTILE = '<script>alert("1")</script>'
@@ -31,7 +31,7 @@ def office() -> Office:
 
 @pytest.fixture
 def site(office: Office, token_file: Path) -> Site:
-    return make_site(console(office, token_file).app, office.clock)
+    return make_site(console(office, token_file).app, office.clock, "console", FormRequest)
 
 
 def console(office: Office, token_file: Path, **more: bool) -> Console:
@@ -181,3 +181,11 @@ def test_the_style_is_there(site: Site) -> None:
     answer = ask(site, "GET", "/style.css")
     assert answer.headers["content-type"].startswith("text/css")
     assert "body" in answer.text
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b"])
+@pytest.mark.parametrize("page", ["/login", "/queue", "/nowhere"])
+def test_a_form_of_nobody_knows_whom_has_so_many_octets_and_not_one_more(site: Site, page: str, kind: str) -> None:
+    form = f"token={TOKEN}&".encode().ljust(MAX_FORM, b"&")
+    assert ask(site, "POST", page, form, Content_Type=kind).status != 413
+    assert ask(site, "POST", page, form + b"&", Content_Type=kind).status == 413
