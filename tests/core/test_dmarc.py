@@ -5,6 +5,7 @@ octets in the place of %s), what SPF and DKIM found ("result domain"), the TXT r
 what is expected; `asked` are all questions, in order.
 """
 
+import ipaddress
 import itertools
 import tomllib
 from pathlib import Path
@@ -15,12 +16,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relaygw.core import dkim, spf
+from relaygw.core import arc, dkim, spf
 from relaygw.core.author import read_authors
 from relaygw.core.dmarc import Evaluation, Result, evaluate
-from relaygw.core.dmarc.policy import DEFAULT_ACTIONS, Case, auth_result, case, reply_for, summary
+from relaygw.core.dmarc.policy import (
+    DEFAULT_ACTIONS,
+    Case,
+    Trust,
+    auth_result,
+    case,
+    is_open,
+    override,
+    reply_for,
+    summary,
+)
 from relaygw.core.dmarc.record import MAX_RECORD, Policy, Record, Suffix, _read_often, is_record, read_record
 from relaygw.core.dmarc.walk import MAX_QUERIES, targets
+from relaygw.core.permission import domains_of
 from relaygw.core.question import settle
 from relaygw.core.reply import Reply
 from relaygw.core.verdict import Action
@@ -239,9 +251,41 @@ def test_what_is_long_is_read_and_not_remembered() -> None:
         assert _read_often.cache_info().currsize == kept
 
 
-def failing(policy: str) -> Evaluation:
-    entry = {"from": "x@example.com", "zone": {"_dmarc.example.com": f"v=DMARC1; p={policy}"}}
+def failing(policy: str, *signers: str) -> Evaluation:
+    entry = {
+        "from": "x@example.com",
+        "dkim": [f"pass {signer}" for signer in signers],
+        "zone": {"_dmarc.example.com": f"v=DMARC1; p={policy}"},
+    }
     return evaluated(entry, resolver_of(entry))
+
+
+@pytest.mark.parametrize("temporary", [False, True])
+@pytest.mark.parametrize(
+    ("evaluation", "spared"),
+    [
+        (failing("reject"), True),
+        (failing("quarantine"), True),
+        (failing("none"), False),
+        (failing("reject", "example.com"), False),
+        (failing("what"), False),
+    ],
+)
+def test_only_what_would_not_be_let_in_can_be_spared(evaluation: Evaluation, spared: bool, temporary: bool) -> None:
+    """By a forwarder, by a chain, or by a chain that cannot be checked now."""
+    seal = arc.finding.Seal(
+        instance=1, domain="lists.test", selector="s", results="mx; dmarc=pass header.from=example.com"
+    )
+    result = arc.Result.FAIL if temporary else arc.Result.PASS
+    chain = arc.Findings(result=result, seals=(seal,), temporary=temporary)
+    client = ipaddress.ip_address("192.0.2.1")
+    sealers = Trust(sealers=domains_of(["lists.test"]))
+    forwarders = Trust(forwarders=(ipaddress.ip_network("192.0.2.0/24"),))
+    assert bool(override(evaluation, client, None, forwarders)) is spared
+    assert bool(override(evaluation, client, chain, sealers)) is (spared and not temporary)
+    assert is_open(evaluation, chain, sealers) is (spared and temporary)
+    assert override(evaluation, client, chain, Trust()) is None
+    assert not is_open(evaluation, chain, Trust())
 
 
 @pytest.mark.parametrize(
