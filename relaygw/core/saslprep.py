@@ -30,11 +30,12 @@ def saslprep(text: str, *, query: bool = False) -> str:
         return _ascii(text)
     mapped = "".join(" " if stringprep.in_table_c12(c) else c for c in text if not stringprep.in_table_b1(c))
     prepared = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)
-    if any(prohibited(c) for c in prepared for prohibited in _PROHIBITED):
+    different = set(prepared)  # one character may have become eighteen
+    if any(prohibited(c) for c in different for prohibited in _PROHIBITED):
         raise NotPreparable("a character is prohibited")
-    if not query and any(stringprep.in_table_a1(c) for c in prepared):
+    if not query and any(map(stringprep.in_table_a1, different)):
         raise NotPreparable("a character is not assigned")
-    _check_directions(prepared)
+    _check_directions(prepared, different)
     return prepared
 
 
@@ -44,11 +45,11 @@ def _ascii(text: str) -> str:
     return text
 
 
-def _check_directions(text: str) -> None:
+def _check_directions(text: str, different: set[str]) -> None:
     """RFC 3454 6: text that runs from the right begins and ends so, and has nothing that runs from the left."""
-    if not any(map(stringprep.in_table_d1, text)):
+    if not any(map(stringprep.in_table_d1, different)):
         return
-    if any(map(stringprep.in_table_d2, text)):
+    if any(map(stringprep.in_table_d2, different)):
         raise NotPreparable("characters of both directions are mixed")
     if not (stringprep.in_table_d1(text[0]) and stringprep.in_table_d1(text[-1])):
         raise NotPreparable("it does not begin and end in its direction")

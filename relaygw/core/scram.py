@@ -23,6 +23,8 @@ of them use, refuses more than 65,536."""
 MIN_ITERATIONS, MAX_ITERATIONS = 4096, 10_000_000
 MAX_NONCE = 512
 """Octets of a client's nonce."""
+MAX_NAME = 1024
+"""Octets of a name as sent; to prepare one takes time."""
 
 _DIGEST = 32
 _STORED = re.compile(
@@ -188,6 +190,8 @@ def _check_extensions(parts: list[bytes]) -> None:
 
 def _name(encoded: bytes) -> str:
     """A saslname: "=2C" is a comma, "=3D" an equals sign, and no other "=" may stand in it."""
+    if len(encoded) > MAX_NAME:
+        raise ScramError("the name is too long")
     if not encoded or b"\0" in encoded or b"=" in encoded.replace(b"=2C", b"").replace(b"=3D", b""):
         raise ScramError("not a name")
     try:

@@ -44,3 +44,11 @@ def test_preparing_twice_changes_nothing(text: str, query: bool) -> None:
     except NotPreparable:
         return
     assert saslprep(once, query=query) == once
+
+
+def test_what_grows_is_looked_at_once() -> None:
+    """The ligature becomes eighteen characters, of which each is looked up once, however often it comes."""
+    ligature = "\ufdfa"
+    once = saslprep(ligature, query=True)
+    assert len(once) == 18
+    assert saslprep(ligature * 20_000, query=True) == once * 20_000

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from relaygw.core.scram import (
     MAX_ITERATIONS,
+    MAX_NAME,
     MAX_NONCE,
     MIN_ITERATIONS,
     First,
@@ -104,6 +105,13 @@ def test_first_messages(message: bytes, flag: str, binding: str, username: str, 
 def test_first_messages_that_are_none(message: bytes) -> None:
     with pytest.raises(ScramError):
         parse_first(message)
+
+
+@pytest.mark.parametrize("opening", [b"n,,n=%b,r=x", b"n,a=%b,n=user,r=x"])
+def test_a_name_has_a_longest_length(opening: bytes) -> None:
+    parse_first(opening % (b"u" * MAX_NAME))
+    with pytest.raises(ScramError, match="too long"):
+        parse_first(opening % (b"u" * (MAX_NAME + 1)))
 
 
 def test_a_nonce_is_bounded() -> None:
