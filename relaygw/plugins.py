@@ -139,10 +139,15 @@ def _problems(error: BaseException, path: str = "") -> list[str]:
         ]
     if isinstance(error, cattrs.IterableValidationError):
         elements, bare = error.group_exceptions()
-        return [p for e, note in elements for p in _problems(e, f"{path}[{note.index}]")] + [
+        return [p for e, note in elements for p in _problems(e, f"{path}[{_place(note.index)}]")] + [
             _sentence(e, path) for e in bare
         ]
     return [p for e in error.exceptions for p in _problems(e, path)]
+
+
+def _place(index: object) -> object:
+    """Positions count from one, as everywhere in what is said of a configuration; the place in a table is its key."""
+    return index + 1 if isinstance(index, int) else index
 
 
 def _bare(error: Exception, path: str) -> list[str]:

@@ -216,9 +216,9 @@ def test_all_that_is_wrong_with_the_options_is_told() -> None:
             {"lists": [{"zone": "bl.test", "wait": 1}, {"weight": "x"}], "thresholds": {"refuse": 1}, "rest": 0}
         )
     assert [re.sub(r":.*| \(.*", "", problem) for problem in caught.value.problems] == [
-        "unknown option 'lists[0].wait'",
-        "option 'lists[1].zone' is missing",
-        "option 'lists[1].weight'",
+        "unknown option 'lists[1].wait'",
+        "option 'lists[2].zone' is missing",
+        "option 'lists[2].weight'",
         "option 'thresholds[refuse]'",
         "option 'rest'",
     ]

@@ -185,7 +185,7 @@ def test_all_that_is_wrong_with_the_options_is_told_at_once() -> None:
         "option 'mail_from[fails]'",
         "option 'hello[fail]'",
         "option 'timeout'",
-        "option 'skip[0]'",
+        "option 'skip[1]'",
     ]
 
 

@@ -201,7 +201,7 @@ def test_options_of_every_type_are_read() -> None:
         ("needed", "3", "option 'needed': '3' is str, wanted int"),
         ("needed", True, "option 'needed': True is bool, wanted int"),
         ("words", "ab", "option 'words': 'ab' is str, wanted a list"),
-        ("words", ["a", 1], "option 'words[1]': 1 is int, wanted str"),
+        ("words", ["a", 1], "option 'words[2]': 1 is int, wanted str"),
         ("table", [1], "option 'table': [1] is list, wanted a table"),
         ("table", {"x": "green"}, "option 'table[x]': 'green' is not one of 'red', 'blue'"),
         ("wait", "0s", "option 'wait': '0s' is wrong"),
