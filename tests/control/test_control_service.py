@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ended import all_ended
 from operators import Office, message
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -26,6 +27,7 @@ from relaygw.control.service import ControlService
 
 class ServiceCase(TestCase):
     def setUp(self) -> None:
+        self.addCleanup(all_ended)
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)

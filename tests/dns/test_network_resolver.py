@@ -12,6 +12,7 @@ import dns.flags
 import dns.message
 import dns.rrset
 import pytest
+from ended import all_ended
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.error import CannotListenError
@@ -78,6 +79,9 @@ class ScriptedTests(TestCase):
     """One scripted server per test; after each nothing is left open (the test case checks the reactor)."""
 
     timeout = 300
+
+    def setUp(self) -> None:
+        self.addCleanup(all_ended)
 
     def serve(self, script: Script, *, tcp: bool = True, interface: str = "127.0.0.1") -> Server:
         self.queries: list[tuple[dns.message.Message, bool]] = []

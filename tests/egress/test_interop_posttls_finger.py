@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
+from ended import all_ended
 from tls_set_ups import ROOT, Place, SetUp, Verdict, attempt, forged, load, wanted, zones
 from tls_wire import TlsPeer
 from twisted.internet import reactor
@@ -151,6 +152,9 @@ def _understood(level: str, told: bytes) -> str:
 class FingerTests(TestCase):
     timeout = 300
     world: World
+
+    def setUp(self) -> None:
+        self.addCleanup(all_ended)
 
     @pytest.fixture(autouse=True)
     def _world(self, world: World) -> None:

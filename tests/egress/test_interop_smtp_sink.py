@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import pytest
 from egress_support import make_attempt, make_record, make_services
+from ended import all_ended
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults, inlineCallbacks
 from twisted.internet.task import deferLater
@@ -101,6 +102,9 @@ class SinkTests(TestCase):
     timeout = 300
     peer: Callable[[str], str]
     folder: Path
+
+    def setUp(self) -> None:
+        self.addCleanup(all_ended)
 
     @pytest.fixture(autouse=True)
     def _given(self, peer: Callable[[str], str], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import attrs
 from egress_support import DictResolver, Server, make_attempt, make_record, make_services
+from ended import all_ended
 from test_smtp_client_tls import Certified, Peer, make_certificate
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -65,6 +66,7 @@ class Watched(Peer):
 
 class OauthRelayTests(TestCase):
     def setUp(self) -> None:
+        self.addCleanup(all_ended)
         keeper = TemporaryDirectory()
         self.addCleanup(keeper.cleanup)
         self.folder = Path(keeper.name)

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 from certificate_workshop import NAME, make, server_context
 from egress_support import DictResolver, MemoryReactor, Server, make_services, result, run
+from ended import all_ended
 from OpenSSL import SSL
 from test_smtp_client_tls import Peer
 from twisted.internet import reactor
@@ -85,6 +86,9 @@ class Certified:
 
 
 class CertificateTests(TestCase):
+    def setUp(self) -> None:
+        self.addCleanup(all_ended)
+
     @inlineCallbacks
     def test_the_certificate_is_reported(self) -> Any:
         folder = Path(self.mktemp())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from egress_support import DictResolver, MemoryReactor, Server, make_attempt, make_record, make_services, result, run
+from ended import all_ended
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.protocol import Factory, Protocol
@@ -193,6 +194,7 @@ class Mailboxes(Protocol):
 
 class LmtpTests(TestCase):
     def setUp(self) -> None:
+        self.addCleanup(all_ended)
         self.server = Server(end=b"250 2.0.0 one\r\n452 4.2.2 the other is full\r\n")
         self.transport = LmtpTransport({}, make_services(reactor, DictResolver({})))
         self.addCleanup(lambda: Deferred.fromCoroutine(self.transport.stop()))

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from egress_support import CLOSE, MANNERS, Server, make_opener, make_record
+from ended import all_ended
 from OpenSSL import SSL
 from stock_client import StockClient
 from twisted.internet import reactor
@@ -116,6 +117,7 @@ class TlsTests(TestCase):
     """Each test has servers for its connections in `self.outside` and `self.inside`, used one per connection."""
 
     def setUp(self) -> None:
+        self.addCleanup(all_ended)
         keeper = TemporaryDirectory()
         self.addCleanup(keeper.cleanup)
         self.folder = Path(keeper.name)

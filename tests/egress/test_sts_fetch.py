@@ -5,6 +5,7 @@ from typing import Any
 
 from certificate_workshop import make, server_context
 from egress_support import DictResolver
+from ended import all_ended
 from OpenSSL import SSL
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -46,6 +47,7 @@ class Page(Resource):
 
 class FetchTests(TestCase):
     def setUp(self) -> None:
+        self.addCleanup(all_ended)
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
         self.page = Page()

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 from egress_support import Server, make_attempt, make_opener, make_record, make_services
+from ended import all_ended
 from OpenSSL import SSL
 from test_smtp_client_tls import INSIDE, NAME, OFFERS, Certified, Peer, make_certificate
 from twisted.internet import reactor
@@ -77,6 +78,7 @@ class ResumptionTests(TestCase):
     tls = "TLSv1.3"
 
     def setUp(self) -> None:
+        self.addCleanup(all_ended)
         keeper = TemporaryDirectory()
         self.addCleanup(keeper.cleanup)
         self.folder = Path(keeper.name)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.serialization import Encoding
 from egress_support import DictResolver, MemoryReactor, Server, make_opener, make_services, result, run
+from ended import all_ended
 from results import at_once
 from test_assertions import KEY, account, certificate, pem
 from twisted.internet import reactor
@@ -515,6 +516,7 @@ class TokenServer(Resource):
 
 class OverHttpTests(TestCase):
     def setUp(self) -> None:
+        self.addCleanup(all_ended)
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
         self.server = TokenServer()

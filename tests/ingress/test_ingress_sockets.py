@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ended import all_ended
 from ingress_rig import BODY, HELLO, MAIL, MESSAGE, PASSWORD, RCPT, Rig
 from peers import need
 from test_tls import write_certificate
@@ -45,6 +46,7 @@ def talk(connection: socket.socket, data: bytes, ending: bytes) -> bytes:
 
 class Sockets(TestCase):
     def setUp(self) -> None:
+        self.addCleanup(all_ended)
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
         self.tls = ServerTls(write_certificate(Path(self.folder.name)))

@@ -14,6 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from ended import all_ended
 from mailboxes import directory_for
 from peers import need
 from pop3_sessions import HASH, PASSWORD
@@ -59,6 +60,7 @@ class Pop3ClientsTest(TestCase):
     timeout = 300
 
     def setUp(self) -> None:
+        self.addCleanup(all_ended)
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
         (self.folder / "users").touch(0o600)

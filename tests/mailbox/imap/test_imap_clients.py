@@ -15,6 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from ended import all_ended
 from imap_harness import MESSAGE, OneAccount
 from peers import need
 from twisted.internet import reactor as _reactor
@@ -66,6 +67,7 @@ class Clients(TestCase):
     timeout = 300
 
     def setUp(self) -> None:
+        self.addCleanup(all_ended)
         self.folder = Path(tempfile.mkdtemp())
         self.certificate = make_certificate(self.folder)
         self.store = Store(str(self.folder / "mail"), reactor, reactor.getThreadPool())
