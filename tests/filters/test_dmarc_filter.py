@@ -420,6 +420,21 @@ def test_only_what_is_ordinary_is_remembered(content: bytes, asked: int) -> None
     assert names.count("_dmarc.soft.test") + names.count("_dmarc.long.test") == asked
 
 
+def shape(value: Any) -> Any:
+    """The names in a document, whatever their values."""
+    if isinstance(value, dict):
+        return {name: shape(each) for name, each in value.items()}
+    return [shape(each) for each in value[:1]] if isinstance(value, list) else None
+
+
+def test_the_line_in_the_docs_is_one_of_those_that_are_kept(tmp_path: Path) -> None:
+    text = Path(__file__).parents[2].joinpath("docs", "filters.md").read_text(encoding="utf-8")
+    told = json.loads(text.partition("**What is kept for reports.**")[2].partition("```json\n")[2].partition("```")[0])
+    kept = record(tmp_path, "a@example.com", signed=True)
+    assert shape(told) == shape(kept)
+    assert list(told) == list(kept)
+
+
 def test_a_flaw_of_the_record_is_kept_for_the_owner_and_told_in_the_journal(tmp_path: Path) -> None:
     kept = record(tmp_path, "a@spoilt.test")
     assert (kept["errors"], kept["policy_published"]["p"]) == (["p=what is no policy"], "none")
