@@ -40,12 +40,14 @@ def vectors() -> Path:
 @pytest.fixture(autouse=True, scope="session")
 def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests run in a folder of their own: trial's `mktemp` makes its files in the current one. Whoever starts them may
-    have any umask: peers that give up root read what tests write; and a proxy, which knows no loopback of ours.
+    have any umask: peers that give up root read what tests write; a proxy, which knows no loopback of ours; and a
+    configuration.
     """
     before, umask = os.getcwd(), os.umask(0o022)
     os.chdir(tmp_path_factory.mktemp("work"))
-    proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
+    proxies = [name for name in os.environ if name.lower().endswith("_proxy")]
+    theirs = {name: os.environ.pop(name, None) for name in (*proxies, "RELAYGW_CONFIG", "NOTIFY_SOCKET")}
     yield
-    os.environ.update(proxies)
+    os.environ.update({name: value for name, value in theirs.items() if value is not None})
     os.chdir(before)
     os.umask(umask)
