@@ -241,6 +241,19 @@ def test_what_no_ruling_asks_for_any_more_is_forgotten(tmp_path: Path) -> None:
     file.close()
 
 
+def test_the_file_is_opened_once_until_it_is_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "g.sqlite"
+    file = GreylistFile(str(path), POLICY, entries=1000)
+    ask_file(file, 0.0, "one")
+    path.rename(tmp_path / "elsewhere")
+    ask_file(file, 1.0, "two")
+    assert not path.exists()
+    file.close()
+    ask_file(file, 2.0, "three")
+    assert rows(path)["triplet"] == 1
+    file.close()
+
+
 def test_a_batch_that_fails_leaves_nothing_half_done(tmp_path: Path) -> None:
     file = GreylistFile(str(tmp_path / "g.sqlite"), POLICY, entries=1000)
     ask_file(file, 0.0, "before")
