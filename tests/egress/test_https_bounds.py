@@ -3,6 +3,7 @@
 from typing import Any
 
 from egress_support import DictResolver
+from ended import all_ended
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.protocol import Factory, Protocol
@@ -23,6 +24,9 @@ class Saying(Protocol):
 
 class BoundTests(TestCase):
     timeout = 300
+
+    def setUp(self) -> None:
+        self.addCleanup(all_ended)
 
     def ask(self, answer: bytes) -> Deferred[Page]:
         factory = Factory.forProtocol(Saying)
