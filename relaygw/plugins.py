@@ -56,6 +56,9 @@ def load_plugin(group: str, use: str, options: Options, services: Services, *, w
         plugin = factory(options, services)
     except OptionsError as error:
         raise PluginError(*(f"{where}: {problem}" for problem in error.problems)) from None
+    except OSError as error:
+        file = f"{error.filename}: " if error.filename else ""
+        raise PluginError(f"{where}: {use} refused to start: {file}{error.strerror or error}") from error
     except Exception as error:
         raise PluginError(f"{where}: {use} refused to start: {type(error).__name__}: {error}") from error
     _verify(plugin, INTERFACES[group], f"{where}: {use}")

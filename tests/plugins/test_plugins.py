@@ -27,6 +27,9 @@ number = 7
 def raising(options, services):
     raise RuntimeError("no licence")
 
+def unreadable(options, services):
+    open("/nonexistent/secret")
+
 def refusing(options, services):
     raise ValueError("option 'x' makes no sense")
 
@@ -88,6 +91,7 @@ def test_an_object_within_an_object_can_be_named() -> None:
             "plugin_under_test:number",
             "'plugin_under_test:number' is int, not something called with (options, services)",
         ),
+        ("plugin_under_test:unreadable", "refused to start: /nonexistent/secret: No such file or directory"),
         ("plugin_under_test:raising", "refused to start: RuntimeError: no licence"),
         ("plugin_under_test:refusing", "refused to start: ValueError: option 'x' makes no sense"),
         ("plugin_under_test:Bare", "does not provide IFilter"),
