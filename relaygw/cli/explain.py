@@ -77,7 +77,8 @@ def _of_queued(queued: "tuple[Record, bytes]", context: Context) -> Json:
         answer = together(ways, steps)
         if record.held:
             answer |= {"action": "hold", "reason": f"held: {record.held}; what follows is what comes after a release"}
-        return {"id": record.queue_id, "sender": in_brackets(record.envelope.sender), **answer}
+        known = {"sender": in_brackets(record.envelope.sender), "findings": list(record.findings)}
+        return {"id": record.queue_id, **known, **answer}
 
     return run_with_parts(config, ask)
 

@@ -41,11 +41,11 @@ def of_file(options: argparse.Namespace, context: Context) -> Json:
         steps: list[Json] = []
         refusal = _permission(session, recipients, config, steps) or _size(content, config, steps)
         if refusal:
-            return {"sender": in_brackets(sender), **nothing(steps, "refuse", refusal)}
+            return {"sender": in_brackets(sender), "findings": [], **nothing(steps, "refuse", refusal)}
         envelope = Envelope(sender=sender, recipients=tuple(Recipient(address=each) for each in recipients))
         judged = await judge(session, envelope, content, config, parts.services, steps)
         if judged.action:
-            return {"sender": in_brackets(sender), **nothing(steps, judged.action, judged.reason)}
+            return {"sender": in_brackets(sender), "findings": [], **nothing(steps, judged.action, judged.reason)}
         record = _taken(_record(session, envelope, content, judged), content.head, judged, config)
         held = record.held or _held(record, content.head, config, steps)
         if held:

@@ -81,6 +81,7 @@ def test_what_operators_do_to_mail_that_waits(tmp_path: Path) -> None:
         options = ["--from", "c@d.test", "--to", "x@one.test"]
         strange = explain(gateway, str(tmp_path / "mail.eml"), *options, "--ip", "192.0.2.1", status=1)
         assert (strange["action"], strange["steps"][0]["step"]) == ("refuse", "permission")
+        assert explained["findings"] == strange["findings"] == []
         trusted = explain(gateway, str(tmp_path / "mail.eml"), *options, "--ip", "127.0.0.1")
-        assert trusted["action"] == "hold"
+        assert (trusted["action"], trusted["findings"]) == ("hold", [])
         assert "rule stolen" in [step["step"] for step in trusted["steps"]]
