@@ -30,7 +30,9 @@ def mail_date(seconds: float) -> str:
 
 def printable(text: str, limit: int = _FIELD_TEXT, *, utf8: bool = False) -> str:
     """The text on one line, in ASCII unless `utf8`; anything else becomes an escape that people can still read."""
-    safe = "".join(c if c.isprintable() else " " for c in text[:limit])
+    safe = text[:limit]
+    if not safe.isprintable():
+        safe = "".join(c if c.isprintable() else " " for c in safe)
     escaped = safe if utf8 else safe.encode("ascii", "backslashreplace").decode("ascii")
     return escaped[:limit].strip()
 
@@ -83,13 +85,15 @@ def _recipient_fields(kind: Kind, state: RecipientState, retry_until: float, utf
 
 def _diagnostic(remote: bool, reply: str, utf8: bool) -> str:
     """RFC 3464 2.3.6: `smtp` is kept for what a server really said. Folded, so that no line is long."""
-    words = [f"{'smtp' if remote else 'x-relaygw'};", *printable(reply, utf8=utf8).split(" ")]
-    lines = [""]
-    for word in words:
-        if lines[-1] and len(lines[-1]) + len(word) > 74:
-            lines.append("")
-        lines[-1] += word if not lines[-1] else f" {word}"
-    return "\r\n ".join(line for line in lines if line)
+    lines: list[str] = []
+    line = f"{'smtp' if remote else 'x-relaygw'};"
+    for word in printable(reply, utf8=utf8).split(" "):
+        if line and len(line) + len(word) > 74:
+            lines.append(line)
+            line = word
+        else:
+            line += f" {word}" if line else word
+    return "\r\n ".join(filter(None, (*lines, line)))
 
 
 def _action(kind: Kind, state: RecipientState) -> str:

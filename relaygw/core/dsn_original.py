@@ -6,14 +6,17 @@ header section.
 """
 
 import quopri
+import re
 
 from relaygw.core.content import Content
 from relaygw.core.envelope import Body
+from relaygw.core.line_ends import has_bare
 from relaygw.core.record import Record
 
 HEAD_LIMIT = 32 * 1024
 """Octets of the original's header section that are returned."""
 
+_LONG = re.compile(rb"[^\r\n]{999}")
 _EIGHT_BIT = b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
 _QUOTED = b"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
 
@@ -59,10 +62,7 @@ def _is_global(head: bytes) -> bool:
 
 def _fits_mime(data: bytes) -> bool:
     """Whether it can stand in a MIME part without an encoding (RFC 2045 2.7, 2.8)."""
-    if b"\0" in data:
-        return False
-    lines = data.split(b"\r\n")
-    return all(len(line) <= 998 and b"\r" not in line and b"\n" not in line for line in lines)
+    return b"\0" not in data and not has_bare(data) and _LONG.search(data) is None
 
 
 def _quoted(data: bytes) -> bytes:

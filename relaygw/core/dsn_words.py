@@ -13,6 +13,9 @@ from relaygw.core.lifecycle import Kind
 from relaygw.core.outcome import Outcome, Status
 from relaygw.core.record import RecipientState
 
+MAX_TOLD = 50
+"""Recipients that the text for people tells of; nobody reads more, and the part for programs names them all."""
+
 SUBJECTS = {
     Kind.FAILURE: "Undelivered mail: your message was not delivered",
     Kind.DELAY: "Delayed mail: your message is still on its way",
@@ -66,10 +69,18 @@ def explain(
         f"This is the mail system at {hostname}.",
         textwrap.fill(_OPENINGS[kind].format(until=until), 76),
         _which(head, arrived),
-        *(_recipient(kind, state) for state in recipients),
+        *(_recipient(kind, state) for state in recipients[:MAX_TOLD]),
+        *_others(len(recipients) - MAX_TOLD),
         textwrap.fill(f"If you need help, forward this whole report to {postmaster}.", 76),
     ]
     return "\n\n".join(paragraphs) + "\n"
+
+
+def _others(number: int) -> list[str]:
+    if number <= 0:
+        return []
+    more = "one more recipient, who is" if number == 1 else f"{number} more recipients, who are"
+    return [textwrap.fill(f"There {'is' if number == 1 else 'are'} {more} named in the next part of this report.", 76)]
 
 
 def _which(head: bytes, arrived: str) -> str:
@@ -91,7 +102,8 @@ def readable_subject(head: bytes) -> str:
 
 
 def _one_line(text: str, limit: int) -> str:
-    line = "".join(c if c.isprintable() else " " for c in text).strip()
+    text = text[: 2 * limit]
+    line = (text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)).strip()
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -7,7 +7,7 @@ import attrs
 from relaygw.core.address import Address
 from relaygw.core.reply import Reply
 
-MAX_WORDS = 4000
+MAX_WORDS = 2000
 """Characters of a next hop's words that are kept: with each recipient, through all attempts, in journal and reports."""
 
 

@@ -13,9 +13,8 @@ _MAX_TEXT = 480
 
 def _one_line(text: str) -> str:
     """Text from anywhere (a plugin, a peer) cannot break out of its line."""
-    if text.isprintable():
-        return text[:_MAX_TEXT]
-    return "".join(c if c.isprintable() else "?" for c in text)[:_MAX_TEXT]
+    text = text[:_MAX_TEXT]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 @attrs.frozen

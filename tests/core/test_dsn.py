@@ -16,7 +16,7 @@ from relaygw.core.content import BytesContent
 from relaygw.core.dsn import RETURN_LIMIT, Reporter, make_report
 from relaygw.core.dsn_fields import printable, status_code
 from relaygw.core.dsn_original import HEAD_LIMIT
-from relaygw.core.dsn_words import readable_subject
+from relaygw.core.dsn_words import MAX_TOLD, readable_subject
 from relaygw.core.envelope import Body, Envelope, Recipient
 from relaygw.core.lifecycle import Kind, Report, begin
 from relaygw.core.outcome import Outcome, Status, deferred, failed, from_reply
@@ -471,6 +471,28 @@ def test_subjects_are_told_as_people_read_them(head: bytes, subject: str | None)
     assert "\n" not in found
     if subject is not None:
         assert found == subject
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (MAX_TOLD, ""),
+        (MAX_TOLD + 1, "There is one more recipient, who is named in the next part of this report."),
+        (MAX_TOLD + 950, "There are 950 more recipients, who are named in the next part of this report."),
+    ],
+)
+def test_people_are_told_of_so_many_recipients_and_programs_of_all(number: int, words: str) -> None:
+    def state(user: int) -> RecipientState:
+        address = Address(f"user{user}", "b.test")
+        return RecipientState(recipient=Recipient(address=address), attempts=1, last=failed(address, "5.1.1", "no"))
+
+    _, data = made(*map(state, range(number)))
+    text, status, _ = parsed(data).iter_parts()
+    told = " ".join(text.get_content().split())
+    assert told.count("@b.test>") == MAX_TOLD
+    assert words in told
+    assert told.count("more recipient") == bool(words)
+    assert status.as_string().count("Final-Recipient: ") == number
 
 
 @given(st.binary(max_size=200))
