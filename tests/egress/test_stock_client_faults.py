@@ -80,12 +80,12 @@ def test_answers_sent_in_clear_are_taken_for_answers_inside_tls() -> None:
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("a@b@example.org", b"<>"),  # the null path: a bounce address for mail that has another
-        ("a@example.org>\r\nRSET", b"<a@example.org>"),  # cut instead of refused
+        ("a@b@example.org", {b"<>"}),  # the null path: a bounce address for mail that has another
+        ("a@example.org>\r\nRSET", {b"<a@example.org>", b"<>"}),  # cut instead of refused, or that: Pythons differ
     ],
 )
-def test_an_odd_address_becomes_another(text: str, wrong: bytes) -> None:
-    assert quoteaddr(text) == wrong
+def test_an_odd_address_becomes_another(text: str, wrong: set[bytes]) -> None:
+    assert quoteaddr(text) in wrong
     with pytest.raises(AddressError):
         parse_address(text)
     local, _, domain = text.rpartition("@")
