@@ -208,6 +208,10 @@ SEALS, SIGNATURES, RESULTS = b"ARC-Seal", b"ARC-Message-Signature", b"ARC-Authen
             )
             for added in (b"From: b@example.com\r\n", b" From: b@example.com\r\n", b"From\r\n : b@example.com\r\n")
         ),
+        (
+            lambda: b"Subject: another\r\n" + LONG[3],
+            "the message signature of instance 3: more Subject fields than were signed",
+        ),
         # 5.2, step 6: every seal.
         (changed(b"mx.hop3.example", b"mx.hop9.example"), "the seal of instance 3: the signature did not verify"),
         (changed(b"mx.hop1.example", b"mx.hop9.example"), "the seal of instance 3: the signature did not verify"),

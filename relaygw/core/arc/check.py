@@ -11,7 +11,7 @@ from relaygw.core.arc.finding import Findings, Result, Seal
 from relaygw.core.arc.sets import BrokenChain, Set, read_sets
 from relaygw.core.content import Content
 from relaygw.core.dkim.body import BodyHashes, Wanted
-from relaygw.core.dkim.check import MAX_KEYS, Settled, fitting, verify_with
+from relaygw.core.dkim.check import MAX_KEYS, Settled, fitting, unsigned, verify_with
 from relaygw.core.dkim.claim import Claim, without_signature
 from relaygw.core.dkim.head import Head, relaxed
 from relaygw.core.dkim.key import UnusableKey, read_key
@@ -59,8 +59,9 @@ class Check:
             raise BrokenChain(f"{where}: only part of the body is signed")
         if self.bodies.digest(_wanted(claim)) != claim.body_hash:
             raise BrokenChain(f"{where}: the body hash did not verify")
-        if self._head.shows_more(b"from", claim.terms.names.count(b"from")):  # RFC 6376 8.15
-            raise BrokenChain(f"{where}: more From fields than were signed")
+        added = unsigned(self._head, claim.terms)  # RFC 6376 8.15
+        if added:
+            raise BrokenChain(f"{where}: {added}")
         data = self._head.signed(claim.terms.names, claim.raw, claim.terms.head_form)
         yield from _check(claim, sha256(data).digest(), where)
 

@@ -141,10 +141,9 @@ class Check:
 
     def _acceptable(self, claim: Claim) -> None:
         """What a good signature lacks to be worth something."""
-        for name in SINGLE_FIELDS if self._head.repeated else ():
-            signed = claim.terms.names.count(name) if name in self._head.repeated else 0
-            if signed and self._head.shows_more(name, signed):
-                raise Settled(Result.POLICY, f"more {name.decode().title()} fields than were signed")
+        added = unsigned(self._head, claim.terms) if self._head.repeated else ""
+        if added:
+            raise Settled(Result.POLICY, added)
         if claim.length is not None and not self._policy.partial_body:
             whole = self.bodies.size(claim.terms.body_form)
             if claim.length < whole:
@@ -167,6 +166,15 @@ def fitting(terms: Terms, key: Key) -> None:
         raise Settled(Result.PERMERROR, "the key is not for mail")
     if key.strict and terms.identity_domain != terms.domain:
         raise Settled(Result.PERMERROR, f"the key does not sign for names below {terms.domain}")
+
+
+def unsigned(head: Head, terms: Terms) -> str:
+    """Of which of the fields that stand once there is one more than was signed, in words; "" where of none."""
+    for name in SINGLE_FIELDS:
+        signed = terms.names.count(name) if name in head.repeated else 0
+        if signed and head.shows_more(name, signed):
+            return f"more {name.decode().title()} fields than were signed"
+    return ""
 
 
 def verify_with(key: Key, signature: bytes, digest: Callable[[], bytes]) -> None:
