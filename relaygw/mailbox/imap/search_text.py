@@ -5,6 +5,7 @@ Hostile encodings never raise: what cannot be decoded is searched as it stands. 
 """
 
 import binascii
+import codecs
 import re
 from collections.abc import Iterator
 
@@ -14,8 +15,10 @@ from relaygw.core.headers import fields
 from relaygw.mailbox.imap.parameters import parameter
 from relaygw.mailbox.imap.structure import Part, scan
 
-MAX_SEARCHED = 16 * 1024 * 1024
+MAX_SEARCHED = 4 * 1024 * 1024
 """Octets of one part that are looked at."""
+SLICE = 256 * 1024
+"""Octets made text at a time: the reactor's thread has its turn between them, which it has in no single operation."""
 MAX_HEADER = 1024 * 1024
 
 _WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]*)?\?([bBqQ])\?([^?\s]*)\?=(?:\s+(?==\?))?")
@@ -41,7 +44,7 @@ class SearchedMessage:
         """The text of the body, folded for comparison."""
         if self._body is None:
             data = b"".join(self._content.chunks())
-            self._body = "\n".join(_texts(data, scan(data), top=True)).casefold()
+            self._body = "\n".join(_texts(data, scan(data), top=True))
         return self._body
 
     def head(self) -> str:
@@ -50,15 +53,27 @@ class SearchedMessage:
 
 
 def _texts(data: bytes, part: Part, top: bool = False) -> Iterator[str]:
+    """All that is text in the message, folded for comparison."""
     if not top:
-        yield decoded_head(data[part.start : min(part.body, part.start + MAX_HEADER)])
+        yield decoded_head(data[part.start : min(part.body, part.start + MAX_HEADER)]).casefold()
     if part.message is not None:
         yield from _texts(data, part.message)
     for child in part.children:
         yield from _texts(data, child)
     if part.main.lower() == b"text":
         body = transfer_decoded(data[part.body : min(part.end, part.body + MAX_SEARCHED)], part.encoding)
-        yield _text(body, (parameter(part.parameters, b"CHARSET") or b"utf-8").decode("ascii", "replace"))
+        yield "".join(_folded(body, (parameter(part.parameters, b"CHARSET") or b"utf-8").decode("ascii", "replace")))
+
+
+def _folded(octets: bytes, charset: str) -> Iterator[str]:
+    """A long text, folded for comparison, in pieces."""
+    codec = codec_of(charset)
+    if codec in ("utf_16", "utf_32"):  # which want to see whether a mark of their order comes first
+        yield _text(octets, charset).casefold()
+        return
+    decoder = codecs.getincrementaldecoder("utf-8" if codec in ("", "ascii") else codec)("replace")
+    for start in range(0, len(octets), SLICE):
+        yield decoder.decode(octets[start : start + SLICE], start + SLICE >= len(octets)).casefold()
 
 
 def transfer_decoded(body: bytes, encoding: bytes) -> bytes:
