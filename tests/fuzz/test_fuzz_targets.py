@@ -31,5 +31,8 @@ def test_seeds_and_their_neighbours(target: Any) -> None:
 
 
 def test_there_is_one_for_each_parser_of_strangers() -> None:
+    clients = {"fuzz_command", "fuzz_address", "fuzz_parameters", "fuzz_proxy", "fuzz_imap_commands"}
     sasl = {"fuzz_sasl", "fuzz_scram", "fuzz_saslprep"}
-    assert {"fuzz_command", "fuzz_address", "fuzz_parameters", "fuzz_proxy"} | sasl <= set(NAMES)
+    servers = {"fuzz_replies", "fuzz_dns_answers", "fuzz_policies", "fuzz_key_record", "fuzz_spf"}
+    messages = {"fuzz_authors", "fuzz_signatures", "fuzz_stored_messages", "fuzz_reports"}
+    assert clients | sasl | servers | messages <= set(NAMES)
