@@ -35,6 +35,9 @@ class Kind(enum.IntFlag):
 EVERY = Kind.OPEN | Kind.WRITE | Kind.TRUNCATE | Kind.SYNC | Kind.UNLINK | Kind.RENAME | Kind.MKDIR
 ERRORS = (errno.EIO, errno.ENOSPC)
 
+ROOM = 1 << 30
+"""Octets that are enough for every campaign; containers often have less of memory."""
+
 
 class Unavailable(Exception):
     """There is no compiler, or it cannot build the shim; the message says why."""
@@ -64,9 +67,10 @@ def preloaded(**more: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder where syncs cost nothing, if there is one: what reaches a disk is told by the log alone."""
+    """A folder where syncs cost nothing, if there is one with room: what reaches a disk is told by the log alone."""
     memory = "/dev/shm"
-    place = memory if os.path.isdir(memory) and os.access(memory, os.W_OK) else None
+    usable = os.path.isdir(memory) and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM
+    place = memory if usable else None
     with tempfile.TemporaryDirectory(prefix="relaygw-crash-", dir=place, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 

@@ -53,7 +53,7 @@ def _folder(name: str) -> Iterator[Path]:
     """Where servers that drop their privileges can still get."""
     if os.getuid():
         pytest.skip(f"{name} wants to be started by root")
-    with tempfile.TemporaryDirectory(prefix=f"relaygw-{name}-") as made:
+    with tempfile.TemporaryDirectory(prefix=f"relaygw-{name}-", ignore_cleanup_errors=True) as made:
         folder = Path(made)
         folder.chmod(0o755)
         (folder / "mail").mkdir()
