@@ -74,7 +74,7 @@ JUDGES: list[Callable[[bytes], object]] = [
     read_facts,
     lambda head: judge_hops(head, 100),
     lambda head: dkim.Check(head, 0.0),
-    arc.Check,
+    lambda head: arc.Check(head, 0.0),
     author.read_authors,
     lambda head: without_claimed(head, ("mx.test",)),
 ]
