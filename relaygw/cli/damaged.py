@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from relaygw.cli.answer import DONE, NO, Answer, CommandError, UsageError, printable, table
 from relaygw.cli.context import Context
+from relaygw.cli.newfiles import where_it_was_said
 from relaygw.cli.queue_text import amount
 from relaygw.cli.spool_access import desk_of, reading_of
 from relaygw.cli.verbs import Verbs, add_verb
@@ -78,7 +79,8 @@ def _show(options: argparse.Namespace, context: Context) -> Answer:
         head = split_head(content).decode("utf-8", "replace")
         document |= {"record": raw.decode("utf-8", "replace"), "head": head}
         if options.act == "export":
-            document["files"] = _write(options.to or ".", document["id"], raw, content)
+            with where_it_was_said():
+                document["files"] = _write(options.to or ".", document["id"], raw, content)
         documents.append(document)
     missing = [f"{each!r} is not among those set aside" for each in options.ids if each not in rows]
     text = "\n\n".join(map(_text, documents))

@@ -13,7 +13,7 @@ from relaygw.cli.asking import Progress
 from relaygw.cli.context import Context
 from relaygw.cli.dkim_keys import domain_of, record_of, ring_of
 from relaygw.cli.dkim_rotate import forget, revoke, rotate
-from relaygw.cli.newfiles import make_folder
+from relaygw.cli.newfiles import make_folder, where_it_was_said
 from relaygw.cli.records import DnsRecord, zone_line
 from relaygw.cli.verbs import Verbs, add_verb
 from relaygw.cli.workdir import SELECTOR, quoted
@@ -78,11 +78,12 @@ def generate(options: argparse.Namespace, context: Context) -> Answer:
     folder = Path(os.path.abspath(context.path)).parent
     path = Path(options.output) if options.output else folder / "dkim" / f"{domain}.{selector}.pem"
     pem = keys.generate(options.algorithm)
-    make_folder(path.parent)
-    try:
-        keys.write(path, pem)
-    except FileExistsError:
-        raise UsageError(f"{path} exists, and a key is never overwritten") from None
+    with where_it_was_said():
+        make_folder(path.parent)
+        try:
+            keys.write(path, pem)
+        except FileExistsError:
+            raise UsageError(f"{path} exists, and a key is never overwritten") from None
     key = dkim_keys.new_key(domain, selector, options.algorithm, os.path.abspath(path), keys.record(pem))
     notes = _kept(key, context, path)
     toml = "\n".join(("[[dkim]]", *(f"{name} = {quoted(value)}" for name, value in _options(key, path, folder))))

@@ -17,7 +17,7 @@ from relaygw import keys
 from relaygw.cli.answer import Answer, UsageError
 from relaygw.cli.certificate import self_signed
 from relaygw.cli.context import Context
-from relaygw.cli.newfiles import make_folder, refuse_existing, write_all
+from relaygw.cli.newfiles import make_folder, refuse_existing, where_it_was_said, write_all
 from relaygw.cli.plan import make_plan
 from relaygw.cli.records import DnsRecord, zone_line
 from relaygw.cli.workdir import SELECTOR, Plan, key_file, render
@@ -52,6 +52,8 @@ class Made:
 
 
 def run(options: argparse.Namespace, context: Context) -> Answer:
+    if not options.directory:
+        raise UsageError("nothing was written: the directory has no name")
     folder = Path(options.directory)
     refuse_existing(folder, ("relaygw.toml", "users", "console-token", "tls", "dkim", "state"))
     plan, users = make_plan(
@@ -64,8 +66,9 @@ def run(options: argparse.Namespace, context: Context) -> Answer:
         offset=options.port_offset,
     )
     made = _make(plan, users)
-    write_all(folder, made.files)
-    make_folder(folder / "state")
+    with where_it_was_said():
+        write_all(folder, made.files)
+        make_folder(folder / "state")
     return Answer(document=_document(folder, made), text=_text(folder, made))
 
 

@@ -2,11 +2,20 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from relaygw.cli.answer import UsageError
 from relaygw.durable import sync_directory
+
+
+@contextlib.contextmanager
+def where_it_was_said() -> Iterator[None]:
+    """For files whose place was named in the command: one that is nowhere, or not ours, is wrong usage."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"{error.filename} cannot be written: {error.strerror}") from None
 
 
 def refuse_existing(folder: Path, names: Iterable[str]) -> None:

@@ -203,6 +203,8 @@ def test_damage_is_found_shown_saved_and_put_right(run: Run, folder: Path, tmp_p
     assert ids(run) == ["0a", "0b"]
     (listed,) = run("spool", "damaged")[1]
     assert (listed["id"], "not readable" in listed["error"]) == ("0c", True)
+    nowhere = run("spool", "damaged", "export", "0c", "--to", str(tmp_path / "none"))
+    assert nowhere[:2] == (2, {"error": f"{tmp_path}/none/0c.record cannot be written: No such file or directory"})
     (shown,) = run("spool", "damaged", "export", "0c", "--to", str(tmp_path))[1]
     assert shown["head"].startswith("From: a@example.com")
     assert [Path(path).read_bytes() for path in shown["files"]] == [good[:50].encode(), DATA]

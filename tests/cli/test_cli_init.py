@@ -99,6 +99,18 @@ def test_it_never_overwrites(tmp_path: Path, existing: str, capsys: pytest.Captu
     assert (tmp_path / existing).read_text() == "mine"
 
 
+def test_a_place_where_nothing_can_be_written_is_wrong_usage_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "", "--domain", "example.com"]) == 2
+    assert not list(tmp_path.iterdir()), "an empty name, such as a script's empty variable, is not this directory"
+    (tmp_path / "file").write_text("x")
+    assert init(tmp_path / "file", "--domain", "example.com") == 2
+    assert f"{tmp_path}/file/tls cannot be written: Not a directory" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "x"
+
+
 def test_other_files_in_the_directory_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("mine")
     assert init(tmp_path, "--domain", "example.com") == 0
