@@ -137,7 +137,7 @@ _MARKS = {**str.maketrans("", "", "\"'\\"), **dict.fromkeys(_HIDDEN)}
 """Quotes, white space, and what shows nowhere."""
 
 
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)  # which remembers no way back: it may be a megabyte
 _BARE = re.compile(r"[^\s\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+")  # what RFC 2045 5.1 allows in a token, and more
 
 
@@ -164,7 +164,7 @@ def _after_space(text: str) -> int:
 def _comment(depth: int) -> str:
     """A comment that holds others (RFC 5322 3.2.2) up to this depth; deeper, it is none that can be read."""
     within = rf"|{_comment(depth - 1)}" if depth else ""
-    return rf"\((?:[^()\\]|\\.{within})*+\)"
+    return rf"\((?:[^()\\]++|\\.{within})*+\)"
 
 
 COMMENT = _comment(8)

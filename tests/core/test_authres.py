@@ -1,6 +1,7 @@
 """Authentication-Results: our field holds what it is given and nothing else, and forged ones do not hide."""
 
 import re
+import tracemalloc
 
 import pytest
 from effort import costs_less_than
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relaygw.core.authres import authserv_id, claimed, compose, without_claimed
+from relaygw.core.content import MAX_HEADER
 from relaygw.core.headers import fields, value_of
 from relaygw.core.verdict import AuthResult, field_flaw
 
@@ -222,3 +224,16 @@ def test_what_claims_to_be_ours_goes_and_nothing_else(lines: list[bytes]) -> Non
 @given(st.binary(max_size=200))
 def test_any_octets_have_an_authserv_id_or_none(value: bytes) -> None:
     assert isinstance(authserv_id(value), str)
+
+
+@pytest.mark.parametrize("sign", [b"a", b"\\a", b"(", b"\\)"])
+@pytest.mark.parametrize("opening", [b'"', b"("])
+def test_an_id_that_does_not_end_takes_little_memory(opening: bytes, sign: bytes) -> None:
+    value = opening + sign * (MAX_HEADER // len(sign))
+    tracemalloc.start()
+    try:
+        assert authserv_id(value) == ""
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * len(value)

@@ -77,7 +77,7 @@ def _voucher(findings: Findings, trusted: Domains, author: str) -> str:
     return ""
 
 
-_NOISE = re.compile(rf'"(?:[^"\\]|\\.)*+"|{COMMENT}', re.DOTALL)
+_NOISE = re.compile(rf'"(?:[^"\\]++|\\.)*+"|{COMMENT}', re.DOTALL)
 _WHOLE = re.compile(rf'(?:[^"()\\]++|{_NOISE.pattern})*+\Z', re.DOTALL)
 """Where each comment and quoted string ends. It is asked first: what does not end would be looked through to the end of
 the field from each quote in it."""

@@ -56,7 +56,7 @@ def own_findings(head: bytes, authserv_id: str) -> Findings | None:
         if authres.authserv_id(value).lower() != authserv_id.lower():
             continue
         results = value.decode("utf-8", "replace").partition(";")[2].strip()
-        found = _CHAIN.search(re.sub(r'"(?:[^"\\]|\\.)*"', '""', results))
+        found = _CHAIN.search(re.sub(r'"(?:[^"\\]++|\\.)*+"', '""', results))
         return Findings(results=results, chain=Result(found[1])) if found is not None else None
     return None
 
