@@ -99,7 +99,7 @@ def values(head: bytes, name: bytes) -> list[bytes]:
 @lru_cache(maxsize=256)
 def _pattern(name: bytes) -> re.Pattern[bytes]:
     """A field of this name with its folds; white space before the colon is obsolete, and allowed (RFC 5322 4.5.3)."""
-    return re.compile(rb"^" + re.escape(name) + rb"[ \t]*:(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
+    return re.compile(rb"^" + re.escape(name) + rb"[ \t]*+:(.*+(?:\n[ \t].*+)*+)", re.IGNORECASE | re.MULTILINE)
 
 
 def first(head: bytes, name: bytes) -> bytes:
