@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from relaygw.cli.client import Client
+    from relaygw.config.problem import ConfigError
     from relaygw.config.schema import Config
 
 DEFAULT_CONFIG = "/etc/relaygw/relaygw.toml"
+
+
+def _nowhere() -> "ConfigError":
+    from relaygw.config.problem import ConfigError, Problem
+
+    hint = "name yours with --config FILE or in $RELAYGW_CONFIG, or write one with `relaygw init DIR`"
+    return ConfigError((Problem(path="", message="there is no such file", hint=hint, file=DEFAULT_CONFIG),))
 
 
 class Context:
@@ -22,6 +30,8 @@ class Context:
         """Raises ConfigError, which ends every verb with exit code 2."""
         from relaygw.config.load import load
 
+        if self.path == DEFAULT_CONFIG and not os.path.lexists(self.path):
+            raise _nowhere()
         return load(self.path)
 
     @property

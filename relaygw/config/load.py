@@ -9,7 +9,6 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path as FilePath
 from typing import Any
 
 import attrs
@@ -38,18 +37,25 @@ PLURALS = {
 }
 """Fields whose tables stand in the file under the singular: `[[listener]]`."""
 
+_LONGEST = 1 << 24
+"""Octets of a file that are read: `/dev/zero` has no end."""
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
 
 
 def load(path: str | os.PathLike[str]) -> Config:
     """The configuration in the file; raises ConfigError."""
     try:
-        text = FilePath(path).read_bytes().decode("utf-8")
+        with open(path, "rb") as file:
+            data = file.read(_LONGEST + 1)
+        text = data.decode("utf-8-sig")  # some editors begin with a byte order mark
     except OSError as error:
         raise ConfigError((Problem(path="", message=f"cannot be read: {error.strerror}", file=str(path)),)) from None
     except UnicodeDecodeError as error:
         message = f"is not UTF-8 text (octet {error.start})"
         raise ConfigError((Problem(path="", message=message, file=str(path)),)) from None
+    if len(data) > _LONGEST:
+        message = f"is no configuration: it has more than {_LONGEST} octets"
+        raise ConfigError((Problem(path="", message=message, file=str(path)),))
     return parse(text, os.path.abspath(path))
 
 
@@ -75,6 +81,8 @@ def _toml(text: str, path: str) -> dict[str, Any]:
         message = f"not well-formed TOML: {_TOML_PLACE.sub('', str(error))}"
         line = int(place[1]) if place and place[1] else text.count("\n") + 1
         raise ConfigError((Problem(path="", message=message, file=path, line=line),)) from None
+    except RecursionError:
+        raise ConfigError((Problem(path="", message="its tables and lists are too deep", file=path),)) from None
 
 
 def _unread(found: list[Fault], table: Mapping[str, Any], draft: Config) -> frozenset[str]:

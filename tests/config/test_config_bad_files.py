@@ -33,3 +33,16 @@ def test_a_file_that_cannot_be_read_is_one_problem(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b'hostname = "\xe9"\n')
     with pytest.raises(ConfigError, match=r"is not UTF-8 text \(octet 12\)"):
         load(tmp_path / "latin.toml")
+    (tmp_path / "deep.toml").write_text(f"a = {'[' * 10_000}")
+    with pytest.raises(ConfigError, match=r"deep\.toml: its tables and lists are too deep$"):
+        load(tmp_path / "deep.toml")
+    with pytest.raises(ConfigError, match=r"^/dev/zero: is no configuration: it has more than \d+ octets$"):
+        load("/dev/zero")
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    """Some editors begin every file with one; it was told as a wrong first line."""
+    (tmp_path / "c.toml").write_bytes(b'\xef\xbb\xbfhostname = "mail.example.com"\n')
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "c.toml")
+    assert {problem.path for problem in caught.value.problems} == {"state", "listener", "route"}
