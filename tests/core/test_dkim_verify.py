@@ -188,6 +188,22 @@ def test_a_simple_body_keeps_bare_line_ends() -> None:
     assert hashes.digest(Wanted("simple")) == hashlib.sha256(b"a\r\r\n\n\r\n\r\n\r\r\n").digest()
 
 
+@pytest.mark.parametrize("bare", [b"x\n", b"x\r", b"x\n\n", b"\r\n\n", b"\n\r"])
+def test_empty_lines_after_a_bare_line_end_do_not_count_either(bare: bytes) -> None:
+    hashes = BodyHashes([Wanted("simple")])
+    hashes.feed(bare + b"\r\n" * 3)
+    hashes.finish()
+    assert hashes.digest(Wanted("simple")) == hashlib.sha256(bare + b"\r\n").digest()
+
+
+@pytest.mark.parametrize("sign_", [b"\x0b", b"\x0c"])
+def test_only_space_and_tab_are_white_space_of_fields(sign_: bytes) -> None:
+    """RFC 6376 2.8; what else bytes.split() takes for it is an octet as others are."""
+    fields = b"Subject: " + sign_ + b"A" + sign_ + b" \ttest" + sign_ + b" \r\n"
+    signed = head.Head(fields).signed((b"subject",), b"DKIM-Signature: b=\r\n", "relaxed")
+    assert signed == b"subject:" + sign_ + b"A" + sign_ + b" test" + sign_ + b"\r\ndkim-signature:b="
+
+
 def test_a_large_piece_is_worked_on_in_slices() -> None:
     class Form:
         longest = 0
