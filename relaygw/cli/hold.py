@@ -122,14 +122,20 @@ def _alone(config: Config, verb: str, given: Mapping[str, object]) -> Any:
 
     if not os.path.isdir(config.state):
         raise CommandError(f"there is no state directory {config.state} yet: start the service once")
+    path = os.path.join(config.state, FILE)
     with as_owner(config.state):
         book = HoldBook(
-            os.path.join(config.state, FILE),
+            path,
             config,
             now=time.time,
             write_event=lambda event: write_event(config, event),
         )
-        book.start()
+        try:
+            book.read()
+        except ValueError as error:
+            raise CommandError(
+                f"{path} does not hold rules: {error}; the service puts it aside when it starts"
+            ) from None
         try:
             return list_(book) if verb == "list" else change(book, verb, given)
         except BadRequest as error:

@@ -7,17 +7,26 @@ from relaygw.cli.answer import DONE, NO, Answer, NotRunningError
 from relaygw.cli.context import Context
 from relaygw.journal.story import tell
 
+MOST = 1000
+"""Messages that are told of at once, as the service has it."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("text", metavar="ID|MESSAGE-ID|ADDRESS", help="a queue id, session id, Message-ID or address")
     parser.add_argument(
         "--limit",
-        type=int,
+        type=_count,
         default=50,
         metavar="N",
-        help="of an address or a Message-ID: the latest N messages (default: %(default)s)",
+        help=f"of an address or a Message-ID: the latest N messages (default: %(default)s, at most {MOST})",
     )
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= MOST):
+        raise argparse.ArgumentTypeError(f"{text!r:.20} is no number from 1 to {MOST}")
+    return int(text)
 
 
 def run(options: argparse.Namespace, context: Context) -> Answer:

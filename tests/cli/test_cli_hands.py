@@ -143,6 +143,15 @@ def test_an_empty_condition_is_refused_and_never_means_more(option: str, empty: 
     assert ids(run) == ["0a", "0b", "0c"]
 
 
+def test_rules_that_cannot_be_read_are_told_and_left_where_they_are(run: Run, folder: Path) -> None:
+    file = folder / "state" / "holds.json"
+    file.write_bytes(b"\xff")
+    for verb in (("list",), ("add", "mine", "--login", "alice"), ("remove", "mine")):
+        status, document, _ = run("hold", *verb)
+        assert (status, f"{file} does not hold rules" in document["error"]) == (1, True), verb
+    assert file.read_bytes() == b"\xff"
+
+
 def test_the_spool_is_verified_exported_and_imported(run: Run, folder: Path, tmp_path: Path) -> None:
     status, found, _ = run("spool", "verify")
     assert (status, found["ok"], found["messages"]) == (0, True, 3)

@@ -165,6 +165,9 @@ def test_a_trace_comes_from_the_history(run: Run, text: Callable[..., str], fold
     assert (status, events[0]["event"], events[0]["queue_id"]) == (0, "accepted", "0a")
     assert "from <a@example.com> to <b@world.example>, <c@d.example>" in text("trace", "0a")
     assert run("trace", "nobody@example.com")[:2] == (1, [])
+    assert run("trace", "B@world.example", "--limit", "1000")[0] == 0
+    for wrong in ("0", "-1", "1001", "9" * 30, "x", ""):
+        assert run("trace", "B@world.example", "--limit", wrong)[0] == 2, wrong
     assert (folder / "state" / "journal.jsonl").read_text().count("\n") == 1
 
 
