@@ -2,6 +2,7 @@
 
     records    dnspython's names and records from and to the values of `relaygw.core.question`
     backend    dnspython's sockets, on Twisted
+    datagrams  a connected UDP socket; inbox: what arrives, and who waits for it
     effort     which answers take too long to read
     network    one question asked of the configured servers, with its time limit
     cache      answers kept for their TTL, questions in flight shared, their number bounded

@@ -16,24 +16,24 @@ import dns.inet
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, ConnectingCancelledError
-from twisted.internet.interfaces import IReactorTCP, IReactorTime, IReactorUDP
-from twisted.internet.protocol import ConnectedDatagramProtocol, Factory, Protocol
+from twisted.internet.interfaces import IReactorFDSet, IReactorTCP, IReactorTime
+from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
 from relaygw.bridge import as_deferred
+from relaygw.dns.datagrams import Datagrams
 from relaygw.dns.effort import check_effort
+from relaygw.dns.inbox import Inbox
 
 T = TypeVar("T")
 
-_MAX_DATAGRAM = 8192
-"""Octets read of one datagram; we announce 1232, and a server that sends more is cut short."""
 _ID = 2
 """Octets of a message's id, and of the length of one that comes over TCP."""
 _MAX_BUFFERED = 128 * 1024
 """Octets of a TCP answer held before reading pauses; an answer has 65537 at most (RFC 1035 4.2.2)."""
 
 
-class IDnsReactor(IReactorTime, IReactorUDP, IReactorTCP):
+class IDnsReactor(IReactorTime, IReactorFDSet, IReactorTCP):
     """What DNS needs of a reactor; every reactor has it."""
 
 
@@ -61,93 +61,35 @@ async def _within(clock: IReactorTime, awaited: Deferred[T], timeout: float | No
             timer.cancel()
 
 
-class Inbox:
-    """Things that arrive, and the one reader who may wait for the next."""
-
-    def __init__(self) -> None:
-        self._items: list[Any] = []
-        self._end: BaseException | None = None
-        self._reader: Deferred[Any] | None = None
-
-    def put(self, item: Any) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.callback(item)
-        else:
-            self._items.append(item)
-
-    def end(self, error: BaseException) -> None:
-        """Nothing more will arrive; who reads on gets the error."""
-        self._end = error
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.errback(Failure(error))
-
-    def get(self) -> Deferred[Any]:
-        result: Deferred[Any] = Deferred(self._forget)
-        if self._items:
-            result.callback(self._items.pop(0))
-        elif self._end is not None:
-            result.errback(Failure(self._end))
-        else:
-            self._reader = result
-        return result
-
-    def _forget(self, reader: Deferred[Any]) -> None:
-        self._reader = None
-
-
-class _Datagrams(ConnectedDatagramProtocol):
-    """One connected UDP port: the kernel drops what does not come from the server asked."""
-
-    noisy = False
-
-    def __init__(self) -> None:
-        self.inbox = Inbox()
-
-    def datagramReceived(self, datagram: bytes, addr: Any = None) -> None:
-        self.inbox.put(datagram)
-
-    def connectionRefused(self) -> None:
-        self.inbox.end(ConnectionRefusedError("the server's port is closed"))
-
-    def stopProtocol(self) -> None:
-        # Some reactors drop a port after an ICMP error and tell nothing but this.
-        self.inbox.end(ConnectionRefusedError("the port was closed"))
-
-
 class _DatagramSocket(dns.asyncbackend.DatagramSocket):
-    def __init__(self, family: int, clock: IReactorTime, port: Any, protocol: _Datagrams, destination: Any) -> None:
+    def __init__(self, family: int, clock: IReactorTime, datagrams: Datagrams, destination: Any) -> None:
         super().__init__(family, socket.SOCK_DGRAM)
         self._clock = clock
-        self._port = port
-        self._protocol = protocol
+        self._datagrams = datagrams
         self._destination = destination
         self._asked = b""
 
     async def sendto(self, what: bytes, destination: Any, timeout: float | None) -> int:
-        self._asked = what[:2]
-        self._port.write(what)
+        self._asked = what[:_ID]
+        self._datagrams.send(what)
         return len(what)
 
     async def recvfrom(self, size: int, timeout: float | None) -> tuple[bytes, Any]:
-        datagram: bytes = await _within(self._clock, self._protocol.inbox.get(), timeout)
-        if datagram[:2] == self._asked:  # what has another id answers nothing, and is no reason to give up
+        datagram: bytes = await _within(self._clock, self._datagrams.inbox.get(), timeout)
+        if datagram[:_ID] == self._asked:  # what has another id answers nothing, and is no reason to give up
             check_effort(datagram)
         else:
             datagram = datagram[:_ID]
-        # Twisted gives pairs also for IPv6; the port is connected, so who sent it is known.
         return datagram, self._destination
 
     async def close(self) -> None:
-        self._closing = self._port.stopListening()
+        self._datagrams.close()
 
     async def getpeername(self) -> Any:
         return self._destination
 
     async def getsockname(self) -> Any:
-        host = self._port.getHost()
-        return dns.inet.low_level_address_tuple((host.host, host.port), self.family)
+        return self._datagrams.address()
 
     async def getpeercert(self, timeout: float | None) -> Any:
         raise NotImplementedError
@@ -261,13 +203,8 @@ class TwistedBackend(dns.asyncbackend.Backend):
         raise NotImplementedError(f"unknown kind of socket {socktype}")
 
     def _datagram_socket(self, af: int, source: Any, destination: Any) -> _DatagramSocket:
-        protocol = _Datagrams()
-        interface, number = source or ("::" if af == socket.AF_INET6 else "0.0.0.0", 0)  # noqa: S104
-        # Port 0: the kernel picks a source port nobody can foresee, a new one for each question (RFC 5452 9.2).
-        port: Any = self._reactor.listenUDP(number, protocol, interface=interface, maxPacketSize=_MAX_DATAGRAM)
-        port.connect(*destination[:2])
-        lower = dns.inet.low_level_address_tuple(tuple(destination[:2]), af)
-        return _DatagramSocket(af, self._reactor, port, protocol, lower)
+        server = dns.inet.low_level_address_tuple(tuple(destination[:2]), af)
+        return _DatagramSocket(af, self._reactor, Datagrams(self._reactor, af, source, server), server)
 
     async def _stream_socket(self, af: int, destination: Any, timeout: float | None) -> _StreamSocket:
         make = TCP6ClientEndpoint if af == socket.AF_INET6 else TCP4ClientEndpoint

@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaygw.dns.backend import Inbox
+from relaygw.dns.inbox import Inbox
 
 
 class InboxTests(SynchronousTestCase):

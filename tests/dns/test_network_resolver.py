@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from relaygw.config.schema import DnsConfig
@@ -224,7 +225,19 @@ class ScriptedTests(TestCase):
         started = reactor.seconds()
         answer = yield self.ask(Server("127.0.0.1", number), timeout=60)
         assert answer.status is AnswerStatus.FAILED
+        assert "the server's port is closed" in answer.reason
         assert reactor.seconds() - started < 30
+
+    @inlineCallbacks
+    def test_a_question_leaves_no_lines_in_the_log(self) -> Any:
+        server = self.serve(lambda query, _: [reply_to(query, ("a.test.", "A", "192.0.2.1"))])
+        lines: list[Any] = []
+        globalLogPublisher.addObserver(lines.append)
+        self.addCleanup(globalLogPublisher.removeObserver, lines.append)
+        answer = yield self.ask(server)
+        yield self.settled()
+        assert answer.records == ("192.0.2.1",)
+        assert lines == []
 
     @inlineCallbacks
     def test_a_closed_tcp_port_is_a_failure(self) -> Any:
