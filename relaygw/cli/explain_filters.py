@@ -48,10 +48,10 @@ async def judge(
     """Raises UsageError for filters that cannot be made."""
     from relaygw.cli.answer import UsageError
     from relaygw.filters.chain import Chain
-    from relaygw.filters.uses import build_uses
+    from relaygw.filters.uses import build_uses, is_for
     from relaygw.plugins import PluginError
 
-    here = [each for each in config.filters if _is_for(each, session)]
+    here = [each for each in config.filters if is_for(each.listeners, session)]
     try:
         # Without a state directory nothing is kept of what is found.
         uses = build_uses([each for each in here if each.use in HERE], attrs.evolve(services, state=""))
@@ -61,13 +61,6 @@ async def judge(
     found = await _ask(Chain(uses, services.reactor, events.append), session, envelope, content)
     steps += _steps(here, events, found.filter)
     return _judgement(found)
-
-
-def _is_for(use: "FilterConfig", session: "Session") -> bool:
-    """As `relaygw.filters.uses.Use` has it."""
-    from relaygw.core.session import Role
-
-    return session.listener in use.listeners if use.listeners else session.role is Role.MX and not session.lmtp
 
 
 async def _ask(chain: "Chain", session: "Session", envelope: "Envelope", content: "Content") -> "ChainResult":

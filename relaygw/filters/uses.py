@@ -5,7 +5,7 @@ plugin that does not fit is refused before the first connection.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import attrs
 
@@ -46,13 +46,19 @@ class Use:
 
     def wants(self, phase: Phase, session: Session) -> bool:
         """Whether the filter is asked in this phase of this session."""
-        if session.lmtp and not self.listeners:
-            return False  # it comes from a mail server of ours, of which there is nothing to find out
-        return phase in self.filter.phases and self.covers(session.listener, session.role)
+        return phase in self.filter.phases and is_for(self.listeners, session)
 
     def covers(self, listener: str, role: Role) -> bool:
         """Whether the filter is in use on this listener."""
         return listener in self.listeners if self.listeners else role is Role.MX
+
+
+def is_for(listeners: Collection[str], session: Session) -> bool:
+    """Whether a filter with these listeners is for a session."""
+    if listeners:
+        return session.listener in listeners
+    # LMTP comes from a mail server of ours, of which there is nothing to find out.
+    return session.role is Role.MX and not session.lmtp
 
 
 def build_use(config: FilterConfig, services: Services) -> Use:
