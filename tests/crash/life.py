@@ -130,7 +130,7 @@ def live_on(spool: SqliteSpool, build: Build, found: Found, truth: Truth, now: f
     """Deliver what is left: each recipient who waits is served once, each who had ended, or was to end with an attempt
     that ran, never."""
     clock = Clock()
-    clock.advance(max((record.arrived for record in found.records.values()), default=now))
+    clock.advance(1.0 + max((record.arrived for record in found.records.values()), default=now))
     hops = Survivors(truth.after_cut(found))
     around: Any = build.around(spool)  # type: ignore[arg-type]
     queue = make_queue(around, hops, clock, iter(range(1 << 34, 1 << 35)), lambda: 0.0)
