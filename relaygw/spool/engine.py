@@ -75,10 +75,14 @@ class Engine:
         return store
 
     def close(self) -> None:
+        """The end: nothing is left in the log."""
+        self._let_go(Store.close)
+
+    def _let_go(self, close: Callable[[Store], None]) -> None:
         store, self._store, self._indexer = self._store, None, None
         if store is not None:
             try:
-                store.close()
+                close(store)
             except sqlite3.Error as error:
                 _log.error("the spool was not closed in order: {error}", error=error)
 
@@ -156,7 +160,7 @@ class Engine:
 
     def _distrust(self) -> None:
         _log.error("the spool's disk failed; the database is opened anew")
-        self.close()
+        self._let_go(Store.forsake)
 
     def _checkpoint(self, store: Store) -> None:
         try:

@@ -10,11 +10,16 @@ look for is in the tables `index_…`, which accepted mail does not wait for.
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+from twisted.logger import Logger
 
 from relaygw.core.owner import owner_of
 from relaygw.interfaces import SpoolError
 from relaygw.spool.codec import CodecError, decode_record
 from relaygw.spool.files import write_again
+
+_log = Logger()
 
 APPLICATION = 0x52475751  # "RGWQ", for file(1)
 PAGE_SIZE = 8192
@@ -109,6 +114,21 @@ def connect(path: str, steps: Sequence[Migration] = MIGRATIONS) -> sqlite3.Conne
         connection.close()
         raise
     return connection
+
+
+def close_as_it_is(connection: sqlite3.Connection, path: str) -> None:
+    """Close a database whose log may not be on the disk as reading shows it. Whoever is the last to close one copies
+    the log into it first, and a power cut then leaves a part of that and no log to mend it: so the last is somebody who
+    may only read."""
+    last = None
+    try:
+        last = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, check_same_thread=False)
+        last.execute("SELECT count(*) FROM sqlite_master").fetchall()  # it has the log open, too
+    except sqlite3.Error as error:
+        _log.error("the database cannot be opened beside itself: {error}", error=error)
+    connection.close()
+    if last is not None:
+        last.close()
 
 
 def _configure(connection: sqlite3.Connection) -> None:

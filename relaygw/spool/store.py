@@ -18,7 +18,7 @@ from relaygw.spool.contents import STAYS, Contents, is_corrupt
 from relaygw.spool.entries import Damage, Entry, RecordChange, change_of, expand, parts
 from relaygw.spool.files import ContentFiles
 from relaygw.spool.index import Index
-from relaygw.spool.schema import PAGE_SIZE, connect
+from relaygw.spool.schema import PAGE_SIZE, close_as_it_is, connect
 
 LATELY = 512
 """Records that are remembered as they were read: an order reads them twice in a row."""
@@ -31,6 +31,7 @@ class Store(Claiming, Contents):
     def __init__(self, path: str, files: ContentFiles) -> None:
         self.files = files
         self.written = 0
+        self._path = path
         self._connection = connect(path)
         self.index = Index(self._connection.execute)
         self._next_id = self._one("SELECT coalesce(max(id), 0) + 1 FROM message")[0]
@@ -108,6 +109,10 @@ class Store(Claiming, Contents):
 
     def close(self) -> None:
         self._connection.close()
+
+    def forsake(self) -> None:
+        """Close it without copying its log: what that holds cannot be trusted before it is written again."""
+        close_as_it_is(self._connection, self._path)
 
     # -- changes --------------------------------------------------------------------------------------------------
 

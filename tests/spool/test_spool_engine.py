@@ -236,6 +236,22 @@ def test_after_a_failed_sync_nothing_is_acknowledged_and_nothing_refused_turns_u
     assert bench.discarded == ["file"]
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_log_that_may_not_be_on_the_disk_is_not_copied_into_the_database(bench: Bench, moment: str) -> None:
+    """SQLite does so when it closes one. Where that fails too, and the power goes, the log is torn and a part of it is
+    in the database: nothing is left to mend it by."""
+    bench.serve(insert("old", size=20_000))
+    database, log = bench.path / "spool.sqlite", bench.path / "spool.sqlite-wal"
+    before, logged = database.read_bytes(), log.stat().st_size
+    bench.script, bench.broken = [moment], True
+    bench.serve(insert("a", size=20_000))
+    assert database.read_bytes() == before
+    assert log.stat().st_size >= logged > 20_000
+    bench.broken = False
+    assert bench.serve(insert("b")) == ["ok"]
+    assert bench.ids() == ["b", "old"]
+
+
 def test_a_database_that_could_be_opened_for_reading_only_is_opened_anew(bench: Bench) -> None:
     bench.engine.open()._connection.execute("PRAGMA query_only = ON")
     assert bench.serve(insert("a")) == ["failed"]
