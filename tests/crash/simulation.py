@@ -26,7 +26,7 @@ from relaygw.core.envelope import Envelope, Notify, Recipient
 from relaygw.core.ids import new_id
 from relaygw.core.lifecycle import begin
 from relaygw.core.orders import Order, Verb
-from relaygw.core.record import Record
+from relaygw.core.record import Detour, Record
 from relaygw.core.routing import compile_routes
 from relaygw.interfaces import ISink, ISpool, ITransport, SpoolError
 from relaygw.queue.parts import QueueSetup
@@ -55,7 +55,8 @@ NOTIFIES = (
     frozenset({Notify.NEVER}),
 )
 
-VERBS = (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REMOVE, Verb.BOUNCE)
+VERBS = (Verb.HOLD, Verb.RELEASE, Verb.RETRY, Verb.REMOVE, Verb.BOUNCE, Verb.REROUTE)
+WAYS = (Detour(hosts=("other.example:25",)), Detour(hosts=("third.example:25",)), None)
 
 
 @attrs.frozen(kw_only=True)
@@ -83,7 +84,7 @@ def make_queue(
     return QueueService(
         QueueSetup(
             spool=spool,
-            transports={"mx": hops},
+            transports={"mx": hops, "smarthost": hops},
             routing=compile_routes((RouteConfig(transport="mx", match=MatchConfig()),)),
             config=CONFIG,
             clock=clock,
@@ -256,7 +257,9 @@ class World:
     def order_one(self, queue_id: str, verb: Verb) -> None:
         if verb is Verb.REMOVE:
             self.note("ordered", queue_id)
-        start(self._chance.choice(self._queues).operations.order(queue_id, Order(verb=verb, keep=verb is Verb.REMOVE)))
+        to = self._chance.choice(WAYS) if verb is Verb.REROUTE else None
+        order = Order(verb=verb, keep=verb is Verb.REMOVE, to=to)
+        start(self._chance.choice(self._queues).operations.order(queue_id, order))
 
     # -- the end --------------------------------------------------------------------------------------------------
 
