@@ -12,6 +12,8 @@ import re
 import socket
 import sys
 import time
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from relaygw.cli.answer import Answer, UsageError, printable
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 LONGEST = 1 << 30
 """Octets of a file that are read: far beyond any message, and short of what `/dev/zero` has to say."""
+
+_PIECE = 1 << 20
+"""Octets that are read at once: for as many as there may be Python would take the memory before it has read any."""
 
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n")
 _NEXT_MESSAGE = re.compile(rb"\n\r?\nFrom \S.*\d\d:\d\d")
@@ -103,7 +108,7 @@ def read_file(path: str, longest: int = LONGEST) -> bytes:
     """What a file named on the command line holds, or standard input ("-"); raises UsageError."""
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as file:
-            data = file.read(longest + 1)
+            data = b"".join(islice(iter(partial(file.read, _PIECE), b""), longest // _PIECE + 1))
     except OSError as error:
         raise UsageError(f"{path or repr(path)}: {error.strerror or error}") from None
     if len(data) > longest:

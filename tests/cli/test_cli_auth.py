@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -329,6 +330,16 @@ def test_a_file_without_an_end_is_no_message(tmp_path: Path) -> None:
         read_file("/dev/zero", 100)
     (tmp_path / "m").write_bytes(bytes(100))
     assert read_file(str(tmp_path / "m"), 100) == bytes(100)
+
+
+def test_a_file_takes_the_memory_of_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(bytes(3 << 20))
+    tracemalloc.start()
+    try:
+        assert read_file(str(tmp_path / "m")) == bytes(3 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_configuration_that_was_named_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str], empty: str) -> None:
