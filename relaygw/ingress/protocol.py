@@ -61,17 +61,15 @@ class RelayESMTP(ESMTP):
         self._replies: list[bytes] = []
         self._unsent = 0
         self._working: Deferred[None] | None = None
+        self._others_turn: Deferred[None] | None = None  # the last one worked on for that alone
         self._timer: IDelayedCall | None = None
         self._started = self._heard = 0.0
         self._cause = "lost"
         self._greeted = False
-        self._pumping = False
-        self._closing = False
-        self._draining = False
+        self._pumping = self._closing = self._draining = self._gone = False
         self._shaking_hands = house.implicit_tls
         self._watched = self._client_full = False
         self._reading = True
-        self._gone = False
 
     # The transport's calls.
 
@@ -152,6 +150,7 @@ class RelayESMTP(ESMTP):
         while lines.left and not (self._working or self._closing or self._client_full or self._shaking_hands):
             if not left:
                 self._wait(sleep(0.0, self._house.clock, answers.OK), lambda _: None)
+                self._others_turn = self._working
             elif not self._step():
                 break
             left -= 1
@@ -374,7 +373,7 @@ class RelayESMTP(ESMTP):
         silent, over = self._heard + patience, self._started + limits.session_time
         if now >= silent:
             self._end(answers.TIMEOUT)
-        elif now >= over and self._working is None:
+        elif now >= over and self._working in (None, self._others_turn):  # commands may never run out
             self._end(answers.SESSION_OVER)
         else:
             self._arm(min(silent, now + self._shortest, over if now < over else now + 1.0))
@@ -390,7 +389,8 @@ class RelayESMTP(ESMTP):
     def drain(self) -> None:
         """Answer what is being asked, let a transaction finish, then 421 (RFC 5321 3.8)."""
         self._draining = True
-        if not self._closing and self._working is None and (self._shaking_hands or self.conversation.resting):
+        asked = self._working not in (None, self._others_turn)
+        if not (self._closing or asked) and (self._shaking_hands or self.conversation.resting):
             self._end(answers.SHUTDOWN)
 
     def cut(self) -> None:

@@ -16,7 +16,7 @@ from relaygw.core.events import Accepted, Connected, Disconnected, Refused, Task
 from relaygw.core.record import Record
 from relaygw.core.verdict import PASS, Phase, Verdict
 from relaygw.ingress.factory import client_of
-from relaygw.ingress.protocol import LINGER
+from relaygw.ingress.protocol import LINGER, TURN
 from relaygw.interfaces import ISink
 from relaygw.spool.memory import MemorySpool
 
@@ -81,6 +81,23 @@ def test_a_session_has_an_end_however_busy() -> None:
     assert not client.open
 
 
+def test_it_has_one_too_where_the_commands_of_a_client_never_run_out() -> None:
+    """Others have their turn in between, which is no work of ours that would have to be waited for."""
+    rig = Rig(limits=attrs.evolve(PATIENCE, session_time=180.0))
+    client = rig.connect()
+    client.send(HELLO)
+    for _ in range(179):
+        client.feed(b"NOOP\r\n" * (3 * TURN))
+        rig.clock.advance(1.0)
+    assert client.open
+    client.feed(b"NOOP\r\n" * (3 * TURN))
+    rig.clock.advance(1.0)
+    assert client.heard().endswith("421 4.4.2 This session took long enough, connect again\r\n")
+    client.rest(rig.clock)
+    assert not client.open
+    assert rig.said(Disconnected)[0].cause == "this session took long enough, connect again"
+
+
 def test_no_timer_is_moved_by_traffic() -> None:
     rig = Rig()
     client = rig.connect()
@@ -141,6 +158,18 @@ def test_draining_ends_idle_sessions_at_once_and_others_after_their_message() ->
     assert busy.codes(BODY + ".\r\n") == [250, 421]
     assert done == [None]
     assert len(rig.stored()) == 1
+
+
+def test_draining_ends_a_session_also_while_others_have_their_turn() -> None:
+    """No whole command is left by which its end could come later."""
+    rig = Rig()
+    client = rig.connect()
+    client.send(HELLO)
+    client.feed(b"NOOP\r\n" * TURN + b"NO")
+    drained = rig.factory.drain(30.0)
+    assert client.heard().endswith("\r\n421 4.3.2 Shutting down, try again later\r\n")
+    client.rest(rig.clock)
+    assert (client.open, drained.called) == (False, True)
 
 
 def test_draining_has_an_end() -> None:
