@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import datetime
 import math
-import os
 import re
 import socket
 import sys
@@ -17,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from relaygw.cli.answer import Answer, UsageError, printable
-from relaygw.cli.context import DEFAULT_CONFIG, Context
+from relaygw.cli.context import Context
 from relaygw.core.address import Address, AddressError, normalize_domain, parse_address
 
 if TYPE_CHECKING:
@@ -71,9 +70,7 @@ def run(options: argparse.Namespace, context: Context) -> Answer:
 
 def _config(context: Context) -> "Config | None":
     """None where the only configuration there could be is the system's, and there is none."""
-    if context.path == DEFAULT_CONFIG and not os.path.exists(context.path):
-        return None
-    return context.config
+    return None if context.missing else context.config
 
 
 def _case(options: argparse.Namespace, config: "Config | None", notes: list[str]) -> "Case":

@@ -19,18 +19,32 @@ def _nowhere() -> "ConfigError":
     return ConfigError((Problem(path="", message="there is no such file", hint=hint, file=DEFAULT_CONFIG),))
 
 
+def is_missing(path: str) -> bool:
+    """Whether there is no such file; one that we may not look at is there."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return False
+
+
 class Context:
     """`path` is what --config gave, or "": then the environment's, then the system's."""
 
     def __init__(self, path: str = "") -> None:
         self.path = path or os.environ.get("RELAYGW_CONFIG") or DEFAULT_CONFIG
 
+    @property
+    def missing(self) -> bool:
+        """Whether nobody has named a configuration, and the system has none."""
+        return self.path == DEFAULT_CONFIG and is_missing(self.path)
+
     @cached_property
     def config(self) -> "Config":
         """Raises ConfigError, which ends every verb with exit code 2."""
         from relaygw.config.load import load
 
-        if self.path == DEFAULT_CONFIG and not os.path.lexists(self.path):
+        if self.missing:
             raise _nowhere()
         return load(self.path)
 

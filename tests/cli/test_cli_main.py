@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from relaygw import __version__
 from relaygw.cli.answer import harmless, json_text, shown, table
+from relaygw.cli.context import is_missing
 from relaygw.cli.main import VERBS, main, make_parser
 from relaygw.core.events import TlsChecked
 from relaygw.journal.history import History
@@ -135,6 +136,15 @@ def test_the_configuration_is_found_by_option_then_environment(
     assert (
         "/etc/relaygw/relaygw.toml: there is no such file (name yours with --config FILE or in $RELAYGW_CONFIG" in told
     )
+
+
+def test_a_configuration_that_cannot_be_looked_at_is_not_missing(tmp_path: Path) -> None:
+    """It is somebody else's, perhaps: then its reader says so, and nobody is told to write a new one."""
+    (tmp_path / "file").touch()
+    assert not is_missing(str(tmp_path / "file"))
+    assert is_missing(str(tmp_path / "none"))
+    assert is_missing(str(tmp_path / "file" / "below"))
+    assert not is_missing(str(tmp_path / ("x" * 300)))  # an error that everybody gets, whoever runs this
 
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
