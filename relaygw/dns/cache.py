@@ -173,7 +173,8 @@ class _Flight:
             self._home._keep(self._key, answer)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            waiter.callback(answer)
+            if not waiter.called:  # what one of them led to may have made another give up
+                waiter.callback(answer)
 
     def _finish(self) -> bool:
         """Leave the list of flights and end the task; False where that was done before."""

@@ -174,6 +174,14 @@ class CacheTests(SynchronousTestCase):
         self.inner.answer(found())
         assert self.successResultOf(second) == found()
 
+    def test_one_who_makes_another_leave_by_what_he_read_keeps_the_answer_from_nobody(self) -> None:
+        """As an inquiry does that ends, and gives up the same question it had asked ahead."""
+        first, second, third = (self.resolver.ask(QUESTION) for _ in range(3))
+        first.addCallback(lambda _: second.cancel())
+        self.inner.answer(found())
+        self.failureResultOf(second, CancelledError)
+        assert (self.successResultOf(first), self.successResultOf(third)) == (None, found())
+
     def test_every_wait_ends(self) -> None:
         self.resolver = self.make(timeout=5)
         waiting = self.resolver.ask(QUESTION)
