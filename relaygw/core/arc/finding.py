@@ -86,11 +86,8 @@ _DMARC_PASS = re.compile(r"\s*dmarc\s*(?:/\s*1\s*)?=\s*pass(?:\s|\Z)", re.IGNORE
 
 
 def _passed(results: str, author: str) -> bool:
-    """Whether a field's results say dmarc=pass for this author's domain."""
+    """Whether a field's results say dmarc=pass for this author's domain; From may name more than one."""
     if _WHOLE.match(results) is None:  # where something ends cannot be told: it may hold a peer's words
         return False
-    for resinfo in _NOISE.sub(" ", results).split(";"):
-        if _DMARC_PASS.match(resinfo):
-            named = _AUTHOR.search(resinfo)
-            return named is not None and named[1].lower().rstrip(".") == author
-    return False
+    passed = filter(_DMARC_PASS.match, _NOISE.sub(" ", results).split(";"))
+    return any(named[1].lower().rstrip(".") == author for named in map(_AUTHOR.search, passed) if named is not None)
