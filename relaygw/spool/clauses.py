@@ -24,6 +24,9 @@ MOST = 200
 
 Clause = tuple[str, tuple[object, ...]]
 
+ORDERED = "instr(record, '\"intents\":') > 0"
+"""Of what was ordered during an attempt."""
+
 _ARRIVED = "CAST(substr(record, instr(record, '\"arrived\":') + 10, 24) AS REAL)"
 _SIZE = "CAST(substr(record, instr(record, '\"size\":') + 7, 20) AS INTEGER)"  # the first is the message's
 _ODD = "instr(record, '\\') > 0"
@@ -80,7 +83,7 @@ def _of_addresses(selection: Selection) -> Iterator[Clause]:
 def _of_standing(selection: Selection) -> Iterator[Clause]:
     """What has become of it."""
     if selection.held is not None:
-        yield ("due = 9e999" if selection.held else "due < 9e999"), ()
+        yield (f"(due = 9e999 OR {ORDERED})" if selection.held else "due < 9e999"), ()
     if selection.held_for:
         yield from _says([selection.held_for])
     if selection.quarantined:

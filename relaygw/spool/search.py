@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from relaygw.core.index_keys import conditions_of
 from relaygw.core.record import Record
 from relaygw.core.selection import Selection
-from relaygw.spool.clauses import MARGIN, Clause, clauses_of
+from relaygw.spool.clauses import MARGIN, ORDERED, Clause, clauses_of
 from relaygw.spool.entries import expand, parts
 from relaygw.spool.index import Wanted, numbers_of
 from relaygw.spool.store import Store
@@ -33,7 +33,7 @@ def search(
     if selection.ids:
         return _named(store, sorted(each for each in selection.ids if each > after), limit)
     clauses = list(clauses_of(selection, now))
-    held = bool(selection.held or selection.held_for)
+    held = bool(selection.held or selection.held_for) and not _ordered_of_some(store)
     wanted = _wanted(selection, now)
     if wanted is None or (held and _held_are_few(store, few)):
         return _slice(store, _HELD if held else _ALL, clauses, after, limit, rows)
@@ -106,3 +106,9 @@ def _named(store: Store, ids: Sequence[str], limit: int) -> tuple[tuple[Record, 
 def _held_are_few(store: Store, few: int) -> bool:
     query = "SELECT 1 FROM message INDEXED BY message_held WHERE due = 9e999 LIMIT 1 OFFSET ?"
     return store.execute(query, (few,)).fetchone() is None
+
+
+def _ordered_of_some(store: Store) -> bool:
+    """Whether something was ordered of a message while it is attempted: that is due, also where it is held by now."""
+    query = f"SELECT 1 FROM message INDEXED BY message_lease WHERE lease <> 0 AND lease > 0 AND {ORDERED} LIMIT 1"  # noqa: S608  # all of it is ours
+    return store.execute(query).fetchone() is not None

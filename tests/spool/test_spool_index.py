@@ -24,7 +24,7 @@ from relaygw.core.index_keys import VERSION
 from relaygw.core.orders import Order, Verb, operate
 from relaygw.core.outcome import deferred
 from relaygw.core.patterns import compile_patterns
-from relaygw.core.record import Detour, Origin, Progress, Record
+from relaygw.core.record import Detour, Intent, Origin, Progress, Record
 from relaygw.core.selection import Selection
 from relaygw.interfaces import Settlement
 from relaygw.spool.index import pack, unpack
@@ -335,6 +335,24 @@ def test_nothing_of_the_queue_is_gone_over_for_what_has_keys(life: Life) -> None
     ranges = {query for query, detail in plans if "(queue_id>?" in detail and "message" in detail}
     assert ranges
     assert [query for query in ranges if f"'{mark}'" not in query and "message_held" not in query] == []
+
+
+@pytest.mark.parametrize("messages", [3, 40])
+def test_a_message_that_is_held_and_waits_for_what_was_ordered_is_found_with_those_that_are_held(
+    messages: int, life: Life
+) -> None:
+    """Where it is attempted at the time, it is due for that, and not in the index of what is held."""
+    filled(life, messages)
+    record = next(record for record in life.records() if record.login)
+    ordered = attrs.evolve(record, held="rule x", intents=(Intent(verb="remove", positions=(0,)),))
+    now(life.spool.settle(Settlement(record=ordered)))
+    assert now(life.spool.take(ordered.queue_id, NOW, NOW + 300)) == ordered
+    hers = Selection(held=True, logins=frozenset({record.login}))
+    for asked in (Selection(held=True), Selection(held_for="RULE"), hers):
+        wanted = [record.queue_id for record in life.records() if asked.matches(record, NOW)]
+        assert ordered.queue_id in wanted
+        assert list(life.found(asked, 2, 7)) == wanted
+    assert ordered.queue_id not in life.found(Selection(held=False), 2, 7)
 
 
 def test_a_message_that_is_exchanged_while_it_is_indexed_is_found_by_its_new_keys(life: Life) -> None:
