@@ -23,6 +23,9 @@ FAILURE_TTL = 5
 _OCTETS_PER_ENTRY = 1024
 """How much `size` entries may hold on average: one hostile answer can have 64 KiB."""
 
+_ROUNDING = 0.001
+"""Seconds that a sum of times may be off by."""
+
 _OCTETS_PER_RECORD = 60
 """What one takes besides what it says."""
 
@@ -31,10 +34,12 @@ Key = tuple[str, str]
 
 @attrs.define
 class _Entry:
-    """`answer` as it was last given, with the time to live it had then."""
+    """`answer` as it was last given, with the time to live it had then. Never is more than `longest` left of it, but by
+    a clock that was put back: nobody knows then how old it is."""
 
     answer: Answer
     expires: float
+    longest: float
     weight: int
 
 
@@ -95,7 +100,7 @@ class CachingResolver:
         if entry is None:
             return None
         left = entry.expires - self._clock.seconds()
-        if left <= 0:
+        if not 0 < left <= entry.longest:
             del self._entries[key]
             self._weight -= entry.weight
             return None
@@ -118,7 +123,7 @@ class CachingResolver:
         lifetime = _lifetime(answer)
         if lifetime <= 0:
             return
-        entry = _Entry(answer, self._clock.seconds() + lifetime, _weight(key, answer))
+        entry = _Entry(answer, self._clock.seconds() + lifetime, lifetime + _ROUNDING, _weight(key, answer))
         replaced = self._entries.pop(key, None)
         self._entries[key] = entry
         self._weight += entry.weight - (replaced.weight if replaced else 0)

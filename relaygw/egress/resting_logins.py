@@ -34,7 +34,12 @@ class RestingLogins:
     def check(self, login: Login, host: str) -> None:
         """Raises Broken while the login rests."""
         rest = self._rests.get((login, host))
-        if rest is not None and (left := rest.until - self._clock.seconds()) > 0:
+        if rest is None:
+            return
+        left = rest.until - self._clock.seconds()
+        if left > rest.length + 1.0:  # by a clock that was put back meanwhile
+            self._rests[login, host] = attrs.evolve(rest, until=self._clock.seconds())
+        elif left > 0:
             words = f"{rest.words}; it is not tried again for {left:.0f} s"
             raise Broken(Phase.AUTH, Reply(454, "4.7.8", words))
 

@@ -48,8 +48,14 @@ class Pressure:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why no mail is accepted at the moment; empty where it is."""
-        failed = (f"the spool failed: {self._failure}",) if self._now() < self._failed_until else ()
+        failed = (f"the spool failed: {self._failure}",) if self._is_failing() else ()
         return (*self._found, *failed)
+
+    def _is_failing(self) -> bool:
+        left = self._failed_until - self._now()
+        if left > self.config.spool_pause + 1.0:  # by a clock that was put back meanwhile
+            self._failed_until = left = 0.0
+        return left > 0
 
     @property
     def closed(self) -> Reply | None:

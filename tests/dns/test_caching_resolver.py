@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+from clocks import put_back
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -88,6 +89,16 @@ class CacheTests(SynchronousTestCase):
         assert self.is_cached()
         self.clock.advance(0.1)
         assert not self.is_cached()
+
+    def test_of_what_was_kept_nothing_is_told_when_the_clock_was_put_back(self) -> None:
+        """A failure of the moment in which a machine starts would hold until its clock has caught up."""
+        self.clock.advance(1_700_000_000.3)
+        self.get(Answer(status=AnswerStatus.FAILED, reason="no network yet"))
+        self.get(found(60), Question("example.net", "TXT"))
+        assert self.is_cached()
+        put_back(self.clock, 3600)
+        assert not self.is_cached()
+        assert not self.is_cached(Question("example.net", "TXT"))
 
     def test_the_ttl_of_a_cached_answer_counts_down(self) -> None:
         self.get(found(60))

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 import attrs
 import pytest
 import yaml
+from clocks import put_back
 from cryptography.hazmat.primitives.serialization import Encoding
 from egress_support import DictResolver, MemoryReactor, Server, make_opener, make_services, result, run
 from ended import all_ended
@@ -354,6 +355,19 @@ def test_a_refused_login_rests_longer_each_time_until_it_works(tmp_path: Path) -
     clock.advance(FIRST)
     resting.check(login, "smtp.example")
     resting.check(Login(username="another"), "smtp.example")
+
+
+def test_a_refused_login_rests_no_longer_when_the_clock_was_put_back() -> None:
+    clock, login = Clock(), Login(username="me")
+    clock.advance(7200)
+    resting = RestingLogins(clock)
+    resting.failed(login, "smtp.example", Broken(Phase.AUTH, Reply(454, "4.7.8", "the server refused our login")))
+    with pytest.raises(Broken):
+        resting.check(login, "smtp.example")
+    put_back(clock, 3600)
+    resting.check(login, "smtp.example")
+    clock.advance(3600)
+    resting.check(login, "smtp.example")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from clocks import put_back
 from ingress_rig import BODY, HELLO, MAIL, RCPT, Rig
 from twisted.internet.task import Clock
 
@@ -74,6 +75,19 @@ def test_a_failure_of_the_spool_holds_for_its_time_and_is_told_once() -> None:
     assert pressure.refusal(0) is None
     pressure.look(FINE)
     assert [event.reasons for event in told[1:]] == [()]
+
+
+def test_a_failure_of_the_spool_is_over_when_the_clock_was_put_back() -> None:
+    """Nobody knows how long it has been by then; whoever meets it again says so."""
+    clock = Clock()
+    clock.advance(7200)
+    pressure = Pressure(PressureConfig(spool_pause=30.0), clock.seconds, lambda event: None)
+    pressure.spool_failed("disk I/O error")
+    assert pressure.refusal(0) is not None
+    put_back(clock, 3600)
+    assert pressure.refusal(0) is None
+    clock.advance(3600)
+    assert pressure.refusal(0) is None
 
 
 def test_what_operators_see() -> None:
