@@ -227,7 +227,8 @@ class StsPolicies:
 
     def _may_try(self, domain: str) -> bool:
         until, _ = self._failed.get(domain, (0.0, None))
-        return bool(self._clock.seconds() >= until)
+        left = until - self._clock.seconds()
+        return not 0 < left <= PAUSE + 1.0  # more is left by a clock that was put back meanwhile
 
 
 def _following(kept: KeptPolicy) -> StsFound:

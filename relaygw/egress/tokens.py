@@ -107,7 +107,8 @@ class Tokens:
             await self._fetched(source)
 
     def _may_ask(self, source: OauthSource) -> bool:
-        return bool(self._clock.seconds() >= self._failed.get(source, (0.0, None))[0])
+        left = self._failed.get(source, (0.0, None))[0] - self._clock.seconds()
+        return not 0 < left <= LONG_PAUSE + 1.0  # more is left by a clock that was put back meanwhile
 
     async def _fetched(self, source: OauthSource) -> Token:
         """One request at a time; whoever else wants the token gets its result."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clocks import put_back
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -112,6 +113,16 @@ def test_the_last_good_policy_holds_whatever_is_suppressed(world: World, damage:
     assert world.find().policy is not None
     world.clock.advance(PAUSE)
     assert world.find().policy is None
+
+
+def test_a_server_that_failed_is_asked_again_when_the_clock_was_put_back(world: World) -> None:
+    world.clock.advance(7200)
+    page, world.page = world.page, HttpsError("no network yet")
+    assert world.find().policy is None
+    world.page = page
+    assert world.find().policy is None
+    put_back(world.clock, 3600)
+    assert world.find().policy is not None
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,15 @@ def test_a_server_that_refuses_is_left_alone_for_a_while(
     assert world.get(source(tmp_path)) == "t"
 
 
+def test_a_server_that_refused_is_asked_again_when_the_clock_was_put_back(world: World, tmp_path: Path) -> None:
+    world.clock.advance(7200)
+    world.answers = [HttpsError("no network yet"), world.token("t")]
+    with pytest.raises(OauthError):
+        world.get(source(tmp_path))
+    put_back(world.clock, 3600)
+    assert world.get(source(tmp_path)) == "t"
+
+
 def test_a_replaced_refresh_token_is_kept_for_the_next_time_and_the_next_process(world: World, tmp_path: Path) -> None:
     wanted = source(tmp_path, Flow.REFRESH_TOKEN)
     world.answers = [world.token("t1", 0, refresh_token="1//second"), world.token("t2", 0), world.token("t3", 0)]
